@@ -1,0 +1,240 @@
+//! What became of one event, in the words of the edge, and how it is written down.
+
+use std::time::Duration;
+
+use penstock::producer::Fate;
+use penstock::{SequenceNumber, ShardId};
+use serde::Serialize;
+
+use crate::cloudevents::{Place, Refused};
+use crate::code::Code;
+
+/// What became of one event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Stored.
+    Accepted {
+        /// The event.
+        id: String,
+        /// Where.
+        shard: ShardId,
+        /// In the record with this number.
+        sequence: SequenceNumber,
+    },
+    /// Not stored; sending the same again will not help.
+    Rejected {
+        /// The event, if it could be made out.
+        id: Option<String>,
+        /// Why.
+        code: Code,
+        /// The same as a sentence.
+        detail: String,
+        /// Where in the request the fault is.
+        place: Option<Place>,
+    },
+    /// Perhaps not stored; to be sent again.
+    Retry {
+        /// The event.
+        id: String,
+        /// Why.
+        code: Code,
+        /// The same as a sentence.
+        detail: &'static str,
+        /// When to send it again.
+        retry_after: Duration,
+    },
+}
+
+impl From<Refused> for Outcome {
+    fn from(refused: Refused) -> Self {
+        let Refused { id, place, error } = refused;
+        Self::Rejected {
+            id,
+            code: error.code(),
+            detail: error.to_string(),
+            place,
+        }
+    }
+}
+
+impl Outcome {
+    /// What the producer says of event `id`. Its own words about the stream are not for senders: they name accounts
+    /// and resources. The log has them.
+    pub fn of_fate(id: String, fate: Fate) -> Self {
+        let retry = |id, code, retry_after, detail| Self::Retry {
+            id,
+            code,
+            detail,
+            retry_after,
+        };
+        match fate {
+            Fate::Accepted { shard, sequence } => Self::Accepted { id, shard, sequence },
+            Fate::Throttled { retry_after } => retry(
+                id,
+                Code::Throttled,
+                retry_after,
+                "the shard of this event takes no more just now; send the event again, unchanged",
+            ),
+            Fate::Unavailable { retry_after, .. } => retry(
+                id,
+                Code::StreamUnavailable,
+                retry_after,
+                "the stream gave no answer, so the event may be stored or not; send it again with the same id and \
+                 source, and it counts once",
+            ),
+            Fate::OutOfTime { retry_after } => retry(
+                id,
+                Code::OutOfTime,
+                retry_after,
+                "there was no time left to store this event; send it again, unchanged",
+            ),
+            Fate::Refused { .. } => Self::Rejected {
+                id: Some(id),
+                code: Code::StreamRefused,
+                detail: "the stream does not take events from this endpoint; nothing is wrong with the event, and \
+                         the log of the function has the reason for whoever runs it"
+                    .to_owned(),
+                place: None,
+            },
+        }
+    }
+
+    /// Why the event is not stored; `None` if it is.
+    pub(super) fn reason(&self) -> Option<(Code, &str)> {
+        match self {
+            Self::Accepted { .. } => None,
+            Self::Rejected { code, detail, .. } => Some((*code, detail)),
+            Self::Retry { code, detail, .. } => Some((*code, detail)),
+        }
+    }
+
+    /// How long the sender should wait, if the event is to be sent again.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Retry { retry_after, .. } => Some(*retry_after),
+            Self::Accepted { .. } | Self::Rejected { .. } => None,
+        }
+    }
+}
+
+/// How many events came to what.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Stored.
+    pub accepted: usize,
+    /// Refused for good.
+    pub rejected: usize,
+    /// To be sent again.
+    pub retry: usize,
+}
+
+impl Tally {
+    /// Counts outcomes.
+    pub fn of(outcomes: &[Outcome]) -> Self {
+        let mut tally = Self::default();
+        for outcome in outcomes {
+            match outcome {
+                Outcome::Accepted { .. } => tally.accepted += 1,
+                Outcome::Rejected { .. } => tally.rejected += 1,
+                Outcome::Retry { .. } => tally.retry += 1,
+            }
+        }
+        tally
+    }
+}
+
+/// An outcome as it stands in `events` of an answer.
+#[derive(Serialize)]
+pub(super) struct Entry<'a> {
+    index: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    #[serde(flatten)]
+    state: State<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+enum State<'a> {
+    Accepted {
+        shard: &'a str,
+        sequence: &'a str,
+    },
+    Rejected {
+        code: &'static str,
+        detail: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pointer: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        header: Option<&'a str>,
+    },
+    Retry {
+        code: &'static str,
+        detail: &'a str,
+        retry_after_ms: u64,
+    },
+}
+
+/// The outcomes, each with its place in the request.
+pub(super) fn entries(outcomes: &[Outcome]) -> Vec<Entry<'_>> {
+    outcomes
+        .iter()
+        .enumerate()
+        .map(|(index, outcome)| entry(index, outcome))
+        .collect()
+}
+
+fn entry(index: usize, outcome: &Outcome) -> Entry<'_> {
+    match outcome {
+        Outcome::Accepted { id, shard, sequence } => {
+            let state = State::Accepted {
+                shard: shard.as_str(),
+                sequence: sequence.as_str(),
+            };
+            Entry {
+                index,
+                id: Some(id),
+                state,
+            }
+        }
+        Outcome::Rejected {
+            id,
+            code,
+            detail,
+            place,
+        } => {
+            let (pointer, header) = match place {
+                Some(Place::Pointer(pointer)) => (Some(pointer.as_str()), None),
+                Some(Place::Header(header)) => (None, Some(header.as_str())),
+                None => (None, None),
+            };
+            Entry {
+                index,
+                id: id.as_deref(),
+                state: State::Rejected {
+                    code: code.name(),
+                    detail,
+                    pointer,
+                    header,
+                },
+            }
+        }
+        Outcome::Retry {
+            id,
+            code,
+            detail,
+            retry_after,
+        } => {
+            let retry_after_ms = u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX);
+            Entry {
+                index,
+                id: Some(id),
+                state: State::Retry {
+                    code: code.name(),
+                    detail,
+                    retry_after_ms,
+                },
+            }
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! CloudEvents over HTTP: the events of a request, in whichever of the three modes it comes.
+//!
+//! Guarantees: in the batched mode every event is judged on its own, so that one bad event refuses no other; what is
+//! ready can be put on the stream as it is: valid, with its partition key, and within the bounds as it is stored.
+//! Does not tell duplicates apart: that is the consumers' business.
+//!
+//! The binding: <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md>.
+
+mod batch;
+mod binary;
+mod error;
+mod header;
+mod mode;
+
+use std::borrow::Cow;
+
+use http::HeaderMap;
+use penstock::Limits;
+use penstock::event::{self, Event};
+use penstock::key::KeyRules;
+use penstock::producer::Outgoing;
+use serde::Deserialize;
+
+pub(crate) use mode::ACCEPTED;
+
+pub use error::{Error, EventError, HeaderProblem};
+pub use mode::{Mode, Place};
+
+/// An event that can be put on the stream.
+#[derive(Debug)]
+pub struct Ready {
+    /// The event's `id`.
+    pub id: String,
+    /// The event as the producer takes it.
+    pub outgoing: Outgoing,
+}
+
+/// An event that cannot.
+#[derive(Debug)]
+pub struct Refused {
+    /// The event's `id`, if it could be made out.
+    pub id: Option<String>,
+    /// Where in the request the fault is, if it is in one place.
+    pub place: Option<Place>,
+    /// What is wrong.
+    pub error: EventError,
+}
+
+/// One event of a request.
+pub type Judged = Result<Ready, Refused>;
+
+/// What events are judged by.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules<'a> {
+    /// The bounds.
+    pub limits: &'a Limits,
+    /// What gives an event its partition key.
+    pub keys: &'a KeyRules,
+}
+
+impl Rules<'_> {
+    /// The events of a request, each judged, in the order they were sent.
+    ///
+    /// # Errors
+    /// When the request as a whole cannot be read; then none of its events may be stored.
+    pub fn read(self, headers: &HeaderMap, body: &[u8]) -> Result<Vec<Judged>, Error> {
+        match Mode::of(headers)? {
+            mode @ Mode::Structured => Ok(vec![self.judge_json(mode, 0, text(body)?)]),
+            mode @ Mode::Batched => {
+                let events = batch::split(text(body)?, self.limits.events_per_request)?;
+                Ok(events
+                    .iter()
+                    .enumerate()
+                    .map(|(index, raw)| self.judge_json(mode, index, raw.get()))
+                    .collect())
+            }
+            mode @ Mode::Binary { .. } => {
+                let event = binary::read(mode, headers, body, self.limits);
+                Ok(vec![self.judge(mode, 0, event, || header::id(headers, self.limits))])
+            }
+        }
+    }
+
+    fn judge_json(self, mode: Mode, index: usize, json: &str) -> Judged {
+        let event = Event::from_json(json, self.limits).map_err(EventError::from);
+        self.judge(mode, index, event, || id(json, self.limits))
+    }
+
+    fn judge(
+        self,
+        mode: Mode,
+        index: usize,
+        event: Result<Event, EventError>,
+        id: impl FnOnce() -> Option<String>,
+    ) -> Judged {
+        let ready = event.and_then(|event| self.prepare(&event));
+        ready.map_err(|error| Refused {
+            id: id(),
+            place: error.place(mode, index),
+            error,
+        })
+    }
+
+    fn prepare(self, event: &Event) -> Result<Ready, EventError> {
+        let key = self.keys.key_of(event)?;
+        let body = event.to_json();
+        let (bytes, max) = (body.len(), self.limits.event_bytes);
+        // Looked at again although `from_json` has: escapes and base64 can make the stored form the longer one.
+        if bytes > max {
+            return Err(event::Error::TooLarge { bytes, max }.into());
+        }
+        Ok(Ready {
+            id: event.id().to_owned(),
+            outgoing: Outgoing { key, body },
+        })
+    }
+}
+
+/// The body as text.
+fn text(body: &[u8]) -> Result<&str, Error> {
+    if body.trim_ascii().is_empty() {
+        return Err(Error::Empty);
+    }
+    std::str::from_utf8(body).map_err(|error| Error::Utf8 {
+        offset: error.valid_up_to(),
+    })
+}
+
+/// The `id` of a refused event, so that the sender can tell which one it was.
+fn id(json: &str, limits: &Limits) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Named<'a> {
+        #[serde(borrow)]
+        id: Cow<'a, str>,
+    }
+    let named: Named<'_> = serde_json::from_str(json).ok()?;
+    (named.id.len() <= limits.name_bytes).then(|| named.id.into_owned())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,195 @@
+//! The handler: one invocation, from the Lambda event to the answer.
+//!
+//! Guarantees: events go to the stream in the order they were sent, and only once the whole request could be read; the
+//! producer stops early enough for the answer still to be given; one line of log a request, without a payload.
+//! Does not authenticate: that is the gateway's business.
+
+use std::time::Duration;
+
+use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use http::Method;
+use lambda_runtime::LambdaEvent;
+use penstock::Limits;
+use penstock::key::KeyRules;
+use penstock::ports::{Clock, Stream};
+use penstock::producer::{Fate, Producer};
+use penstock::time::Timestamp;
+
+use crate::answer::{Answer, Outcome, Tally};
+use crate::cloudevents::{Judged, Rules};
+use crate::code::Code;
+use crate::request;
+
+/// What is kept back of an invocation's time to give the answer in.
+const ANSWER_MARGIN_MAX: Duration = Duration::from_secs(1);
+
+/// The function.
+#[derive(Debug)]
+pub struct Ingest<S, C> {
+    producer: Producer<S, C>,
+    clock: C,
+    keys: KeyRules,
+    limits: Limits,
+}
+
+/// What is at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Resource {
+    Events,
+    Health,
+}
+
+impl<S: Stream, C: Clock> Ingest<S, C> {
+    /// A function that puts events on the stream of `producer`. `clock` is the one that the producer has.
+    pub fn new(producer: Producer<S, C>, clock: C, keys: KeyRules, limits: Limits) -> Self {
+        Self {
+            producer,
+            clock,
+            keys,
+            limits,
+        }
+    }
+
+    /// Handles one invocation of API Gateway's HTTP API, payload version 2.0.
+    /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
+    pub async fn handle(&self, event: LambdaEvent<ApiGatewayV2httpRequest>) -> ApiGatewayV2httpResponse {
+        let LambdaEvent { payload, context } = event;
+        let gateway_request_id = payload.request_context.request_id.clone().unwrap_or_default();
+        let body = payload.body.as_deref().unwrap_or_default();
+        let bytes = request::received_bytes(body, payload.is_base64_encoded);
+        let answer = self.answer(payload, Timestamp(context.deadline)).await;
+        let Tally {
+            accepted,
+            rejected,
+            retry,
+        } = answer.tally;
+        tracing::info!(
+            request_id = %context.request_id,
+            %gateway_request_id,
+            status = answer.status,
+            accepted,
+            rejected,
+            retry,
+            bytes,
+            "answered"
+        );
+        answer.into()
+    }
+
+    /// The answer to a request that has to be answered before `deadline`.
+    pub async fn answer(&self, request: ApiGatewayV2httpRequest, deadline: Timestamp) -> Answer {
+        let method = &request.request_context.http.method;
+        match (resource(&request), method) {
+            (None, _) => Answer::problem(
+                Code::NotFound,
+                "there is nothing at this path; events are sent with POST to /v1/events",
+            ),
+            (Some(Resource::Health), &Method::GET) => Answer::healthy(),
+            (Some(Resource::Health), _) => Answer::method_not_allowed("GET"),
+            (Some(Resource::Events), &Method::POST) => self.take(request, deadline).await,
+            (Some(Resource::Events), _) => Answer::method_not_allowed("POST"),
+        }
+    }
+
+    async fn take(&self, request: ApiGatewayV2httpRequest, deadline: Timestamp) -> Answer {
+        match self.read(request) {
+            Ok(judged) => Answer::of(&self.publish(judged, deadline).await),
+            Err(answer) => *answer,
+        }
+    }
+
+    /// The events of a request; or the answer, if the request as a whole is refused.
+    fn read(&self, request: ApiGatewayV2httpRequest) -> Result<Vec<Judged>, Box<Answer>> {
+        let ApiGatewayV2httpRequest {
+            headers,
+            body,
+            is_base64_encoded,
+            ..
+        } = request;
+        let body = request::body(body, is_base64_encoded, &headers, &self.limits)
+            .map_err(|error| Answer::problem(error.code(), &error.to_string()))?;
+        let rules = Rules {
+            limits: &self.limits,
+            keys: &self.keys,
+        };
+        let judged = rules.read(&headers, &body);
+        Ok(judged.map_err(|error| Answer::problem(error.code(), &error.to_string()))?)
+    }
+
+    /// Puts what is ready on the stream and says of every event, in its place, what became of it.
+    async fn publish(&self, judged: Vec<Judged>, deadline: Timestamp) -> Vec<Outcome> {
+        let mut ids = Vec::with_capacity(judged.len());
+        let mut outgoing = Vec::with_capacity(judged.len());
+        for event in judged {
+            ids.push(event.map(|ready| {
+                outgoing.push(ready.outgoing);
+                ready.id
+            }));
+        }
+        let fates = if outgoing.is_empty() {
+            Vec::new()
+        } else {
+            self.producer.publish(outgoing, self.put_deadline(deadline)).await
+        };
+        log_troubles(&fates);
+        let mut fates = fates.into_iter();
+        ids.into_iter()
+            .map(|id| match id {
+                #[expect(clippy::expect_used, reason = "the producer promises one fate an event")]
+                Ok(id) => Outcome::of_fate(id, fates.next().expect("a fate for every event that was published")),
+                Err(refused) => refused.into(),
+            })
+            .collect()
+    }
+
+    /// When the producer has to stop, so that the answer still gets out: a second before the invocation ends, or a
+    /// quarter of what is left if that is less.
+    fn put_deadline(&self, deadline: Timestamp) -> Timestamp {
+        let left = deadline.since(self.clock.now());
+        deadline.minus(ANSWER_MARGIN_MAX.min(left / 4))
+    }
+}
+
+/// What the request's path names. A stage other than `$default` stands before it, unless a custom domain's mapping
+/// has taken it off.
+fn resource(request: &ApiGatewayV2httpRequest) -> Option<Resource> {
+    let named = |path| match path {
+        "/v1/events" => Some(Resource::Events),
+        "/v1/health" => Some(Resource::Health),
+        _ => None,
+    };
+    let context = &request.request_context;
+    let path = request.raw_path.as_deref().or(context.http.path.as_deref())?;
+    let stage = context.stage.as_deref().unwrap_or_default();
+    named(path).or_else(|| named(path.strip_prefix('/')?.strip_prefix(stage)?))
+}
+
+/// The stream's own words are logged, once a request and kind, because the answer does not repeat them.
+fn log_troubles(fates: &[Fate]) {
+    let count = |is: fn(&Fate) -> bool| fates.iter().filter(|fate| is(fate)).count();
+    let refused = fates.iter().find_map(|fate| {
+        if let Fate::Refused { detail } = fate {
+            Some(detail)
+        } else {
+            None
+        }
+    });
+    if let Some(detail) = refused {
+        let events = count(|fate| matches!(fate, Fate::Refused { .. }));
+        tracing::error!(events, %detail, "the stream refused events");
+    }
+    let silent = fates.iter().find_map(|fate| {
+        if let Fate::Unavailable { detail, .. } = fate {
+            Some(detail)
+        } else {
+            None
+        }
+    });
+    if let Some(detail) = silent {
+        let events = count(|fate| matches!(fate, Fate::Unavailable { .. }));
+        tracing::warn!(events, %detail, "the stream gave no answer");
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,25 @@
+//! The `ingest` function: its configuration, its clients, and the loop.
+
+use ingest::Ingest;
+use lambda_runtime::{LambdaEvent, run, service_fn};
+use penstock::Limits;
+use penstock::producer::Producer;
+use penstock_aws::clock::{SystemClock, jitter};
+use penstock_aws::config::{Reader, process_environment};
+use penstock_aws::{KinesisStream, Sdk};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    penstock_aws::log::start();
+    let mut env = Reader::new(process_environment);
+    let stream = env.required("PENSTOCK_STREAM", "the name of the Kinesis stream");
+    let keys = env.json("PENSTOCK_PARTITION_KEYS");
+    env.finish()?;
+
+    let stream = KinesisStream::new(Sdk::from_env().await.kinesis_for_puts(), stream);
+    let producer = Producer::new(stream, SystemClock, jitter);
+    let ingest = &Ingest::new(producer, SystemClock, keys, Limits::DEFAULT);
+    // boxed once a request: the compiler would otherwise lay out the SDK's futures as part of this one
+    let answer = async |event: LambdaEvent<_>| Ok::<_, lambda_runtime::Error>(Box::pin(ingest.handle(event)).await);
+    run(service_fn(answer)).await
+}

@@ -1,0 +1,144 @@
+//! `penstock dev`: the pipeline of `template.yaml`, up until Ctrl-C, or for as long as the demo takes.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use penstock_local::{Profile, Stack};
+
+use crate::record::Record;
+use crate::terminal::{note, say};
+
+/// The port that `penstock dev` listens on unless told otherwise.
+pub(crate) const PORT: u16 = 7070;
+
+/// Options of `penstock dev`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Send the sample orders, watch the groups settle them, check that the sums add up, and stop
+    #[arg(long)]
+    demo: bool,
+    /// The port of the HTTP API on 127.0.0.1; 0 takes a free one
+    #[arg(long, default_value_t = PORT)]
+    port: u16,
+    /// Keep everything in this folder across restarts; without it everything is in memory
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// The template
+    #[arg(long, default_value = "template.yaml")]
+    template: PathBuf,
+    /// Set a parameter of the template
+    #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = parameter)]
+    parameters: Vec<(String, String)>,
+    /// Build and run the functions as they are deployed; slower to build
+    #[arg(long)]
+    release: bool,
+    /// Show every line that the functions log during the demo too
+    #[arg(long)]
+    verbose: bool,
+}
+
+fn parameter(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+/// Runs the command.
+pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
+    let root = crate::project()?;
+    let template = root.join(&options.template);
+    let quiet = options.demo && !options.verbose;
+    let stack = penstock_local::Options {
+        root: root.clone(),
+        template,
+        parameters: options.parameters.iter().cloned().collect(),
+        state: options.state.clone(),
+        port: options.port,
+        profile: if options.release {
+            Profile::Release
+        } else {
+            Profile::Dev
+        },
+        binaries: None,
+        log: std::sync::Arc::new(move |function: &str, line: &str| {
+            if !quiet {
+                note(&format!("{function:<14} | {line}"));
+            }
+        }),
+        progress: std::sync::Arc::new(|step: &str| note(step)),
+    };
+    // Ctrl-C during the start stops the start
+    let stack = tokio::select! {
+        stack = Stack::start(stack) => stack?,
+        result = tokio::signal::ctrl_c() => {
+            result.context("cannot listen for Ctrl-C")?;
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    for warning in &stack.pipeline().warnings {
+        note(&format!("note: {warning}"));
+    }
+    let groups: BTreeMap<_, _> = stack
+        .groups()
+        .iter()
+        .map(|group| (group.name.clone(), group.environment.clone()))
+        .collect();
+    let record = Record {
+        endpoint: stack.endpoint().to_owned(),
+        environment: stack.environment(),
+        groups,
+    };
+    let published = record.publish(stack.port())?;
+    let result = if options.demo {
+        crate::demo::run(&stack, &root).await
+    } else {
+        serve(&stack, options.port).await
+    };
+    drop(published);
+    let stopped = stack.shutdown().await;
+    let code = result?;
+    stopped?;
+    Ok(code)
+}
+
+async fn serve(stack: &Stack, port: u16) -> anyhow::Result<ExitCode> {
+    let endpoint = stack.endpoint();
+    let names: Vec<_> = stack.groups().iter().map(|group| group.name.as_str()).collect();
+    let flag = if stack.port() == PORT || port == PORT {
+        String::new()
+    } else {
+        format!(" --port {}", stack.port())
+    };
+    say(&format!(
+        "listening on {endpoint}, consumer groups: {}",
+        names.join(", ")
+    ));
+    say("");
+    say("post an event:");
+    say(&format!(
+        "  curl -i {endpoint}/v1/events -H 'content-type: application/cloudevents+json' \\"
+    ));
+    say(
+        r#"    -d '{"specversion":"1.0","id":"1","source":"shop/web","type":"shop.order.placed","subject":"ORDER-1","data":{"order_id":"ORDER-1","total_cents":1999}}'"#,
+    );
+    say("see what became of it:");
+    say(&format!("  cargo penstock state{flag} order-status ORDER-1"));
+    say("send the samples:");
+    say(&format!("  cargo penstock send{flag} events/samples/orders.ndjson"));
+    say("");
+    say("Ctrl-C stops it");
+    interrupted().await?;
+    note("stopping");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Waits for Ctrl-C, or for SIGTERM where there is one.
+async fn interrupted() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    tokio::select! {
+        result = tokio::signal::ctrl_c() => result.context("cannot listen for Ctrl-C"),
+        _ = terminate.recv() => Ok(()),
+    }
+}

@@ -1,0 +1,90 @@
+//! The `penstock` command: runs the pipeline on this machine, sends events to it and shows what became of them.
+
+mod ask;
+mod demo;
+mod dev;
+mod record;
+mod send;
+mod terminal;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Event ingestion on AWS, and on this machine.
+#[derive(Debug, Parser)]
+#[command(name = "penstock", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the pipeline of template.yaml on this machine
+    Dev(dev::Options),
+    /// Post a file of events, one CloudEvent in JSON a line
+    Send(send::Options),
+    /// Show the state that a projection keeps for a key
+    State {
+        /// The consumer group
+        group: String,
+        /// The partition key, an order's id for example
+        key: String,
+        #[command(flatten)]
+        running: Running,
+    },
+    /// Look at dead letters
+    #[command(subcommand)]
+    Dlq(Dlq),
+}
+
+#[derive(Debug, Subcommand)]
+enum Dlq {
+    /// List a group's dead letters; they stay in the queue
+    List {
+        /// The consumer group
+        #[arg(long)]
+        group: String,
+        /// Print each letter as one line of JSON, its bytes included
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        running: Running,
+    },
+}
+
+/// Which running pipeline is meant.
+#[derive(Debug, Clone, Args)]
+struct Running {
+    /// The port of the `penstock dev` that is meant
+    #[arg(long, default_value_t = dev::PORT)]
+    port: u16,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Dev(options) => dev::run(options).await,
+        Command::Send(options) => send::run(options).await,
+        Command::State { group, key, running } => ask::state(running.port, &group, &key).await,
+        Command::Dlq(Dlq::List { group, json, running }) => ask::dead_letters(running.port, &group, json).await,
+    };
+    result.unwrap_or_else(|error| {
+        terminal::complain(&format!("{error:#}"));
+        ExitCode::FAILURE
+    })
+}
+
+/// The folder that `template.yaml` is in: this one or the nearest above it.
+fn project() -> anyhow::Result<PathBuf> {
+    let here = std::env::current_dir()?;
+    let found = here.ancestors().find(|folder| folder.join("template.yaml").is_file());
+    found.map(PathBuf::from).ok_or_else(|| {
+        anyhow::anyhow!(
+            "there is no template.yaml in {} or above it; run this inside a Penstock project",
+            here.display()
+        )
+    })
+}

@@ -1,0 +1,80 @@
+//! The record of a running `penstock dev`: where its services are, for the other commands.
+//!
+//! One file a port under `.penstock/` of the project. It is removed when the pipeline stops; one that a killed
+//! pipeline left behind is found out by asking the pipeline's health.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+
+/// What a running pipeline says of itself.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Record {
+    /// The HTTP endpoint.
+    pub(crate) endpoint: String,
+    /// The SDK's variables: where the services are and with which credentials.
+    pub(crate) environment: BTreeMap<String, String>,
+    /// The consumer groups, by name: the environment of each one's function.
+    pub(crate) groups: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+fn file(port: u16) -> anyhow::Result<PathBuf> {
+    Ok(crate::project()?.join(".penstock").join(format!("dev-{port}.json")))
+}
+
+impl Record {
+    /// Writes the record; it is removed when what is returned is dropped.
+    pub(crate) fn publish(&self, port: u16) -> anyhow::Result<Published> {
+        let file = file(port)?;
+        let write = || -> std::io::Result<()> {
+            std::fs::create_dir_all(file.parent().unwrap_or(&file))?;
+            std::fs::write(&file, serde_json::to_vec_pretty(self)?)
+        };
+        write().with_context(|| format!("cannot write {}", file.display()))?;
+        Ok(Published(file))
+    }
+
+    /// The record of the pipeline that runs on `port`.
+    pub(crate) async fn of_running(port: u16) -> anyhow::Result<Self> {
+        let none = || {
+            anyhow::anyhow!(
+                "no pipeline is running on port {port} of this project; start one with `cargo penstock dev`, \
+                 or name its port with --port"
+            )
+        };
+        let bytes = std::fs::read(file(port)?).map_err(|_| none())?;
+        let record: Self = serde_json::from_slice(&bytes).map_err(|_| none())?;
+        let health = reqwest::Client::new().get(format!("{}/v1/health", record.endpoint));
+        health
+            .timeout(Duration::from_secs(5))
+            .send()
+            .await
+            .map_err(|_| none())?;
+        Ok(record)
+    }
+
+    /// The environment of a group's function.
+    pub(crate) fn group(&self, name: &str) -> anyhow::Result<&BTreeMap<String, String>> {
+        self.groups.get(name).with_context(|| {
+            let known: Vec<_> = self.groups.keys().map(String::as_str).collect();
+            format!(
+                "there is no consumer group `{name}`; the groups are: {}",
+                known.join(", ")
+            )
+        })
+    }
+}
+
+/// A record that is there until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Published(PathBuf);
+
+impl Drop for Published {
+    fn drop(&mut self) {
+        // a record that stays is told from a running pipeline by its health
+        _ = std::fs::remove_file(&self.0);
+    }
+}

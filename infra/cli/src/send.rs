@@ -1,0 +1,294 @@
+//! `penstock send`: posts a file of events in batches and says of every line what became of it.
+//!
+//! Lines go out in their order. What the edge asks to send again is sent again before anything after it, so the order
+//! of every key holds. A line that is not JSON would spoil its whole batch, so it goes alone, for the edge to refuse.
+
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::terminal::{note, say};
+
+/// Options of `penstock send`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// The file, or - for standard input
+    file: PathBuf,
+    /// Where to post; without it, the pipeline that runs on --port
+    #[arg(long)]
+    endpoint: Option<String>,
+    /// Events of one request
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=500))]
+    batch: u32,
+    /// How often a line is sent again when the edge is busy or does not answer
+    #[arg(long, default_value_t = 10)]
+    retries: u32,
+    #[command(flatten)]
+    running: crate::Running,
+}
+
+/// What became of a file.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    /// Events that the edge has accepted.
+    pub(crate) accepted: usize,
+    /// Lines that it has refused.
+    pub(crate) refused: Vec<Refused>,
+    /// Lines that it never took.
+    pub(crate) given_up: Vec<Refused>,
+}
+
+/// A line that was not accepted.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    line: usize,
+    code: String,
+    detail: String,
+}
+
+/// Runs the command.
+pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
+    let text = read(&options.file)?;
+    let endpoint = match options.endpoint {
+        Some(endpoint) => endpoint,
+        None => crate::record::Record::of_running(options.running.port).await?.endpoint,
+    };
+    let bar = ProgressBar::new(text.lines().count() as u64);
+    bar.set_style(ProgressStyle::with_template(
+        "{bar:40} {pos}/{len} lines  {per_sec}  {msg}",
+    )?);
+    let sender = Sender::new(&endpoint, options.batch as usize, options.retries)?;
+    let report = sender.send(&text, |lines| bar.inc(lines as u64)).await;
+    bar.finish_and_clear();
+    let report = report?;
+    report.print();
+    Ok(if report.given_up.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn read(file: &PathBuf) -> anyhow::Result<String> {
+    let mut bytes = Vec::new();
+    let reading = || format!("cannot read {}", file.display());
+    if file.as_os_str() == "-" {
+        std::io::stdin().lock().read_to_end(&mut bytes).with_context(reading)?;
+    } else {
+        bytes = std::fs::read(file).with_context(reading)?;
+    }
+    String::from_utf8(bytes).with_context(|| format!("{} is not UTF-8 text", file.display()))
+}
+
+impl Report {
+    /// Prints the refused lines and the sums.
+    pub(crate) fn print(&self) {
+        for Refused { line, code, detail } in &self.refused {
+            note(&format!("line {line}: refused: {code}: {detail}"));
+        }
+        for Refused { line, code, detail } in &self.given_up {
+            note(&format!("line {line}: not taken: {code}: {detail}"));
+        }
+        let (accepted, refused, given_up) = (self.accepted, self.refused.len(), self.given_up.len());
+        say(&format!("{accepted} accepted, {refused} refused, {given_up} not taken"));
+    }
+}
+
+/// Posts lines to an endpoint.
+#[derive(Debug)]
+pub(crate) struct Sender {
+    client: reqwest::Client,
+    url: String,
+    batch: usize,
+    retries: u32,
+}
+
+/// A line on its way.
+#[derive(Debug, Clone, Copy)]
+struct Line<'a> {
+    number: usize,
+    text: &'a str,
+    json: bool,
+}
+
+/// The edge's answer, as far as it is needed here.
+#[derive(Debug, Deserialize)]
+struct Answer {
+    #[serde(default)]
+    events: Vec<Item>,
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    detail: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Item {
+    index: usize,
+    status: String,
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    detail: String,
+}
+
+impl Sender {
+    /// A sender of batches of `batch` events to `endpoint`.
+    pub(crate) fn new(endpoint: &str, batch: usize, retries: u32) -> anyhow::Result<Self> {
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(60)).build()?;
+        Ok(Self {
+            client,
+            url: format!("{}/v1/events", endpoint.trim_end_matches('/')),
+            batch,
+            retries,
+        })
+    }
+
+    /// Sends every line that is not empty. `done` hears how many lines have an answer.
+    pub(crate) async fn send(&self, text: &str, done: impl Fn(usize)) -> anyhow::Result<Report> {
+        let mut report = Report::default();
+        let mut batch: Vec<Line<'_>> = Vec::new();
+        for (number, text) in (1..).zip(text.lines()) {
+            if text.trim().is_empty() {
+                done(1);
+                continue;
+            }
+            let line = Line {
+                number,
+                text,
+                json: serde_json::from_str::<&RawValue>(text).is_ok(),
+            };
+            let full = batch.len() >= self.batch;
+            if full || !line.json {
+                self.flush(&mut batch, &mut report, &done).await?;
+            }
+            batch.push(line);
+            if !line.json {
+                self.flush(&mut batch, &mut report, &done).await?;
+            }
+        }
+        self.flush(&mut batch, &mut report, &done).await?;
+        Ok(report)
+    }
+
+    /// Sends a batch until every line of it has a final answer or the retries are used up.
+    async fn flush(&self, batch: &mut Vec<Line<'_>>, report: &mut Report, done: impl Fn(usize)) -> anyhow::Result<()> {
+        let mut tries = 0;
+        while !batch.is_empty() {
+            let before = batch.len();
+            let (wait, why) = self.post(batch, report).await?;
+            done(before - batch.len());
+            if batch.is_empty() {
+                break;
+            }
+            if tries == self.retries {
+                for line in batch.drain(..) {
+                    report.given_up.push(Refused {
+                        line: line.number,
+                        code: why.0.clone(),
+                        detail: why.1.clone(),
+                    });
+                    done(1);
+                }
+            }
+            tries += 1;
+            tokio::time::sleep(wait).await;
+        }
+        Ok(())
+    }
+
+    /// Posts a batch once and takes out of it what has a final answer; how long to wait, and why.
+    async fn post(
+        &self,
+        batch: &mut Vec<Line<'_>>,
+        report: &mut Report,
+    ) -> anyhow::Result<(Duration, (String, String))> {
+        const WAIT: Duration = Duration::from_secs(1);
+        let Some(first) = batch.first() else {
+            return Ok((Duration::ZERO, Default::default()));
+        };
+        let request = if first.json {
+            let lines: Vec<_> = batch.iter().map(|line| line.text).collect();
+            let body = format!("[{}]", lines.join(","));
+            self.client
+                .post(&self.url)
+                .header("content-type", "application/cloudevents-batch+json")
+                .body(body)
+        } else {
+            let body = first.text.to_owned();
+            self.client
+                .post(&self.url)
+                .header("content-type", "application/cloudevents+json")
+                .body(body)
+        };
+        let response = match request.send().await {
+            Ok(response) => response,
+            Err(error) if error.is_connect() => bail!("cannot connect to {}", self.url),
+            Err(error) => return Ok((WAIT, ("no_answer".to_owned(), error.to_string()))),
+        };
+        let status = response.status();
+        let header = response
+            .headers()
+            .get("retry-after")
+            .and_then(|value| value.to_str().ok());
+        let wait = header
+            .and_then(|value| value.parse().ok())
+            .map_or(WAIT, Duration::from_secs);
+        let answer: Answer = match response.json().await {
+            Ok(answer) => answer,
+            Err(error) => return Ok((wait, (status.to_string(), error.to_string()))),
+        };
+        if answer.events.is_empty() && status.is_client_error() && status.as_u16() != 429 {
+            for line in batch.drain(..) {
+                report.refused.push(Refused {
+                    line: line.number,
+                    code: if answer.code.is_empty() {
+                        status.to_string()
+                    } else {
+                        answer.code.clone()
+                    },
+                    detail: answer.detail.clone(),
+                });
+            }
+            return Ok((Duration::ZERO, Default::default()));
+        }
+        let mut why = (
+            if answer.code.is_empty() {
+                status.to_string()
+            } else {
+                answer.code
+            },
+            answer.detail,
+        );
+        let mut open = vec![true; batch.len()];
+        for item in answer.events {
+            let Some(line) = batch.get(item.index) else {
+                bail!("{} answered for an event it was not sent", self.url)
+            };
+            match item.status.as_str() {
+                "accepted" => report.accepted += 1,
+                "rejected" => {
+                    report.refused.push(Refused {
+                        line: line.number,
+                        code: item.code,
+                        detail: item.detail,
+                    });
+                }
+                _ => {
+                    why = (item.code, item.detail);
+                    continue;
+                }
+            }
+            open[item.index] = false;
+        }
+        let mut open = open.into_iter();
+        batch.retain(|_| open.next().unwrap_or(true));
+        Ok((wait, why))
+    }
+}

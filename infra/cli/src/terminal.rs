@@ -1,0 +1,39 @@
+//! What is written to the terminal, and how.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this is the one module that talks to the terminal"
+)]
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+
+/// Writes a line of the result.
+pub(crate) fn say(line: &str) {
+    println!("{line}");
+}
+
+/// Writes a line about what is going on.
+pub(crate) fn note(line: &str) {
+    eprintln!("{line}");
+}
+
+/// Writes why the command failed.
+pub(crate) fn complain(line: &str) {
+    eprintln!("penstock: {line}");
+}
+
+/// A table whose first column is text and whose others are figures.
+pub(crate) fn figures(header: &[&str], rows: &[Vec<String>]) -> String {
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled)
+        .set_header(header);
+    for row in rows {
+        table.add_row(row);
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table.trim_fmt()
+}

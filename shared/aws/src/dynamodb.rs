@@ -1,0 +1,11 @@
+//! DynamoDB, as the core's [`Progress`](penstock::ports::Progress), [`Windows`](penstock::ports::Windows) and
+//! [`States`](penstock::ports::States). One file a table: its keys, its item, its encoder and decoder.
+
+mod item;
+mod progress;
+mod state;
+mod window;
+
+pub use progress::ProgressTable;
+pub use state::StateTable;
+pub use window::WindowTable;

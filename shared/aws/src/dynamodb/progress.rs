@@ -1,0 +1,174 @@
+//! The progress table: one item a group and shard.
+//!
+//! | attribute | type | |
+//! |---|---|---|
+//! | `pk` | S | `group/shard` |
+//! | `epoch` | N | fencing token of the last run that began |
+//! | `attempts` | N | runs that began since the last commit |
+//! | `position` | S | sortable position; all at or below is settled |
+//! | `failures` | M | position to count |
+//! | `suspect`, `suspicions` | S, N | the event being handled alone, and how often that ended in a crash |
+//! | `arrival` | N | arrival of the event at `position`, ms |
+//! | `at` | N | time of the last commit, ms |
+//! | `v` | N | format, 1 |
+
+use std::collections::{BTreeMap, HashMap};
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
+use penstock::ports::{Error, Progress};
+use penstock::progress::{Begun, Commit, Committed};
+use penstock::{Position, ShardId};
+
+use super::item::{Item, n, s};
+use crate::error::classify;
+
+const FORMAT: u32 = 1;
+
+/// A group's progress in DynamoDB.
+#[derive(Debug, Clone)]
+pub struct ProgressTable {
+    client: Client,
+    table: String,
+    group: String,
+}
+
+impl ProgressTable {
+    /// The progress of `group` in `table`.
+    pub fn new(client: Client, table: impl Into<String>, group: impl Into<String>) -> Self {
+        Self {
+            client,
+            table: table.into(),
+            group: group.into(),
+        }
+    }
+
+    fn key(&self, shard: &ShardId) -> AttributeValue {
+        s(format!("{}/{shard}", self.group))
+    }
+}
+
+impl Progress for ProgressTable {
+    async fn begin(&self, shard: &ShardId) -> Result<Begun, Error> {
+        let answer = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", self.key(shard))
+            .update_expression("ADD #epoch :one, #attempts :one SET #v = :v")
+            .expression_attribute_names("#epoch", "epoch")
+            .expression_attribute_names("#attempts", "attempts")
+            .expression_attribute_names("#v", "v")
+            .expression_attribute_values(":one", n(1))
+            .expression_attribute_values(":v", n(FORMAT))
+            .return_values(ReturnValue::AllNew)
+            .send()
+            .await
+            .map_err(|error| classify("UpdateItem", error))?;
+        decode(answer.attributes().unwrap_or(&HashMap::new()))
+    }
+
+    async fn commit(&self, shard: &ShardId, epoch: u64, commit: &Commit) -> Result<Committed, Error> {
+        let mut set = vec![
+            "#position = :position",
+            "#failures = :failures",
+            "#attempts = :attempts",
+            "#at = :at",
+        ];
+        let mut remove = Vec::new();
+        let mut request = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", self.key(shard))
+            .condition_expression("#epoch = :epoch")
+            .expression_attribute_names("#epoch", "epoch")
+            .expression_attribute_values(":epoch", n(epoch))
+            .expression_attribute_names("#position", "position")
+            .expression_attribute_values(":position", s(commit.position.sortable()))
+            .expression_attribute_names("#failures", "failures")
+            .expression_attribute_values(":failures", encode_failures(&commit.failures))
+            .expression_attribute_names("#attempts", "attempts")
+            .expression_attribute_values(":attempts", n(commit.attempts))
+            .expression_attribute_names("#at", "at")
+            .expression_attribute_values(":at", n(commit.at.0))
+            .expression_attribute_names("#suspect", "suspect")
+            .expression_attribute_names("#suspicions", "suspicions");
+        match &commit.suspect {
+            Some((position, suspicions)) => {
+                set.extend(["#suspect = :suspect", "#suspicions = :suspicions"]);
+                request = request
+                    .expression_attribute_values(":suspect", s(position.sortable()))
+                    .expression_attribute_values(":suspicions", n(suspicions));
+            }
+            None => remove.extend(["#suspect", "#suspicions"]),
+        }
+        if let Some(arrival) = commit.arrival {
+            set.push("#arrival = :arrival");
+            request = request
+                .expression_attribute_names("#arrival", "arrival")
+                .expression_attribute_values(":arrival", n(arrival.0));
+        }
+        let mut expression = format!("SET {}", set.join(", "));
+        if !remove.is_empty() {
+            expression = format!("{expression} REMOVE {}", remove.join(", "));
+        }
+        match request.update_expression(expression).send().await {
+            Ok(_) => Ok(Committed::Yes),
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(|e| e.is_conditional_check_failed_exception()) =>
+            {
+                Ok(Committed::Fenced)
+            }
+            Err(error) => Err(classify("UpdateItem", error)),
+        }
+    }
+}
+
+fn encode_failures(failures: &BTreeMap<Position, u32>) -> AttributeValue {
+    AttributeValue::M(
+        failures
+            .iter()
+            .map(|(position, count)| (position.to_string(), n(count)))
+            .collect(),
+    )
+}
+
+fn decode(attributes: &HashMap<String, AttributeValue>) -> Result<Begun, Error> {
+    let item = Item {
+        attributes,
+        what: "progress",
+    };
+    item.version(FORMAT)?;
+    let mut failures = BTreeMap::new();
+    if item.has("failures") {
+        for (position, count) in item.map("failures")? {
+            let damaged = || Error::Damaged("a progress item has a failure that cannot be read".to_owned());
+            let position = position.parse().map_err(|_| damaged())?;
+            let count = count
+                .as_n()
+                .ok()
+                .and_then(|digits| digits.parse().ok())
+                .ok_or_else(damaged)?;
+            failures.insert(position, count);
+        }
+    }
+    let suspect = match item.has("suspect") {
+        true => Some((item.position("suspect")?, item.number("suspicions")?)),
+        false => None,
+    };
+    Ok(Begun {
+        epoch: item.number("epoch")?,
+        attempts: item.number("attempts")?,
+        // a shard that no run has committed on yet
+        position: if item.has("position") {
+            item.position("position")?
+        } else {
+            Position::start()
+        },
+        failures,
+        suspect,
+    })
+}

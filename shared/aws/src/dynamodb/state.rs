@@ -1,0 +1,133 @@
+//! A projection's state table: one item a key.
+//!
+//! | attribute | type | |
+//! |---|---|---|
+//! | `pk` | S | the partition key |
+//! | `applied` | S | sortable position of the last event that went in or was refused |
+//! | `state` | S | the state as JSON; missing while every event was refused |
+//! | `refused` | L | positions of the last write's events that were refused |
+//! | `v` | N | format, 1 |
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::AttributeValue;
+use penstock::ports::{Error, States};
+use penstock::projection::{Stored, StoredState};
+use penstock::{PartitionKey, Position};
+
+use super::item::{Item, n, s};
+use crate::error::classify;
+
+const FORMAT: u32 = 1;
+
+/// A projection's states in DynamoDB.
+#[derive(Debug, Clone)]
+pub struct StateTable {
+    client: Client,
+    table: String,
+}
+
+impl StateTable {
+    /// The states in `table`.
+    pub fn new(client: Client, table: impl Into<String>) -> Self {
+        Self {
+            client,
+            table: table.into(),
+        }
+    }
+}
+
+impl States for StateTable {
+    async fn load(&self, key: &PartitionKey) -> Result<Option<StoredState>, Error> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key("pk", s(key.as_str()))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| classify("GetItem", error))?;
+        answer.item().map(decode).transpose()
+    }
+
+    async fn store(&self, key: &PartitionKey, state: &StoredState, before: Option<&Position>) -> Result<Stored, Error> {
+        let mut request = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(encode(key, state)));
+        request = match before {
+            Some(before) => request
+                .condition_expression("#applied = :before")
+                .expression_attribute_names("#applied", "applied")
+                .expression_attribute_values(":before", s(before.sortable())),
+            None => request
+                .condition_expression("attribute_not_exists(#pk)")
+                .expression_attribute_names("#pk", "pk"),
+        };
+        match request.send().await {
+            Ok(_) => Ok(Stored::Yes),
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(|e| e.is_conditional_check_failed_exception()) =>
+            {
+                Ok(Stored::Superseded)
+            }
+            Err(error) => Err(classify("PutItem", error)),
+        }
+    }
+}
+
+fn encode(key: &PartitionKey, state: &StoredState) -> HashMap<String, AttributeValue> {
+    let refused = state.refused.iter().map(|position| s(position.to_string())).collect();
+    let mut item = HashMap::from([
+        ("pk".to_owned(), s(key.as_str())),
+        ("applied".to_owned(), s(state.applied.sortable())),
+        ("refused".to_owned(), AttributeValue::L(refused)),
+        ("v".to_owned(), n(FORMAT)),
+    ]);
+    if let Some(json) = &state.state {
+        item.insert("state".to_owned(), s(json));
+    }
+    item
+}
+
+fn decode(attributes: &HashMap<String, AttributeValue>) -> Result<StoredState, Error> {
+    let item = Item {
+        attributes,
+        what: "state",
+    };
+    item.version(FORMAT)?;
+    let damaged = || Error::Damaged("a state item has a refused position that cannot be read".to_owned());
+    let position = |value: &AttributeValue| value.as_s().ok().and_then(|text| text.parse().ok()).ok_or_else(damaged);
+    Ok(StoredState {
+        applied: item.position("applied")?,
+        state: if item.has("state") {
+            Some(item.text("state")?.to_owned())
+        } else {
+            None
+        },
+        refused: item.list("refused")?.iter().map(position).collect::<Result<_, _>>()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_reads_back_as_itself() {
+        let key = PartitionKey::new("ORDER-1").unwrap();
+        for state in [None, Some("{\"a\":1}".to_owned())] {
+            let stored = StoredState {
+                applied: "495.2".parse().unwrap(),
+                state,
+                refused: vec!["495.0".parse().unwrap(), "495.1".parse().unwrap()],
+            };
+            assert_eq!(decode(&encode(&key, &stored)).unwrap(), stored);
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! The window table: one item a segment.
+//!
+//! | attribute | type | |
+//! |---|---|---|
+//! | `pk` | S | `group/shard` |
+//! | `sk` | S | epoch (20 digits) `/` part (6 digits): later runs sort later, and no two items share a key |
+//! | `through` | S | sortable position; all at or below is settled |
+//! | `handled` | B | fingerprints of events, 8 bytes each, big-endian |
+//! | `ahead` | B | fingerprints of positions settled above `through`, likewise |
+//! | `at` | N | when it was recorded, ms |
+//! | `handled_count`, `duplicate_count`, `dead_letter_count`, `foreign_count` | N | events by outcome |
+//! | `expires_at` | N | TTL, s |
+//! | `v` | N | format, 1 |
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::AttributeValue;
+use penstock::ShardId;
+use penstock::fingerprint::Fingerprint;
+use penstock::ports::{Error, Windows};
+use penstock::time::Timestamp;
+use penstock::window::{Counts, Segment};
+
+use super::item::{Item, n, s};
+use crate::error::classify;
+
+const FORMAT: u32 = 1;
+
+/// Items live this much longer than the horizon, so that a slow run still finds what it needs.
+const SLACK: Duration = Duration::from_secs(60 * 60);
+
+/// A group's window segments in DynamoDB.
+#[derive(Debug, Clone)]
+pub struct WindowTable {
+    client: Client,
+    table: String,
+    group: String,
+    horizon: Duration,
+}
+
+impl WindowTable {
+    /// The windows of `group` in `table`.
+    pub fn new(client: Client, table: impl Into<String>, group: impl Into<String>, horizon: Duration) -> Self {
+        Self {
+            client,
+            table: table.into(),
+            group: group.into(),
+            horizon,
+        }
+    }
+
+    fn key(&self, shard: &ShardId) -> AttributeValue {
+        s(format!("{}/{shard}", self.group))
+    }
+}
+
+impl Windows for WindowTable {
+    async fn load(&self, shard: &ShardId, after: u64, since: Timestamp) -> Result<Vec<Segment>, Error> {
+        let mut segments = Vec::new();
+        let mut start = None;
+        loop {
+            let page = self
+                .client
+                .query()
+                .table_name(&self.table)
+                // a redelivery has to find what the run before it wrote a moment ago
+                .consistent_read(true)
+                .scan_index_forward(false)
+                .key_condition_expression("#pk = :pk AND #sk >= :sk")
+                .expression_attribute_names("#pk", "pk")
+                .expression_attribute_names("#sk", "sk")
+                .expression_attribute_values(":pk", self.key(shard))
+                .expression_attribute_values(":sk", s(sort_key(after.saturating_add(1), 0)))
+                .set_exclusive_start_key(start)
+                .send()
+                .await
+                .map_err(|error| classify("Query", error))?;
+            for item in page.items() {
+                let segment = decode(item)?;
+                // newest first: what follows is older still, and TTL deletes late
+                if segment.at < since {
+                    return Ok(segments);
+                }
+                segments.push(segment);
+            }
+            start = page.last_evaluated_key().cloned();
+            if start.is_none() {
+                return Ok(segments);
+            }
+        }
+    }
+
+    async fn record(&self, shard: &ShardId, segment: &Segment) -> Result<(), Error> {
+        let expires = segment.at.plus(self.horizon + SLACK).as_secs();
+        self.client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(encode(self.key(shard), segment, expires)))
+            .send()
+            .await
+            .map_err(|error| classify("PutItem", error))?;
+        Ok(())
+    }
+}
+
+fn sort_key(epoch: u64, part: u32) -> String {
+    format!("{epoch:020}/{part:06}")
+}
+
+fn encode(pk: AttributeValue, segment: &Segment, expires_at: u64) -> HashMap<String, AttributeValue> {
+    let counts = &segment.counts;
+    let attributes = [
+        ("pk", pk),
+        ("sk", s(sort_key(segment.epoch, segment.part))),
+        ("through", s(segment.through.sortable())),
+        ("handled", pack(&segment.handled)),
+        ("ahead", pack(&segment.ahead)),
+        ("at", n(segment.at.0)),
+        ("handled_count", n(counts.handled)),
+        ("duplicate_count", n(counts.duplicates)),
+        ("dead_letter_count", n(counts.dead_letters)),
+        ("foreign_count", n(counts.foreign)),
+        ("expires_at", n(expires_at)),
+        ("v", n(FORMAT)),
+    ];
+    attributes
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+}
+
+fn decode(attributes: &HashMap<String, AttributeValue>) -> Result<Segment, Error> {
+    let item = Item {
+        attributes,
+        what: "window",
+    };
+    item.version(FORMAT)?;
+    let damaged = || Error::Damaged("a window item has no readable sort key".to_owned());
+    let (epoch, part) = item.text("sk")?.split_once('/').ok_or_else(damaged)?;
+    Ok(Segment {
+        epoch: epoch.parse().map_err(|_| damaged())?,
+        part: part.parse().map_err(|_| damaged())?,
+        at: Timestamp(item.number("at")?),
+        through: item.position("through")?,
+        handled: unpack(item.bytes("handled")?),
+        ahead: unpack(item.bytes("ahead")?),
+        counts: Counts {
+            handled: item.number("handled_count")?,
+            duplicates: item.number("duplicate_count")?,
+            dead_letters: item.number("dead_letter_count")?,
+            foreign: item.number("foreign_count")?,
+        },
+    })
+}
+
+fn pack(fingerprints: &[Fingerprint]) -> AttributeValue {
+    AttributeValue::B(Blob::new(
+        fingerprints.iter().flat_map(|f| f.0.to_be_bytes()).collect::<Vec<u8>>(),
+    ))
+}
+
+fn unpack(bytes: &[u8]) -> Vec<Fingerprint> {
+    bytes
+        .as_chunks::<8>()
+        .0
+        .iter()
+        .map(|chunk| Fingerprint(u64::from_be_bytes(*chunk)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_segment_reads_back_as_itself() {
+        let segment = Segment {
+            epoch: 7,
+            part: 3,
+            at: Timestamp(1_700_000_000_123),
+            through: "49500000000000000000000000000000000000000000000000000007.4"
+                .parse()
+                .unwrap(),
+            handled: vec![Fingerprint(1), Fingerprint(u64::MAX)],
+            ahead: vec![],
+            counts: Counts {
+                handled: 2,
+                duplicates: 1,
+                dead_letters: 5,
+                foreign: 9,
+            },
+        };
+        assert_eq!(decode(&encode(s("g/shard"), &segment, 1)).unwrap(), segment);
+    }
+
+    #[test]
+    fn later_runs_sort_later() {
+        assert!(sort_key(9, 1) < sort_key(10, 0));
+        assert!(sort_key(10, 0) < sort_key(10, 1));
+        assert!(sort_key(u64::MAX - 1, 0) < sort_key(u64::MAX, 0));
+    }
+
+    #[test]
+    fn a_format_of_the_future_is_refused_by_name() {
+        let mut item = encode(
+            s("g/shard"),
+            &Segment {
+                epoch: 1,
+                part: 0,
+                at: Timestamp(0),
+                through: penstock::Position::start(),
+                handled: vec![],
+                ahead: vec![],
+                counts: Counts::default(),
+            },
+            1,
+        );
+        item.insert("v".to_owned(), n(2));
+        let error = decode(&item).unwrap_err().to_string();
+        assert!(
+            error.contains("a window item has format 2; this release reads format 1"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,202 @@
+//! A consumer group as a Lambda function: configuration, clients, and the loop.
+
+use std::time::Duration;
+
+use lambda_runtime::{LambdaEvent, run, service_fn};
+use penstock::dead_letter::DeadLetter;
+use penstock::fingerprint::Fingerprinter;
+use penstock::ports::{Clock, DeadLetters, Error, Lineage, Progress, Shards, Windows};
+use penstock::progress::{Begun, Commit, Committed};
+use penstock::settle::{Handling, Projecting, Settings, Settler, Work};
+use penstock::time::Timestamp;
+use penstock::window::Segment;
+use penstock::{EventHandler, Projection, ShardId};
+use serde_json::value::RawValue;
+
+use crate::clock::SystemClock;
+use crate::config::{self, Reader};
+use crate::dynamodb::{ProgressTable, StateTable, WindowTable};
+use crate::kinesis::KinesisShards;
+use crate::sdk::Sdk;
+use crate::sqs::DeadLetterQueue;
+
+/// What a consumer group's environment says.
+#[derive(Debug, Clone)]
+pub struct GroupConfig {
+    /// `PENSTOCK_GROUP`: the group's name.
+    pub group: String,
+    /// `PENSTOCK_STREAM`: the stream's name.
+    pub stream: String,
+    /// `PENSTOCK_PROGRESS_TABLE`.
+    pub progress_table: String,
+    /// `PENSTOCK_WINDOW_TABLE`.
+    pub window_table: String,
+    /// `PENSTOCK_DEAD_LETTER_QUEUE_URL`.
+    pub dead_letter_queue_url: String,
+    /// `PENSTOCK_FINGERPRINT_KEY`: any text that is unique to the deployment and does not change.
+    pub fingerprint_key: String,
+    /// `PENSTOCK_WINDOW_HORIZON_SECONDS`: how long duplicates are recognised; 900 unless set.
+    pub horizon: Duration,
+    /// `PENSTOCK_ATTEMPTS_MAX`: how often an event is handled before it is dead-lettered; 3 unless set.
+    pub attempts_max: u32,
+    /// `PENSTOCK_CONCURRENCY`: keys handled side by side; 64 unless set.
+    pub concurrency: usize,
+}
+
+impl GroupConfig {
+    /// Reads the variables; what is wrong with them stays in `reader`.
+    pub fn read<L: Fn(&str) -> Option<String>>(reader: &mut Reader<L>) -> Self {
+        Self {
+            group: reader.required("PENSTOCK_GROUP", "the consumer group's name"),
+            stream: reader.required("PENSTOCK_STREAM", "the name of the Kinesis stream"),
+            progress_table: reader.required("PENSTOCK_PROGRESS_TABLE", "the name of the progress table"),
+            window_table: reader.required("PENSTOCK_WINDOW_TABLE", "the name of the window table"),
+            dead_letter_queue_url: reader.required(
+                "PENSTOCK_DEAD_LETTER_QUEUE_URL",
+                "the URL of the group's dead-letter queue",
+            ),
+            fingerprint_key: reader.required(
+                "PENSTOCK_FINGERPRINT_KEY",
+                "text unique to the deployment, such as its stack id",
+            ),
+            horizon: Duration::from_secs(reader.number("PENSTOCK_WINDOW_HORIZON_SECONDS", 900, 60..=86_400)),
+            attempts_max: reader.number("PENSTOCK_ATTEMPTS_MAX", 3, 1..=1000),
+            concurrency: reader.number("PENSTOCK_CONCURRENCY", 64, 1..=1000),
+        }
+    }
+
+    fn settings(&self) -> Settings {
+        Settings {
+            horizon: self.horizon,
+            attempts_max: self.attempts_max,
+            concurrency: self.concurrency,
+            ..Settings::new(&self.group, &self.stream)
+        }
+    }
+}
+
+/// A consumer group, ready to be given its work.
+#[derive(Debug)]
+pub struct Group {
+    sdk: Sdk,
+    config: GroupConfig,
+}
+
+impl Group {
+    /// Starts logging, reads the environment and makes the clients. `more` reads the variables that the group's own
+    /// work needs; everything that is wrong is reported together.
+    ///
+    /// # Errors
+    /// Every variable that is missing or bad.
+    pub async fn from_env<T>(
+        more: impl FnOnce(&mut Reader<fn(&str) -> Option<String>>) -> T,
+    ) -> Result<(Self, T), config::Error> {
+        crate::log::start();
+        let mut reader = Reader::new(config::process_environment as fn(&str) -> Option<String>);
+        let config = GroupConfig::read(&mut reader);
+        let more = more(&mut reader);
+        reader.finish()?;
+        Ok((
+            Self {
+                sdk: Sdk::from_env().await,
+                config,
+            },
+            more,
+        ))
+    }
+
+    /// The SDK, for clients of the group's own.
+    pub fn sdk(&self) -> &Sdk {
+        &self.sdk
+    }
+
+    /// Handles batches with `handler` for as long as Lambda sends any.
+    ///
+    /// # Errors
+    /// When the Runtime API fails.
+    pub async fn handle(self, handler: impl EventHandler) -> Result<(), lambda_runtime::Error> {
+        self.serve(Handling(handler)).await
+    }
+
+    /// Keeps `projection` in the DynamoDB table `state_table` for as long as Lambda sends batches.
+    ///
+    /// # Errors
+    /// When the Runtime API fails.
+    pub async fn project(self, projection: impl Projection, state_table: String) -> Result<(), lambda_runtime::Error> {
+        let states = StateTable::new(self.sdk.dynamodb(), state_table);
+        self.serve(Projecting::new(projection, states)).await
+    }
+
+    async fn serve(self, work: impl Work) -> Result<(), lambda_runtime::Error> {
+        let fingerprints = Fingerprinter::new(&self.config.fingerprint_key);
+        let ports = Ports::new(&self.sdk, &self.config);
+        let settler = &Settler::new(self.config.settings(), fingerprints, work, ports);
+        run(service_fn(move |event: LambdaEvent<Box<RawValue>>| {
+            crate::lambda::consume(settler, event)
+        }))
+        .await
+    }
+}
+
+/// The core's ports for one group.
+#[derive(Debug, Clone)]
+pub struct Ports {
+    progress: ProgressTable,
+    windows: WindowTable,
+    dead_letters: DeadLetterQueue,
+    shards: KinesisShards,
+    clock: SystemClock,
+}
+
+impl Ports {
+    /// The ports that `config` describes.
+    pub fn new(sdk: &Sdk, config: &GroupConfig) -> Self {
+        let (dynamodb, group) = (sdk.dynamodb(), &config.group);
+        Self {
+            progress: ProgressTable::new(dynamodb.clone(), &config.progress_table, group),
+            windows: WindowTable::new(dynamodb, &config.window_table, group, config.horizon),
+            dead_letters: DeadLetterQueue::new(sdk.sqs(), &config.dead_letter_queue_url),
+            shards: KinesisShards::new(sdk.kinesis(), &config.stream),
+            clock: SystemClock,
+        }
+    }
+}
+
+impl Clock for Ports {
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+    async fn sleep(&self, duration: Duration) {
+        self.clock.sleep(duration).await;
+    }
+}
+
+impl Progress for Ports {
+    async fn begin(&self, shard: &ShardId) -> Result<Begun, Error> {
+        self.progress.begin(shard).await
+    }
+    async fn commit(&self, shard: &ShardId, epoch: u64, commit: &Commit) -> Result<Committed, Error> {
+        self.progress.commit(shard, epoch, commit).await
+    }
+}
+
+impl Windows for Ports {
+    async fn load(&self, shard: &ShardId, after: u64, since: Timestamp) -> Result<Vec<Segment>, Error> {
+        self.windows.load(shard, after, since).await
+    }
+    async fn record(&self, shard: &ShardId, segment: &Segment) -> Result<(), Error> {
+        self.windows.record(shard, segment).await
+    }
+}
+
+impl DeadLetters for Ports {
+    async fn send(&self, letter: &DeadLetter) -> Result<(), Error> {
+        self.dead_letters.send(letter).await
+    }
+}
+
+impl Shards for Ports {
+    async fn lineage(&self, shard: &ShardId) -> Result<Lineage, Error> {
+        self.shards.lineage(shard).await
+    }
+}

@@ -1,0 +1,22 @@
+//! Penstock on AWS: the core's ports over the real SDK, the shapes that Lambda hands a function, and configuration
+//! from the environment.
+//!
+//! A consumer group's `main` is a few lines over [`Group`]; everything else here is for whoever puts the parts
+//! together differently.
+
+pub mod clock;
+pub mod config;
+mod dynamodb;
+mod error;
+mod group;
+mod kinesis;
+pub mod lambda;
+pub mod log;
+mod sdk;
+mod sqs;
+
+pub use dynamodb::{ProgressTable, StateTable, WindowTable};
+pub use group::{Group, GroupConfig, Ports};
+pub use kinesis::{KinesisShards, KinesisStream};
+pub use sdk::Sdk;
+pub use sqs::DeadLetterQueue;

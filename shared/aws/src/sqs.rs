@@ -1,0 +1,58 @@
+//! SQS, as the core's [`DeadLetters`].
+
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::types::MessageAttributeValue;
+use penstock::dead_letter::DeadLetter;
+use penstock::ports::{DeadLetters, Error};
+
+use crate::error::classify;
+
+/// Bytes of a message, attributes included:
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html>.
+const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+
+/// Kept back for the message's attributes.
+const ATTRIBUTE_BYTES: usize = 1024;
+
+/// A group's dead-letter queue.
+#[derive(Debug, Clone)]
+pub struct DeadLetterQueue {
+    client: Client,
+    url: String,
+}
+
+impl DeadLetterQueue {
+    /// The queue at `url`.
+    pub fn new(client: Client, url: impl Into<String>) -> Self {
+        Self {
+            client,
+            url: url.into(),
+        }
+    }
+}
+
+impl DeadLetters for DeadLetterQueue {
+    async fn send(&self, letter: &DeadLetter) -> Result<(), Error> {
+        for message in letter.messages(MESSAGE_BYTES_MAX - ATTRIBUTE_BYTES) {
+            let body = serde_json::to_string(&message).map_err(|error| Error::Refused(error.to_string()))?;
+            self.client
+                .send_message()
+                .queue_url(&self.url)
+                .message_body(body)
+                .message_attributes("group", text(&letter.group)?)
+                .message_attributes("code", text(letter.code.as_str())?)
+                .send()
+                .await
+                .map_err(|error| classify("SendMessage", error))?;
+        }
+        Ok(())
+    }
+}
+
+fn text(value: &str) -> Result<MessageAttributeValue, Error> {
+    let value = MessageAttributeValue::builder()
+        .data_type("String")
+        .string_value(value)
+        .build();
+    value.map_err(|error| Error::Refused(format!("SendMessage: {error}")))
+}

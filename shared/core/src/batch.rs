@@ -1,0 +1,178 @@
+//! A shard's batch: records as Lambda hands them over, and the events in them.
+
+use bytes::Bytes;
+
+use crate::event::{self, Event};
+use crate::fingerprint::{Fingerprint, Fingerprinter};
+use crate::hash::HashKey;
+use crate::key::PartitionKey;
+use crate::limits::Limits;
+use crate::packing::aggregate;
+use crate::position::{Position, SequenceNumber, ShardId};
+use crate::time::Timestamp;
+
+/// One record of a shard.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// Its number.
+    pub sequence: SequenceNumber,
+    /// When it arrived on the stream.
+    pub arrival: Timestamp,
+    /// Its partition key.
+    pub partition_key: String,
+    /// Its bytes.
+    pub data: Bytes,
+}
+
+/// Records of one shard, in its order.
+#[derive(Debug, Clone)]
+pub struct ShardBatch {
+    /// The shard.
+    pub shard: ShardId,
+    /// The records.
+    pub records: Vec<Record>,
+}
+
+/// One event of a batch, or what stands in its place.
+#[derive(Debug)]
+pub struct Delivery {
+    /// Its place.
+    pub position: Position,
+    /// When its record arrived on the stream.
+    pub arrival: Timestamp,
+    /// What its order is kept by.
+    pub key: PartitionKey,
+    /// Where it belongs, if it came in an aggregate: an aggregate can land on a shard that not all of it belongs to.
+    pub hash_key: Option<HashKey>,
+    /// Its bytes as stored.
+    pub data: Bytes,
+    /// The event, or why it is none.
+    pub content: Result<Content, NotAnEvent>,
+}
+
+/// An event and its fingerprint.
+#[derive(Debug)]
+pub struct Content {
+    /// The event.
+    pub event: Event,
+    /// Its fingerprint.
+    pub fingerprint: Fingerprint,
+}
+
+/// Why bytes on the stream are no event.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotAnEvent {
+    /// Not even text.
+    #[error("the record is not UTF-8 text: byte {0} is invalid")]
+    NotText(usize),
+    /// Text, but no CloudEvent.
+    #[error(transparent)]
+    Event(#[from] event::Error),
+}
+
+impl ShardBatch {
+    /// Takes the records apart into events, in the order of the shard.
+    pub fn deliveries(&self, fingerprints: &Fingerprinter) -> Vec<Delivery> {
+        let mut deliveries = Vec::with_capacity(self.records.len());
+        for record in &self.records {
+            match aggregate::decode(&record.data) {
+                None => {
+                    let key = PartitionKey::as_stored(&record.partition_key);
+                    deliveries.push(delivery(record, 0, key, None, record.data.clone(), fingerprints));
+                }
+                Some(users) => {
+                    for (index, user) in (0..).zip(users) {
+                        let key = PartitionKey::as_stored(&user.partition_key);
+                        let hash_key = Some(user.hash_key);
+                        deliveries.push(delivery(record, index, key, hash_key, user.data, fingerprints));
+                    }
+                }
+            }
+        }
+        deliveries
+    }
+}
+
+fn delivery(
+    record: &Record,
+    index: u32,
+    key: PartitionKey,
+    hash_key: Option<HashKey>,
+    data: Bytes,
+    fingerprints: &Fingerprinter,
+) -> Delivery {
+    let position = Position::new(record.sequence.clone(), index);
+    let content = read(&data).map(|event| Content {
+        fingerprint: fingerprints.event(&event),
+        event,
+    });
+    Delivery {
+        position,
+        arrival: record.arrival,
+        key,
+        hash_key,
+        data,
+        content,
+    }
+}
+
+/// The bounds of what other producers put on the stream: Kinesis bounds the size, the rest is as at the edge.
+const STORED: Limits = Limits {
+    event_bytes: 10 * 1024 * 1024,
+    ..Limits::DEFAULT
+};
+
+fn read(data: &[u8]) -> Result<Event, NotAnEvent> {
+    let text = std::str::from_utf8(data).map_err(|error| NotAnEvent::NotText(error.valid_up_to()))?;
+    Ok(Event::from_json(text, &STORED)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(sequence: &str, data: impl Into<Bytes>) -> Record {
+        Record {
+            sequence: sequence.parse().unwrap(),
+            arrival: Timestamp(1),
+            partition_key: "k".into(),
+            data: data.into(),
+        }
+    }
+
+    #[test]
+    fn garbage_and_events_come_out_in_the_order_of_the_shard() {
+        let event = r#"{"specversion":"1.0","id":"1","source":"s","type":"t"}"#;
+        let packed = aggregate::encode(
+            &PartitionKey::new("p").unwrap(),
+            [event.as_bytes(), b"junk"].into_iter(),
+        );
+        let batch = ShardBatch {
+            shard: ShardId::new("shardId-000000000000"),
+            records: vec![record("1", vec![0xff, 0xfe]), record("2", packed), record("3", event)],
+        };
+        let deliveries = batch.deliveries(&Fingerprinter::new("x"));
+        let shown: Vec<_> = deliveries
+            .iter()
+            .map(|d| {
+                (
+                    d.position.to_string(),
+                    d.key.as_str().to_owned(),
+                    d.content.is_ok(),
+                    d.hash_key.is_some(),
+                )
+            })
+            .collect();
+        let expected = [
+            ("1.0", "k", false, false),
+            ("2.0", "p", true, true),
+            ("2.1", "p", false, true),
+            ("3.0", "k", true, false),
+        ];
+        assert_eq!(
+            shown,
+            expected.map(|(p, k, ok, packed)| (p.to_owned(), k.to_owned(), ok, packed))
+        );
+        assert_eq!(&deliveries[0].data[..], [0xff, 0xfe]);
+    }
+}

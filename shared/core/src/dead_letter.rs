@@ -1,0 +1,191 @@
+//! Dead letters: events that a group gave up on, with their bytes, their place and the reason.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::position::{Position, SequenceNumber, ShardId};
+use crate::time::Timestamp;
+
+/// The version of the message format.
+const VERSION: u32 = 1;
+
+/// Why an event was given up. The text form is stable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Code {
+    /// The bytes on the stream are no CloudEvent.
+    NotAnEvent,
+    /// The handler or the projection refused it.
+    Refused,
+    /// The handler asked for a retry until the limit.
+    RetriesExhausted,
+    /// Runs ended without a word while this event was being handled alone; it was not handled again.
+    Crashed,
+}
+
+impl Code {
+    /// The stable text form.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotAnEvent => "not_an_event",
+            Self::Refused => "refused",
+            Self::RetriesExhausted => "retries_exhausted",
+            Self::Crashed => "crashed",
+        }
+    }
+}
+
+/// A dead letter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// The group that gave up.
+    pub group: String,
+    /// The stream's name.
+    pub stream: String,
+    /// The shard.
+    pub shard: ShardId,
+    /// The event's place.
+    pub position: Position,
+    /// The partition key of the record.
+    pub partition_key: String,
+    /// When the record arrived on the stream.
+    pub arrival: Timestamp,
+    /// When the group gave up.
+    pub at: Timestamp,
+    /// How often the event was handled.
+    pub attempts: u32,
+    /// Why.
+    pub code: Code,
+    /// Why, for people.
+    pub reason: String,
+    /// The event as it was stored, untouched.
+    pub data: Bytes,
+}
+
+/// One message of the dead-letter queue. An event of more bytes than a message holds takes several.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// Format version, 1.
+    pub version: u32,
+    /// See [`DeadLetter`], as are the next ones.
+    pub group: String,
+    /// The stream's name.
+    pub stream: String,
+    /// The shard.
+    pub shard: ShardId,
+    /// The record.
+    pub sequence: SequenceNumber,
+    /// The event's index inside the record.
+    pub index: u32,
+    /// The partition key of the record.
+    pub partition_key: String,
+    /// Milliseconds since the epoch.
+    pub arrival_ms: u64,
+    /// Milliseconds since the epoch.
+    pub dead_lettered_ms: u64,
+    /// How often the event was handled.
+    pub attempts: u32,
+    /// Why.
+    pub code: Code,
+    /// Why, for people.
+    pub reason: String,
+    /// Which part of the event's bytes this is, from 1.
+    pub part: usize,
+    /// How many parts there are.
+    pub parts: usize,
+    /// The bytes, or a part of them.
+    pub data_base64: String,
+}
+
+/// Bytes of a reason that are kept: a handler's error can quote a whole response.
+const REASON_BYTES_MAX: usize = 2048;
+
+/// What a message takes besides the data: bounded fields, JSON names, escapes.
+const ENVELOPE_BYTES: usize = 16 * 1024;
+
+impl DeadLetter {
+    /// The messages that carry the letter, none longer than `message_bytes_max`.
+    pub fn messages(&self, message_bytes_max: usize) -> Vec<Message> {
+        let room = message_bytes_max.saturating_sub(ENVELOPE_BYTES).max(4) / 4 * 3;
+        let chunks: Vec<&[u8]> = if self.data.is_empty() {
+            vec![&[]]
+        } else {
+            self.data.chunks(room).collect()
+        };
+        let parts = chunks.len();
+        let message = |(number, chunk): (usize, &[u8])| Message {
+            version: VERSION,
+            group: self.group.clone(),
+            stream: self.stream.clone(),
+            shard: self.shard.clone(),
+            sequence: self.position.sequence.clone(),
+            index: self.position.index,
+            partition_key: self.partition_key.clone(),
+            arrival_ms: self.arrival.0,
+            dead_lettered_ms: self.at.0,
+            attempts: self.attempts,
+            code: self.code,
+            reason: truncate(&self.reason, REASON_BYTES_MAX),
+            part: number + 1,
+            parts,
+            data_base64: BASE64_STANDARD.encode(chunk),
+        };
+        chunks.into_iter().enumerate().map(message).collect()
+    }
+}
+
+fn truncate(text: &str, max: usize) -> String {
+    let end = (0..=max.min(text.len()))
+        .rev()
+        .find(|&i| text.is_char_boundary(i))
+        .unwrap_or(0);
+    text[..end].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn letter(bytes: usize) -> DeadLetter {
+        DeadLetter {
+            group: "g".into(),
+            stream: "s".into(),
+            shard: ShardId::new("shardId-000000000000"),
+            position: "495.3".parse().unwrap(),
+            partition_key: "é".repeat(256),
+            arrival: Timestamp(1),
+            at: Timestamp(2),
+            attempts: 3,
+            code: Code::Refused,
+            reason: "\u{1}é".repeat(5000),
+            data: Bytes::from((0..bytes).map(|i| u8::try_from(i % 251).unwrap()).collect::<Vec<_>>()),
+        }
+    }
+
+    #[test]
+    fn no_message_outgrows_the_queue_and_no_byte_is_lost() {
+        let max = 64 * 1024;
+        for bytes in [0, 1, 36_864, 36_865, 1024 * 1024] {
+            let letter = letter(bytes);
+            let messages = letter.messages(max);
+            let mut data = Vec::new();
+            for (i, message) in messages.iter().enumerate() {
+                let text = serde_json::to_string(message).unwrap();
+                assert!(text.len() <= max, "{}", text.len());
+                assert_eq!((message.part, message.parts), (i + 1, messages.len()));
+                assert_eq!(&serde_json::from_str::<Message>(&text).unwrap(), message);
+                data.extend(BASE64_STANDARD.decode(&message.data_base64).unwrap());
+            }
+            assert_eq!(data, letter.data);
+        }
+    }
+
+    #[test]
+    fn codes_are_stable_text() {
+        for code in [Code::NotAnEvent, Code::Refused, Code::RetriesExhausted, Code::Crashed] {
+            assert_eq!(serde_json::to_string(&code).unwrap(), format!("\"{}\"", code.as_str()));
+        }
+    }
+}

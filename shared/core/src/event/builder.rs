@@ -1,0 +1,172 @@
+//! From attributes to an [`Event`]: where every rule about a single attribute is checked, whatever format it came in.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use serde_json::value::RawValue;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::{Data, Error, Event, ExtensionValue, PARTITION_KEY, SPEC_VERSION};
+use crate::Limits;
+
+/// The longest attribute name. CloudEvents says that names should not exceed it:
+/// <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md#attribute-naming-convention>.
+const ATTRIBUTE_NAME_MAX: usize = 20;
+
+/// Collects attributes and data. [`build`](EventBuilder::build) checks them.
+#[derive(Debug, Default)]
+pub struct EventBuilder {
+    attributes: BTreeMap<String, ExtensionValue>,
+    data: Option<Data>,
+    duplicate: Option<String>,
+}
+
+impl EventBuilder {
+    /// Sets a text attribute, a required one or an extension.
+    #[must_use]
+    pub fn attribute(self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.value(name, ExtensionValue::String(value.into()))
+    }
+
+    /// Sets an attribute of any type.
+    #[must_use]
+    pub fn value(mut self, name: impl Into<String>, value: ExtensionValue) -> Self {
+        match self.attributes.entry(name.into()) {
+            Entry::Occupied(taken) => _ = self.duplicate.get_or_insert_with(|| taken.key().clone()),
+            Entry::Vacant(free) => _ = free.insert(value),
+        }
+        self
+    }
+
+    /// Sets JSON data.
+    #[must_use]
+    pub fn json(mut self, data: Box<RawValue>) -> Self {
+        self.data = Some(Data::Json(data));
+        self
+    }
+
+    /// Sets data that is not JSON.
+    #[must_use]
+    pub fn bytes(mut self, data: impl Into<Vec<u8>>) -> Self {
+        self.data = Some(Data::Binary(data.into()));
+        self
+    }
+
+    /// Checks everything and makes the event.
+    ///
+    /// # Errors
+    /// The first rule that does not hold.
+    pub fn build(mut self, limits: &Limits) -> Result<Event, Error> {
+        if let Some(name) = self.duplicate {
+            return Err(Error::Duplicate(name));
+        }
+        match self.attributes.remove("specversion") {
+            None => return Err(Error::Missing("specversion")),
+            Some(ExtensionValue::String(version)) if version == SPEC_VERSION => {}
+            Some(ExtensionValue::String(version)) => return Err(Error::SpecVersion(version)),
+            Some(_) => return Err(wrong_type("specversion")),
+        }
+        let mut take = Take {
+            attributes: &mut self.attributes,
+            limits,
+        };
+        let event = Event {
+            id: take.required("id")?,
+            source: take.required("source")?,
+            kind: take.required("type")?,
+            subject: take.optional("subject", limits.name_bytes)?,
+            time: take.optional("time", limits.attribute_bytes)?,
+            data_content_type: take.optional("datacontenttype", limits.attribute_bytes)?,
+            data_schema: take.optional("dataschema", limits.attribute_bytes)?,
+            extensions: self.attributes,
+            data: self.data,
+        };
+        if let Some(time) = &event.time {
+            OffsetDateTime::parse(time, &Rfc3339).map_err(|_| Error::Time)?;
+        }
+        check_extensions(&event.extensions, limits)?;
+        if let Some(Data::Json(raw)) = &event.data
+            && crate::json::deeper_than(raw.get(), limits.json_depth.saturating_sub(1))
+        {
+            return Err(Error::TooDeep { max: limits.json_depth });
+        }
+        Ok(event)
+    }
+}
+
+struct Take<'a> {
+    attributes: &'a mut BTreeMap<String, ExtensionValue>,
+    limits: &'a Limits,
+}
+
+impl Take<'_> {
+    fn required(&mut self, name: &'static str) -> Result<String, Error> {
+        self.optional(name, self.limits.name_bytes)?.ok_or(Error::Missing(name))
+    }
+
+    fn optional(&mut self, name: &'static str, max: usize) -> Result<Option<String>, Error> {
+        match self.attributes.remove(name) {
+            None => Ok(None),
+            Some(ExtensionValue::String(value)) => {
+                check_text(name, &value, max)?;
+                Ok(Some(value))
+            }
+            Some(_) => Err(wrong_type(name)),
+        }
+    }
+}
+
+fn wrong_type(attribute: &str) -> Error {
+    Error::WrongType {
+        attribute: attribute.to_owned(),
+        expected: "a string",
+    }
+}
+
+fn check_extensions(extensions: &BTreeMap<String, ExtensionValue>, limits: &Limits) -> Result<(), Error> {
+    if extensions.len() > limits.extensions {
+        return Err(Error::TooManyExtensions {
+            found: extensions.len(),
+            max: limits.extensions,
+        });
+    }
+    for (name, value) in extensions {
+        let letters = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        // `data` is a member of the JSON format and no attribute may take its name.
+        if name.is_empty() || name.len() > ATTRIBUTE_NAME_MAX || !letters || name == "data" {
+            let shown = name
+                .chars()
+                .filter(|c| !c.is_control())
+                .take(2 * ATTRIBUTE_NAME_MAX)
+                .collect();
+            return Err(Error::AttributeName(shown));
+        }
+        match value {
+            ExtensionValue::String(text) if name == PARTITION_KEY => check_text(name, text, limits.name_bytes)?,
+            ExtensionValue::String(text) => check_text(name, text, limits.attribute_bytes)?,
+            // A number that two senders format differently must not be what order hangs on.
+            _ if name == PARTITION_KEY => return Err(wrong_type(name)),
+            ExtensionValue::Integer(_) | ExtensionValue::Boolean(_) => {}
+        }
+    }
+    Ok(())
+}
+
+fn check_text(name: &str, value: &str, max: usize) -> Result<(), Error> {
+    if value.is_empty() {
+        return Err(Error::Empty(name.to_owned()));
+    }
+    if value.len() > max {
+        return Err(Error::TooLong {
+            attribute: name.to_owned(),
+            bytes: value.len(),
+            max,
+        });
+    }
+    // https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md#type-system
+    if value.chars().any(char::is_control) {
+        return Err(Error::ControlCharacter(name.to_owned()));
+    }
+    Ok(())
+}

@@ -1,0 +1,129 @@
+//! What the core needs from the outside, in its own words.
+//!
+//! Every trait's documentation states each legal outcome. The adapters are in `penstock-aws`; a simulation brings its
+//! own.
+
+use std::future::Future;
+use std::time::Duration;
+
+use crate::dead_letter::DeadLetter;
+use crate::hash::HashRange;
+use crate::key::PartitionKey;
+use crate::packing::PackedRecord;
+use crate::position::{SequenceNumber, ShardId};
+use crate::progress::{Begun, Commit, Committed};
+use crate::projection::{Stored, StoredState};
+use crate::time::Timestamp;
+use crate::window::Segment;
+
+/// Time.
+pub trait Clock: Send + Sync {
+    /// Now.
+    fn now(&self) -> Timestamp;
+    /// Waits.
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send;
+}
+
+/// Why the outside did not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// Asked too much. It did not happen; later it may.
+    #[error("throttled: {0}")]
+    Throttled(String),
+    /// No answer, or an internal failure. It may have happened; asking again is safe.
+    #[error("no answer: {0}")]
+    Unavailable(String),
+    /// Refused for good: permissions, a missing resource, a malformed request. It did not happen and will not.
+    #[error("refused: {0}")]
+    Refused(String),
+    /// What is stored cannot be read.
+    #[error("stored data is damaged: {0}")]
+    Damaged(String),
+}
+
+/// What became of one record of a put.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Stored durably.
+    Stored {
+        /// On this shard.
+        shard: ShardId,
+        /// With this number.
+        sequence: SequenceNumber,
+    },
+    /// Not stored: the shard takes no more just now.
+    Throttled,
+    /// Not stored: Kinesis failed inside.
+    Failed(String),
+}
+
+/// The stream, as a producer sees it.
+pub trait Stream: Send + Sync {
+    /// Puts records; one verdict a record, in the order of the records. No order is promised between records of one
+    /// call. On an error nothing is known of any record, except as the error says.
+    fn put(&self, records: &[PackedRecord]) -> impl Future<Output = Result<Vec<Verdict>, Error>> + Send;
+}
+
+/// Where a shard comes from and what it holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lineage {
+    /// The shards it was split or merged from, as far as they still exist: none, one or two.
+    pub parents: Vec<ShardId>,
+    /// The hash keys it holds.
+    pub range: HashRange,
+}
+
+/// The shard map.
+pub trait Shards: Send + Sync {
+    /// The lineage of a shard that exists.
+    fn lineage(&self, shard: &ShardId) -> impl Future<Output = Result<Lineage, Error>> + Send;
+}
+
+/// A group's progress on each shard: the fence, the position, the failures.
+pub trait Progress: Send + Sync {
+    /// Starts a run: adds one to the epoch and to the attempts and returns all of it. Every run with a lower epoch is
+    /// fenced from here on.
+    fn begin(&self, shard: &ShardId) -> impl Future<Output = Result<Begun, Error>> + Send;
+    /// Writes the progress if `epoch` is still the last one begun. [`Committed::Fenced`]: it is not, and nothing was
+    /// written.
+    fn commit(
+        &self,
+        shard: &ShardId,
+        epoch: u64,
+        commit: &Commit,
+    ) -> impl Future<Output = Result<Committed, Error>> + Send;
+}
+
+/// The segments of a group's windows.
+pub trait Windows: Send + Sync {
+    /// The segments of `shard` recorded by runs with an epoch above `after`, and at `since` or later. Others may be
+    /// among them.
+    fn load(
+        &self,
+        shard: &ShardId,
+        after: u64,
+        since: Timestamp,
+    ) -> impl Future<Output = Result<Vec<Segment>, Error>> + Send;
+    /// Keeps a segment. Segments are never overwritten: epoch and part name each.
+    fn record(&self, shard: &ShardId, segment: &Segment) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
+/// Where dead letters go.
+pub trait DeadLetters: Send + Sync {
+    /// Sends a dead letter; it is durable when this returns `Ok`.
+    fn send(&self, letter: &DeadLetter) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
+/// The states of a projection, by key.
+pub trait States: Send + Sync {
+    /// The state of `key`; reads what was written last.
+    fn load(&self, key: &PartitionKey) -> impl Future<Output = Result<Option<StoredState>, Error>> + Send;
+    /// Writes the state if the one stored is still the one that was loaded: it was applied up to `before`, or there
+    /// was none. [`Stored::Superseded`]: it is not, and nothing was written.
+    fn store(
+        &self,
+        key: &PartitionKey,
+        state: &StoredState,
+        before: Option<&crate::Position>,
+    ) -> impl Future<Output = Result<Stored, Error>> + Send;
+}

@@ -1,0 +1,196 @@
+//! Places on the stream: shards, sequence numbers and positions.
+//!
+//! A sequence number has up to 56 digits here and fits neither a `u128` nor a DynamoDB number, so it is kept as its
+//! digits and ordered by length first. Anything that is not 1 to 128 digits is refused at the door: an empty
+//! identifier in an answer to Lambda would fail the whole batch.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Digits that a sequence number is padded to where text has to sort as numbers do. Kinesis documents the pattern
+/// `0|([1-9]\d{0,128})`; numbers seen have 56 digits.
+/// <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecordsResultEntry.html>
+const SORTABLE_DIGITS: usize = 64;
+
+/// The sequence number of a record in its shard.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct SequenceNumber(Box<str>);
+
+/// Text that is no sequence number, or no position.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a {1}")]
+pub struct ParseError(String, &'static str);
+
+fn not(text: &str, what: &'static str) -> ParseError {
+    ParseError(text.chars().take(140).collect(), what)
+}
+
+impl SequenceNumber {
+    /// Below every sequence number.
+    pub fn zero() -> Self {
+        Self("0".into())
+    }
+
+    /// The digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for SequenceNumber {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let digits = text.trim_start_matches('0');
+        let sound = !text.is_empty() && digits.len() <= SORTABLE_DIGITS && text.bytes().all(|b| b.is_ascii_digit());
+        if !sound {
+            return Err(not(text, "sequence number"));
+        }
+        Ok(Self(if digits.is_empty() { "0".into() } else { digits.into() }))
+    }
+}
+
+impl TryFrom<String> for SequenceNumber {
+    type Error = ParseError;
+    fn try_from(text: String) -> Result<Self, ParseError> {
+        text.parse()
+    }
+}
+
+impl From<SequenceNumber> for String {
+    fn from(number: SequenceNumber) -> Self {
+        number.0.into()
+    }
+}
+
+impl Ord for SequenceNumber {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.len().cmp(&other.0.len()).then_with(|| self.0.cmp(&other.0))
+    }
+}
+
+impl PartialOrd for SequenceNumber {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl fmt::Display for SequenceNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One event's place in its shard: the record, and the event's index inside it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// The record.
+    pub sequence: SequenceNumber,
+    /// The event's index inside the record, from 0.
+    pub index: u32,
+}
+
+impl Position {
+    /// The place of an event.
+    pub fn new(sequence: SequenceNumber, index: u32) -> Self {
+        Self { sequence, index }
+    }
+
+    /// Below every event.
+    pub fn start() -> Self {
+        Self {
+            sequence: SequenceNumber::zero(),
+            index: 0,
+        }
+    }
+
+    /// A form that sorts as text the way positions do: what a DynamoDB condition compares.
+    pub fn sortable(&self) -> String {
+        format!("{:0>SORTABLE_DIGITS$}.{:010}", self.sequence.as_str(), self.index)
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.sequence, self.index)
+    }
+}
+
+impl FromStr for Position {
+    type Err = ParseError;
+
+    /// Reads both forms, the plain and the sortable one.
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let (sequence, index) = text.split_once('.').ok_or_else(|| not(text, "position"))?;
+        let digits = !index.is_empty() && index.bytes().all(|b| b.is_ascii_digit());
+        let index = if digits { index.parse().ok() } else { None };
+        let sequence = sequence.parse().map_err(|_| not(text, "position"))?;
+        index
+            .map(|index| Self { sequence, index })
+            .ok_or_else(|| not(text, "position"))
+    }
+}
+
+/// The id of a shard, such as `shardId-000000000007`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ShardId(Box<str>);
+
+impl ShardId {
+    /// Takes Kinesis's id as it is.
+    pub fn new(id: &str) -> Self {
+        Self(id.into())
+    }
+
+    /// The id.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ShardId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_is_no_number_is_refused_at_the_door() {
+        for text in ["", " ", "-1", "12a", "١", &"9".repeat(65)] {
+            assert!(text.parse::<SequenceNumber>().is_err(), "{text:?}");
+        }
+        assert_eq!("000".parse::<SequenceNumber>().unwrap(), SequenceNumber::zero());
+    }
+
+    #[test]
+    fn longer_is_greater_whatever_the_digits() {
+        let small: SequenceNumber = "9999".parse().unwrap();
+        let large: SequenceNumber = "10000".parse().unwrap();
+        assert!(small < large);
+    }
+
+    proptest! {
+        #[test]
+        fn sortable_text_sorts_as_positions_do(a in "[0-9]{1,56}", i in any::<u32>(), b in "[0-9]{1,56}", j in any::<u32>()) {
+            let a = Position::new(a.parse().unwrap(), i);
+            let b = Position::new(b.parse().unwrap(), j);
+            prop_assert_eq!(a.cmp(&b), a.sortable().cmp(&b.sortable()));
+            prop_assert_eq!(&a.sortable().parse::<Position>().unwrap(), &a);
+            prop_assert_eq!(&a.to_string().parse::<Position>().unwrap(), &a);
+        }
+
+        #[test]
+        fn no_text_panics(text in "\\PC*") {
+            let _ = (text.parse::<Position>(), text.parse::<SequenceNumber>());
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Progress: how far a group has come on a shard, and who may say so.
+
+use std::collections::BTreeMap;
+
+use crate::position::Position;
+use crate::time::Timestamp;
+
+/// The most failing positions that progress remembers; the lowest are kept. A position that is not remembered is
+/// retried without being counted.
+pub const FAILURES_MAX: usize = 1000;
+
+/// The progress as a run finds it when it begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Begun {
+    /// This run's fencing token; higher than that of every run before.
+    pub epoch: u64,
+    /// Runs that began and have not committed since the last one that did, this one included.
+    pub attempts: u32,
+    /// Every event at or below it is settled. [`Position::start`] on a new shard.
+    pub position: Position,
+    /// How often an event's handler has asked for a retry.
+    pub failures: BTreeMap<Position, u32>,
+    /// The event that was being handled alone, and how often a run ended there without a word.
+    pub suspect: Option<(Position, u32)>,
+}
+
+/// What a run writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Commit {
+    /// Every event at or below it is settled.
+    pub position: Position,
+    /// Arrival of the event at `position`, where this run knows it.
+    pub arrival: Option<Timestamp>,
+    /// Retries asked for above `position`.
+    pub failures: BTreeMap<Position, u32>,
+    /// The event about to be handled alone.
+    pub suspect: Option<(Position, u32)>,
+    /// Zero, unless the run is still looking for the event that crashes it.
+    pub attempts: u32,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Whether a commit was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Committed {
+    /// It was.
+    Yes,
+    /// Another run has begun since; nothing was written.
+    Fenced,
+}

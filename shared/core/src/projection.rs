@@ -1,0 +1,60 @@
+//! Projections: a pure function over each key's events, whose result is kept exactly once.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::event::Event;
+use crate::position::Position;
+
+/// Folds the events of a partition key into a state.
+///
+/// Exactly once: the state item holds the position that was applied last and is written only over the state that was
+/// read, so a redelivered event finds itself applied.
+pub trait Projection: Send + Sync {
+    /// The state of one key. It is stored as JSON; a DynamoDB item holds 400 KB.
+    type State: Serialize + DeserializeOwned + Clone + Send + Sync;
+
+    /// The state after `event`. It must depend on nothing but its arguments: it may be run again.
+    ///
+    /// # Errors
+    /// The reason why the event is refused; it is dead-lettered and the state stays as it was.
+    fn fold(&self, state: Option<Self::State>, event: &Event) -> Result<Self::State, Refusal>;
+}
+
+/// Why a projection refuses an event.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Refusal(pub String);
+
+impl Refusal {
+    /// Refuses, with the reason.
+    pub fn new(reason: impl std::fmt::Display) -> Self {
+        Self(reason.to_string())
+    }
+}
+
+impl From<crate::event::DataError> for Refusal {
+    fn from(error: crate::event::DataError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// A state as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredState {
+    /// The last event that went into it, or was refused.
+    pub applied: Position,
+    /// The state as JSON; `None` if every event so far was refused.
+    pub state: Option<String>,
+    /// Which of the events applied last were refused: a redelivery has to know that they are dead letters.
+    pub refused: Vec<Position>,
+}
+
+/// Whether a state was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stored {
+    /// It was.
+    Yes,
+    /// Another run has written since it was read; nothing was written.
+    Superseded,
+}

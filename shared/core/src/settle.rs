@@ -1,0 +1,424 @@
+//! The settle protocol: what a consumer group does with one batch of one shard.
+//!
+//! ```text
+//! begin    progress: epoch + 1, attempts + 1       fences every older run
+//! load     the window, unless the run before was in this process
+//! settle   pass over what is settled; handle, dead-letter, or leave each event
+//! record   the window segments of what this run settled
+//! commit   progress: position, failures, attempts = 0, if the epoch is still ours
+//! answer   the record of the lowest unsettled event, or none
+//! ```
+//!
+//! What a crash between two steps leaves behind:
+//!
+//! | crash after | state | what the redelivery repeats |
+//! |---|---|---|
+//! | begin, load | attempts counted | everything |
+//! | settle | effects done, nothing written | a handler's effects; a projection finds its events applied |
+//! | record | segment written, position not | nothing: the segment says up to where all is settled |
+//! | commit | position written | nothing |
+//!
+//! A dead letter that was sent before such a crash is sent again with the same position.
+
+mod handling;
+mod isolation;
+mod lane;
+mod projecting;
+mod run;
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::stream::{self, StreamExt};
+use tracing::{info, warn};
+
+use crate::batch::ShardBatch;
+use crate::dead_letter::Code;
+use crate::fingerprint::Fingerprinter;
+use crate::ports::{self, Clock, DeadLetters, Lineage, Progress, Shards, Windows};
+use crate::position::{SequenceNumber, ShardId};
+use crate::progress::{Begun, Commit, Committed};
+use crate::time::Timestamp;
+use crate::window::{Counts, Window};
+
+pub use handling::Handling;
+pub use lane::{LaneContext, LaneEnd, Stop, Work};
+pub use projecting::Projecting;
+use run::{Outcome, Run};
+
+/// Everything that a run needs from outside.
+pub trait Outside: Progress + Windows + DeadLetters + Shards + Clock {}
+
+impl<T: Progress + Windows + DeadLetters + Shards + Clock> Outside for T {}
+
+/// What a group can choose.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The group's name.
+    pub group: String,
+    /// The stream's name.
+    pub stream: String,
+    /// How long an event's duplicate is recognised.
+    pub horizon: Duration,
+    /// How often an event is handled before it is dead-lettered.
+    pub attempts_max: u32,
+    /// Keys that are handled side by side.
+    pub concurrency: usize,
+    /// Time kept back for recording, committing and answering; at most a quarter of what the run has.
+    pub margin: Duration,
+    /// Failing keys that may mean an outage...
+    pub outage_keys: usize,
+    /// ...if they are this share of the keys that were tried.
+    pub outage_share: f64,
+}
+
+impl Settings {
+    /// The defaults for a group.
+    pub fn new(group: impl Into<String>, stream: impl Into<String>) -> Self {
+        Self {
+            group: group.into(),
+            stream: stream.into(),
+            horizon: Duration::from_secs(15 * 60),
+            attempts_max: 3,
+            concurrency: 64,
+            margin: Duration::from_secs(2),
+            outage_keys: 10,
+            outage_share: 0.5,
+        }
+    }
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settled {
+    /// The record to redeliver from: that of the lowest unsettled event.
+    pub resume_at: Option<SequenceNumber>,
+    /// What this run settled.
+    pub counts: Counts,
+    /// Events that an earlier run had settled.
+    pub passed_over: usize,
+    /// Events left for the redelivery.
+    pub unsettled: usize,
+    /// Whether events were run one at a time to find the one that crashes the function.
+    pub isolated: bool,
+    /// Whether so many keys failed that nothing was counted against any event.
+    pub outage: bool,
+    /// Now minus the arrival of the last event below which all is settled.
+    pub iterator_age: Option<Duration>,
+}
+
+/// Why a run failed as a whole. The batch is redelivered whole; what was settled is passed over.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Progress could not be read.
+    #[error("could not begin: {0}")]
+    Begin(#[source] ports::Error),
+    /// The window or the shard's lineage could not be read.
+    #[error("could not load the window: {0}")]
+    Load(#[source] ports::Error),
+    /// The segment could not be written.
+    #[error("could not record what was settled: {0}")]
+    Record(#[source] ports::Error),
+    /// The progress could not be written.
+    #[error("could not commit: {0}")]
+    Commit(#[source] ports::Error),
+    /// Another run of this group has begun on this shard.
+    #[error("another run has taken over shard {0}")]
+    Fenced(ShardId),
+}
+
+/// Settles the batches of one group. One lives as long as its process.
+#[derive(Debug)]
+pub struct Settler<W, O> {
+    settings: Settings,
+    fingerprints: Fingerprinter,
+    work: W,
+    outside: O,
+    shards: Mutex<HashMap<ShardId, Known>>,
+}
+
+/// What the process remembers of a shard between runs.
+#[derive(Debug, Default)]
+struct Known {
+    lineage: Option<Lineage>,
+    window: Option<Window>,
+    /// Runs in a row that failed without a crash: they count no attempt.
+    failed: u32,
+}
+
+/// Shards whose windows a process keeps. Lambda sends a process the batches of any shard.
+const SHARDS_KEPT: usize = 64;
+
+impl<W: Work, O: Outside> Settler<W, O> {
+    /// A settler.
+    pub fn new(settings: Settings, fingerprints: Fingerprinter, work: W, outside: O) -> Self {
+        Self {
+            settings,
+            fingerprints,
+            work,
+            outside,
+            shards: Mutex::default(),
+        }
+    }
+
+    /// Settles what it can of `batch` until `deadline`.
+    ///
+    /// # Errors
+    /// When the run as a whole came to nothing; the caller fails the batch.
+    pub async fn settle(&self, batch: &ShardBatch, deadline: Timestamp) -> Result<Settled, Error> {
+        let mut known = self.recall(&batch.shard);
+        let result = self.run(batch, deadline, &mut known).await;
+        match &result {
+            Ok(_) => known.failed = 0,
+            Err(_) => {
+                known.failed += 1;
+                known.window = None;
+            }
+        }
+        self.remember(batch.shard.clone(), known);
+        result
+    }
+
+    async fn run(&self, batch: &ShardBatch, deadline: Timestamp, known: &mut Known) -> Result<Settled, Error> {
+        let shard = &batch.shard;
+        let begun = self.outside.begin(shard).await.map_err(Error::Begin)?;
+        let mut window = self.load(shard, &begun, known).await.map_err(Error::Load)?;
+        let range = known.lineage.as_ref().map(|lineage| lineage.range);
+
+        let mut run = Run::new(
+            batch.deliveries(&self.fingerprints),
+            &begun,
+            &window,
+            range,
+            &self.fingerprints,
+        );
+        let now = self.outside.now();
+        let left = deadline.since(now);
+        let context = LaneContext {
+            outside: &self.outside,
+            settings: &self.settings,
+            shard,
+            epoch: begun.epoch,
+            failures: &begun.failures,
+            began: now,
+            stop_at: deadline.minus(self.settings.margin.min(left / 4)),
+        };
+        self.give_up_what_is_no_event(&mut run, &context).await;
+
+        let crashes = begun.attempts.saturating_sub(1).saturating_sub(known.failed);
+        let isolated = crashes >= isolation::CRASHES_TOLERATED && run.unsettled() > 0;
+        let outage = if isolated {
+            warn!(%shard, crashes, "runs ended without a word: handling events one at a time");
+            self.isolate(&mut run, &mut window, &begun, &context).await?;
+            false
+        } else {
+            self.handle(&mut run, &context).await
+        };
+
+        let settled = self
+            .finish(&mut run, &mut window, &begun, shard, Ending { isolated, outage })
+            .await?;
+        window.set_epoch(begun.epoch);
+        known.window = Some(window);
+        Ok(settled)
+    }
+
+    /// The window of `shard` with every run below this one in it.
+    async fn load(&self, shard: &ShardId, begun: &Begun, known: &mut Known) -> Result<Window, ports::Error> {
+        let now = self.outside.now();
+        let since = now.minus(self.settings.horizon);
+        let lineage = match known.lineage.take() {
+            Some(lineage) => lineage,
+            None => self.outside.lineage(shard).await?,
+        };
+        let mut window = match known.window.take() {
+            Some(window) => window,
+            None => {
+                let mut window = Window::default();
+                for parent in &lineage.parents {
+                    for segment in self.outside.load(parent, 0, since).await? {
+                        window.inherit(&segment);
+                    }
+                }
+                window
+            }
+        };
+        known.lineage = Some(lineage);
+        if window.epoch() + 1 < begun.epoch {
+            for segment in self.outside.load(shard, window.epoch(), since).await? {
+                window.add(&segment);
+            }
+        }
+        window.sweep(now, self.settings.horizon);
+        Ok(window)
+    }
+
+    async fn give_up_what_is_no_event(&self, run: &mut Run, context: &LaneContext<'_, O>) {
+        for index in run.not_events() {
+            let delivery = run.delivery(index);
+            let Err(why) = &delivery.content else { continue };
+            match context.give_up(delivery, Code::NotAnEvent, &why.to_string(), 0).await {
+                Ok(()) => run.settle(index, Outcome::DeadLettered),
+                // left unsettled: the redelivery tries again
+                Err(error) => warn!(position = %delivery.position, %error, "could not dead-letter"),
+            }
+        }
+    }
+
+    /// Runs every lane as far as it goes; true if it looks like an outage.
+    async fn handle(&self, run: &mut Run, context: &LaneContext<'_, O>) -> bool {
+        loop {
+            let segments = run.next_segments();
+            if segments.is_empty() {
+                return false;
+            }
+            let gauge = lane::Gauge::new(&self.settings);
+            let shared: &Run = run;
+            let ends: Vec<_> = stream::iter(segments)
+                .map(|segment| {
+                    let gauge = &gauge;
+                    async move {
+                        if gauge.outage() {
+                            return (segment, LaneEnd::nothing(Stop::OutOfTime));
+                        }
+                        let events: Vec<_> = segment.events.iter().map(|index| shared.delivery(*index)).collect();
+                        let end = self.work.run(&events, context).await;
+                        gauge.count(&end);
+                        (segment, end)
+                    }
+                })
+                .buffer_unordered(self.settings.concurrency)
+                .collect()
+                .await;
+            let outage = gauge.outage();
+            for (segment, end) in ends {
+                let stop = run.apply(&segment, end);
+                let Some((index, stop)) = stop else { continue };
+                let retry = match stop {
+                    Stop::Retry(cause) if !outage => cause,
+                    Stop::Retry(_) | Stop::OutOfTime => {
+                        run.block(segment.lane);
+                        continue;
+                    }
+                    Stop::Outside(error) => {
+                        warn!(position = %run.delivery(index).position, %error, "left for the redelivery");
+                        run.block(segment.lane);
+                        continue;
+                    }
+                };
+                if !self.fail(run, index, &retry, context).await {
+                    run.block(segment.lane);
+                }
+            }
+            if outage {
+                warn!(shard = %context.shard, "most keys fail: an outage, nothing is counted against any event");
+                return true;
+            }
+        }
+    }
+
+    /// Counts a failure against an event; true if that was the last and the event is dead-lettered.
+    async fn fail(&self, run: &mut Run, index: usize, cause: &str, context: &LaneContext<'_, O>) -> bool {
+        let failures = run.count_failure(index);
+        let delivery = run.delivery(index);
+        info!(shard = %context.shard, position = %delivery.position, failures, cause, "asked for a retry");
+        if failures < self.settings.attempts_max {
+            return false;
+        }
+        match context.give_up(delivery, Code::RetriesExhausted, cause, failures).await {
+            Ok(()) => {
+                run.settle(index, Outcome::DeadLettered);
+                true
+            }
+            Err(error) => {
+                warn!(position = %delivery.position, %error, "could not dead-letter");
+                false
+            }
+        }
+    }
+
+    /// Records, commits and answers.
+    async fn finish(
+        &self,
+        run: &mut Run,
+        window: &mut Window,
+        begun: &Begun,
+        shard: &ShardId,
+        ending: Ending,
+    ) -> Result<Settled, Error> {
+        self.record(run, window, begun.epoch, shard).await?;
+        let unsettled = run.unsettled();
+        let searching = ending.isolated && unsettled > 0;
+        let commit = Commit {
+            position: run.watermark().clone(),
+            arrival: run.watermark_arrival(),
+            failures: if ending.outage {
+                run.failures_as_begun(begun)
+            } else {
+                run.failures()
+            },
+            suspect: None,
+            // what crashes the function may still be ahead
+            attempts: if searching { isolation::CRASHES_TOLERATED } else { 0 },
+            at: self.outside.now(),
+        };
+        self.commit(shard, begun.epoch, &commit).await?;
+        if unsettled == 0 {
+            window.forget_ahead();
+        }
+        Ok(Settled {
+            resume_at: run
+                .lowest_unsettled()
+                .map(|delivery| delivery.position.sequence.clone()),
+            counts: run.counts(),
+            passed_over: run.passed_over(),
+            unsettled,
+            isolated: ending.isolated,
+            outage: ending.outage,
+            iterator_age: commit.arrival.map(|arrival| commit.at.since(arrival)),
+        })
+    }
+
+    async fn record(&self, run: &mut Run, window: &mut Window, epoch: u64, shard: &ShardId) -> Result<(), Error> {
+        for segment in run.segments(epoch, self.outside.now(), &self.fingerprints) {
+            self.outside.record(shard, &segment).await.map_err(Error::Record)?;
+            window.add(&segment);
+        }
+        Ok(())
+    }
+
+    async fn commit(&self, shard: &ShardId, epoch: u64, commit: &Commit) -> Result<(), Error> {
+        match self.outside.commit(shard, epoch, commit).await.map_err(Error::Commit)? {
+            Committed::Yes => Ok(()),
+            Committed::Fenced => Err(Error::Fenced(shard.clone())),
+        }
+    }
+
+    fn recall(&self, shard: &ShardId) -> Known {
+        self.shards
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(shard)
+            .unwrap_or_default()
+    }
+
+    fn remember(&self, shard: ShardId, known: Known) {
+        let mut shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
+        if shards.len() >= SHARDS_KEPT
+            && let Some(any) = shards.keys().next().cloned()
+        {
+            shards.remove(&any);
+        }
+        shards.insert(shard, known);
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Ending {
+    isolated: bool,
+    outage: bool,
+}
+
+#[cfg(test)]
+mod tests;

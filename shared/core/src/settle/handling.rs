@@ -1,0 +1,82 @@
+//! Lanes of an event handler.
+
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+
+use futures_util::FutureExt;
+use futures_util::future::{Either, select};
+
+use super::Outside;
+use super::lane::{LaneContext, LaneEnd, Stop, Work};
+use super::run::Outcome;
+use crate::batch::Delivery;
+use crate::dead_letter::Code;
+use crate::handler::{EventHandler, Failure, HandlerContext};
+
+/// Runs an [`EventHandler`] over each lane.
+#[derive(Debug)]
+pub struct Handling<H>(pub H);
+
+impl<H: EventHandler> Work for Handling<H> {
+    async fn run<O: Outside>(&self, events: &[&Delivery], context: &LaneContext<'_, O>) -> LaneEnd {
+        let mut outcomes = Vec::with_capacity(events.len());
+        for delivery in events {
+            match self.one(delivery, context).await {
+                Ok(outcome) => outcomes.push(outcome),
+                Err(stop) => {
+                    return LaneEnd {
+                        outcomes,
+                        stop: Some(stop),
+                    };
+                }
+            }
+        }
+        LaneEnd { outcomes, stop: None }
+    }
+}
+
+impl<H: EventHandler> Handling<H> {
+    async fn one<O: Outside>(&self, delivery: &Delivery, context: &LaneContext<'_, O>) -> Result<Outcome, Stop> {
+        let left = context.time_left();
+        if left.is_zero() {
+            return Err(Stop::OutOfTime);
+        }
+        let Ok(content) = &delivery.content else {
+            unreachable!("lanes hold events only")
+        };
+        let attempt = context.failures_of(&delivery.position) + 1;
+        let about = HandlerContext {
+            group: &context.settings.group,
+            shard: context.shard,
+            position: &delivery.position,
+            arrival: delivery.arrival,
+            attempt,
+            epoch: context.epoch,
+            deadline: context.stop_at,
+        };
+        let handled = AssertUnwindSafe(self.0.handle(&content.event, &about)).catch_unwind();
+        let result = match select(pin!(handled), pin!(context.outside.sleep(left))).await {
+            Either::Left((result, _)) => result,
+            Either::Right(((), _)) => return Err(context.out_of_time(left)),
+        };
+        match result {
+            Ok(Ok(())) => Ok(Outcome::Handled),
+            Ok(Err(Failure::Refuse(reason))) => {
+                context
+                    .give_up(delivery, Code::Refused, &reason, attempt)
+                    .await
+                    .map_err(Stop::Outside)?;
+                // its name is not recorded: a redrive sends it again and must not be swallowed
+                Ok(Outcome::DeadLettered)
+            }
+            Ok(Err(Failure::Retry(cause))) => Err(Stop::Retry(cause)),
+            Err(panic) => Err(Stop::Retry(format!("the handler panicked: {}", panic_message(&*panic)))),
+        }
+    }
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("without a message")
+}

@@ -1,0 +1,111 @@
+//! Isolation: finding the event that crashes the function.
+//!
+//! A run that ends without a word (memory, time, abort) counts an attempt and nothing else. After two such runs the
+//! next one handles its events one at a time, in order, and before each says in the progress which one it is: the
+//! suspect. Each is recorded and committed before the next. An event that was the suspect of as many crashes as the
+//! limit allows is dead-lettered without being run again.
+//!
+//! A projection's panic in `fold` is found the same way, a handler's is caught and counted as a retry.
+
+use tracing::warn;
+
+use super::lane::{LaneContext, Stop, Work};
+use super::run::{Gate, LaneSegment, Outcome, Run};
+use super::{Error, Outside, Settler};
+use crate::dead_letter::Code;
+use crate::progress::{Begun, Commit};
+use crate::window::Window;
+
+/// Crashed runs before events are handled one at a time.
+pub(super) const CRASHES_TOLERATED: u32 = 2;
+
+/// Crashes while one event was handled alone before it is dead-lettered unrun. Not one: a deployment or a host that
+/// dies at the wrong moment looks the same.
+pub(super) const SUSPICIONS_MAX: u32 = 3;
+
+impl<W: Work, O: Outside> Settler<W, O> {
+    /// Handles the open events one at a time, as far as time allows.
+    pub(super) async fn isolate(
+        &self,
+        run: &mut Run,
+        window: &mut Window,
+        begun: &Begun,
+        context: &LaneContext<'_, O>,
+    ) -> Result<(), Error> {
+        for index in run.open_events() {
+            if context.time_left().is_zero() {
+                break;
+            }
+            match run.gate(index) {
+                Gate::Open => {}
+                Gate::Duplicate => {
+                    run.settle(index, Outcome::Duplicate);
+                    continue;
+                }
+                Gate::Wait => break,
+            }
+            // what needed no handler is recorded before a commit passes over it
+            self.record(run, window, begun.epoch, context.shard).await?;
+            if !self.alone(run, index, begun, context).await? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Handles one event under suspicion; false if it is left unsettled.
+    async fn alone(
+        &self,
+        run: &mut Run,
+        index: usize,
+        begun: &Begun,
+        context: &LaneContext<'_, O>,
+    ) -> Result<bool, Error> {
+        let position = run.delivery(index).position.clone();
+        let suspicions = match &begun.suspect {
+            Some((suspect, suspicions)) if *suspect == position => *suspicions,
+            _ => 0,
+        };
+        if suspicions >= SUSPICIONS_MAX {
+            let reason = format!("the function crashed {suspicions} times while handling only this event");
+            return Ok(
+                match context
+                    .give_up(run.delivery(index), Code::Crashed, &reason, suspicions)
+                    .await
+                {
+                    Ok(()) => {
+                        run.settle(index, Outcome::DeadLettered);
+                        true
+                    }
+                    Err(error) => {
+                        warn!(%position, %error, "could not dead-letter");
+                        false
+                    }
+                },
+            );
+        }
+        let commit = Commit {
+            position: run.watermark().clone(),
+            arrival: run.watermark_arrival(),
+            failures: run.failures(),
+            suspect: Some((position.clone(), suspicions + 1)),
+            attempts: begun.attempts,
+            at: self.outside.now(),
+        };
+        self.commit(context.shard, begun.epoch, &commit).await?;
+        let segment = LaneSegment {
+            lane: run.lane_of(index),
+            events: vec![index],
+        };
+        let end = self.work.run(&[run.delivery(index)], context).await;
+        Ok(match run.apply(&segment, end) {
+            None => true,
+            Some((_, Stop::Retry(cause))) => self.fail(run, index, &cause, context).await,
+            Some((_, Stop::OutOfTime)) => false,
+            Some((_, Stop::Outside(error))) => {
+                warn!(%position, %error, "left for the redelivery");
+                false
+            }
+        })
+    }
+}

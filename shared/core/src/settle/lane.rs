@@ -1,0 +1,150 @@
+//! A lane: the events of one partition key in a batch, handled in order. Lanes run side by side.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tracing::warn;
+
+use super::{Outside, Settings};
+use crate::batch::Delivery;
+use crate::dead_letter::{Code, DeadLetter};
+use crate::ports;
+use crate::position::{Position, ShardId};
+use crate::settle::run::Outcome;
+use crate::time::Timestamp;
+
+/// What is done with the events of a lane.
+pub trait Work: Send + Sync {
+    /// Works through `events`, which share a partition key and hold an event each, in their order.
+    fn run<O: Outside>(
+        &self,
+        events: &[&Delivery],
+        context: &LaneContext<'_, O>,
+    ) -> impl Future<Output = LaneEnd> + Send;
+}
+
+/// How far a lane came: outcomes for its first events, and why it stopped if it did.
+#[derive(Debug)]
+pub struct LaneEnd {
+    /// Outcomes of the first events.
+    pub outcomes: Vec<Outcome>,
+    /// Why the event after those has none.
+    pub stop: Option<Stop>,
+}
+
+impl LaneEnd {
+    /// A lane that settled nothing.
+    pub(super) fn nothing(stop: Stop) -> Self {
+        Self {
+            outcomes: Vec::new(),
+            stop: Some(stop),
+        }
+    }
+}
+
+/// Why a lane stopped.
+#[derive(Debug)]
+pub enum Stop {
+    /// The event has to be seen again, and that counts.
+    Retry(String),
+    /// Time ran out.
+    OutOfTime,
+    /// Something outside failed; it says nothing about the event.
+    Outside(ports::Error),
+}
+
+/// What a lane may use and has to keep to.
+#[derive(Debug)]
+pub struct LaneContext<'a, O> {
+    pub(super) outside: &'a O,
+    pub(super) settings: &'a Settings,
+    pub(super) shard: &'a ShardId,
+    pub(super) epoch: u64,
+    pub(super) failures: &'a BTreeMap<Position, u32>,
+    pub(super) began: Timestamp,
+    pub(super) stop_at: Timestamp,
+}
+
+impl<O: Outside> LaneContext<'_, O> {
+    /// Sends an event to the dead letters.
+    pub(super) async fn give_up(
+        &self,
+        delivery: &Delivery,
+        code: Code,
+        reason: &str,
+        attempts: u32,
+    ) -> Result<(), ports::Error> {
+        let letter = DeadLetter {
+            group: self.settings.group.clone(),
+            stream: self.settings.stream.clone(),
+            shard: self.shard.clone(),
+            position: delivery.position.clone(),
+            partition_key: delivery.key.as_str().to_owned(),
+            arrival: delivery.arrival,
+            at: self.outside.now(),
+            attempts,
+            code,
+            reason: reason.to_owned(),
+            data: delivery.data.clone(),
+        };
+        self.outside.send(&letter).await?;
+        warn!(shard = %self.shard, position = %delivery.position, code = code.as_str(), reason, "dead-lettered");
+        Ok(())
+    }
+
+    /// How often this event has been handled before, as far as it is known.
+    pub(super) fn failures_of(&self, position: &Position) -> u32 {
+        self.failures.get(position).copied().unwrap_or(0)
+    }
+
+    /// Time until lanes have to stop; zero when it is over.
+    pub(super) fn time_left(&self) -> Duration {
+        self.stop_at.since(self.outside.now())
+    }
+
+    /// What it means that time ran out on an event that began with `left` to go: an event that had most of a run for
+    /// itself is too slow, and would be for ever.
+    pub(super) fn out_of_time(&self, left: Duration) -> Stop {
+        let whole = self.stop_at.since(self.began);
+        if left >= whole / 2 {
+            Stop::Retry(format!("was not done after {} ms and was cancelled", left.as_millis()))
+        } else {
+            Stop::OutOfTime
+        }
+    }
+}
+
+/// Tells an outage from poison: many keys that fail at once.
+#[derive(Debug)]
+pub(super) struct Gauge {
+    tried: AtomicUsize,
+    failed: AtomicUsize,
+    keys: usize,
+    share: f64,
+}
+
+impl Gauge {
+    pub(super) fn new(settings: &Settings) -> Self {
+        Self {
+            tried: AtomicUsize::new(0),
+            failed: AtomicUsize::new(0),
+            keys: settings.outage_keys,
+            share: settings.outage_share,
+        }
+    }
+
+    pub(super) fn count(&self, end: &LaneEnd) {
+        self.tried.fetch_add(1, Ordering::Relaxed);
+        if matches!(end.stop, Some(Stop::Retry(_))) {
+            self.failed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a batch has at most some millions of keys")]
+    pub(super) fn outage(&self) -> bool {
+        let (tried, failed) = (self.tried.load(Ordering::Relaxed), self.failed.load(Ordering::Relaxed));
+        failed >= self.keys && failed as f64 >= self.share * tried as f64
+    }
+}

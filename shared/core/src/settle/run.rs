@@ -1,0 +1,355 @@
+//! A run's ledger: which event of the batch has which outcome. No I/O, no time.
+//!
+//! Every event ends with one outcome or with none; what follows from that (watermark, segments, answer) is computed
+//! here and nowhere else.
+
+use std::collections::{BTreeMap, HashMap};
+
+use tracing::warn;
+
+use super::lane::{LaneEnd, Stop};
+use crate::batch::Delivery;
+use crate::fingerprint::{Fingerprint, Fingerprinter};
+use crate::hash::HashRange;
+use crate::position::Position;
+use crate::progress::{Begun, FAILURES_MAX};
+use crate::time::Timestamp;
+use crate::window::{Counts, SEGMENT_EVENTS_MAX, Segment, Window};
+
+/// What became of an event. An event without an outcome is unsettled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// An earlier run settled it.
+    Before,
+    /// Handled, or applied to a state.
+    Handled,
+    /// Handled earlier under another position.
+    Duplicate,
+    /// Sent to the dead letters.
+    DeadLettered,
+    /// Not this shard's; its producer has put it on the right one.
+    Foreign,
+}
+
+/// Some events of one lane that can run now.
+#[derive(Debug)]
+pub(super) struct LaneSegment {
+    pub(super) lane: usize,
+    pub(super) events: Vec<usize>,
+}
+
+/// What stands between an event and its handler.
+pub(super) enum Gate {
+    Open,
+    /// An earlier event of the same name is unsettled.
+    Wait,
+    /// An earlier event of the same name was handled.
+    Duplicate,
+}
+
+#[derive(Debug)]
+struct Lane {
+    events: Vec<usize>,
+    next: usize,
+    blocked: bool,
+}
+
+/// The ledger.
+#[derive(Debug)]
+pub(super) struct Run {
+    deliveries: Vec<Delivery>,
+    outcomes: Vec<Option<Outcome>>,
+    /// The event before with the same name, if there is one.
+    twin: Vec<Option<usize>>,
+    lanes: Vec<Lane>,
+    failures: BTreeMap<Position, u32>,
+    /// Everything at or below it was settled before this run.
+    floor: Position,
+    recorded: Vec<bool>,
+    parts: u32,
+}
+
+impl Run {
+    pub(super) fn new(
+        deliveries: Vec<Delivery>,
+        begun: &Begun,
+        window: &Window,
+        range: Option<HashRange>,
+        fingerprints: &Fingerprinter,
+    ) -> Self {
+        let floor = begun.position.clone().max(window.through().clone());
+        let mut outcomes = vec![None; deliveries.len()];
+        let mut twin = vec![None; deliveries.len()];
+        let mut names: HashMap<Fingerprint, usize> = HashMap::new();
+        let mut lanes: Vec<Lane> = Vec::new();
+        let mut lane_of: HashMap<&str, usize> = HashMap::new();
+        for (index, delivery) in deliveries.iter().enumerate() {
+            let position = &delivery.position;
+            if *position <= floor || window.is_settled(position, || fingerprints.position(position)) {
+                outcomes[index] = Some(Outcome::Before);
+                // its name still makes a later event of this batch a duplicate: the window has it
+                continue;
+            }
+            if let (Some(hash_key), Some(range)) = (delivery.hash_key, range)
+                && !range.contains(hash_key)
+            {
+                outcomes[index] = Some(Outcome::Foreign);
+                continue;
+            }
+            let Ok(content) = &delivery.content else { continue };
+            if window.has(content.fingerprint) {
+                outcomes[index] = Some(Outcome::Duplicate);
+                continue;
+            }
+            twin[index] = names.insert(content.fingerprint, index);
+            let lane = *lane_of.entry(delivery.key.as_str()).or_insert_with(|| {
+                lanes.push(Lane {
+                    events: Vec::new(),
+                    next: 0,
+                    blocked: false,
+                });
+                lanes.len() - 1
+            });
+            lanes[lane].events.push(index);
+        }
+        let recorded = vec![false; deliveries.len()];
+        Self {
+            deliveries,
+            outcomes,
+            twin,
+            lanes,
+            failures: begun.failures.clone(),
+            floor,
+            recorded,
+            parts: 0,
+        }
+    }
+
+    pub(super) fn delivery(&self, index: usize) -> &Delivery {
+        &self.deliveries[index]
+    }
+
+    /// Unsettled bytes that are no event.
+    pub(super) fn not_events(&self) -> Vec<usize> {
+        (0..self.deliveries.len())
+            .filter(|&index| self.outcomes[index].is_none() && self.deliveries[index].content.is_err())
+            .collect()
+    }
+
+    /// Unsettled events, in the order of the shard.
+    pub(super) fn open_events(&self) -> Vec<usize> {
+        (0..self.deliveries.len())
+            .filter(|&index| self.outcomes[index].is_none() && self.deliveries[index].content.is_ok())
+            .collect()
+    }
+
+    /// Gives an event its outcome.
+    pub(super) fn settle(&mut self, index: usize, outcome: Outcome) {
+        assert!(self.outcomes[index].is_none(), "an event is settled once");
+        self.outcomes[index] = Some(outcome);
+        self.failures.remove(&self.deliveries[index].position);
+    }
+
+    /// Whether an event may run, seen from an earlier event of the same name in this batch.
+    pub(super) fn gate(&self, index: usize) -> Gate {
+        let mut earlier = self.twin[index];
+        while let Some(other) = earlier {
+            match self.outcomes[other] {
+                None => return Gate::Wait,
+                // a dead letter is not recorded, and its twin is judged on its own
+                Some(Outcome::DeadLettered) => earlier = self.twin[other],
+                Some(_) => return Gate::Duplicate,
+            }
+        }
+        Gate::Open
+    }
+
+    /// What every lane can do next. Empty when no lane can do anything.
+    pub(super) fn next_segments(&mut self) -> Vec<LaneSegment> {
+        let mut segments = Vec::new();
+        for lane in 0..self.lanes.len() {
+            if self.lanes[lane].blocked {
+                continue;
+            }
+            let mut events = Vec::new();
+            while let Some(&index) = self.lanes[lane].events.get(self.lanes[lane].next + events.len()) {
+                match self.gate(index) {
+                    Gate::Open => events.push(index),
+                    Gate::Duplicate if events.is_empty() => {
+                        self.settle(index, Outcome::Duplicate);
+                        self.lanes[lane].next += 1;
+                    }
+                    Gate::Duplicate | Gate::Wait => break,
+                }
+            }
+            if !events.is_empty() {
+                segments.push(LaneSegment { lane, events });
+            }
+        }
+        segments
+    }
+
+    /// Takes what a lane did; the event that stopped it, and why.
+    pub(super) fn apply(&mut self, segment: &LaneSegment, end: LaneEnd) -> Option<(usize, Stop)> {
+        assert!(
+            end.outcomes.len() <= segment.events.len(),
+            "no more outcomes than events"
+        );
+        assert!(
+            end.stop.is_some() || end.outcomes.len() == segment.events.len(),
+            "a lane stops for a reason"
+        );
+        for (index, outcome) in segment.events.iter().zip(&end.outcomes) {
+            self.settle(*index, *outcome);
+        }
+        self.lanes[segment.lane].next += end.outcomes.len();
+        let stopped = segment.events.get(end.outcomes.len()).copied();
+        end.stop.and_then(|stop| stopped.map(|index| (index, stop)))
+    }
+
+    /// The lane of an event.
+    pub(super) fn lane_of(&self, index: usize) -> usize {
+        let lane = self.lanes.iter().position(|lane| lane.events.contains(&index));
+        lane.unwrap_or_else(|| unreachable!("every open event is in a lane"))
+    }
+
+    /// Leaves the rest of a lane for the redelivery.
+    pub(super) fn block(&mut self, lane: usize) {
+        self.lanes[lane].blocked = true;
+    }
+
+    /// Counts a failure against an event: how many it is now. If it is dead-lettered then, its lane goes on after it.
+    pub(super) fn count_failure(&mut self, index: usize) -> u32 {
+        for lane in &mut self.lanes {
+            if lane.events.get(lane.next) == Some(&index) {
+                lane.next += 1;
+            }
+        }
+        let failures = self
+            .failures
+            .entry(self.deliveries[index].position.clone())
+            .or_insert(0);
+        *failures += 1;
+        *failures
+    }
+
+    /// How many of the batch's first events are settled.
+    fn prefix(&self) -> usize {
+        self.outcomes
+            .iter()
+            .position(Option::is_none)
+            .unwrap_or(self.outcomes.len())
+    }
+
+    /// Every event at or below it is settled.
+    pub(super) fn watermark(&self) -> &Position {
+        match self.prefix().checked_sub(1) {
+            Some(last) if self.deliveries[last].position > self.floor => &self.deliveries[last].position,
+            _ => &self.floor,
+        }
+    }
+
+    /// Arrival of the event at the watermark, if it is in this batch.
+    pub(super) fn watermark_arrival(&self) -> Option<Timestamp> {
+        self.prefix().checked_sub(1).map(|last| self.deliveries[last].arrival)
+    }
+
+    /// The first event that is left.
+    pub(super) fn lowest_unsettled(&self) -> Option<&Delivery> {
+        self.deliveries.get(self.prefix())
+    }
+
+    /// Events left.
+    pub(super) fn unsettled(&self) -> usize {
+        self.outcomes.iter().filter(|outcome| outcome.is_none()).count()
+    }
+
+    /// Events that an earlier run had settled.
+    pub(super) fn passed_over(&self) -> usize {
+        self.outcomes
+            .iter()
+            .filter(|outcome| **outcome == Some(Outcome::Before))
+            .count()
+    }
+
+    /// What this run settled.
+    pub(super) fn counts(&self) -> Counts {
+        count(self.outcomes.iter().flatten())
+    }
+
+    /// Failures counted against events that are still unsettled.
+    pub(super) fn failures(&self) -> BTreeMap<Position, u32> {
+        self.above_watermark(&self.failures)
+    }
+
+    /// The failures as the run found them, for a run that counts none.
+    pub(super) fn failures_as_begun(&self, begun: &Begun) -> BTreeMap<Position, u32> {
+        let settled = |position: &Position| !self.failures.contains_key(position);
+        let begun = begun.failures.iter().filter(|(position, _)| !settled(position));
+        self.above_watermark(&begun.map(|(position, n)| (position.clone(), *n)).collect())
+    }
+
+    fn above_watermark(&self, failures: &BTreeMap<Position, u32>) -> BTreeMap<Position, u32> {
+        let watermark = self.watermark();
+        let above = failures.iter().filter(|(position, _)| *position > watermark);
+        let kept: BTreeMap<_, _> = above
+            .map(|(position, n)| (position.clone(), *n))
+            .take(FAILURES_MAX)
+            .collect();
+        if kept.len() == FAILURES_MAX {
+            warn!(kept = FAILURES_MAX, "more events fail than progress remembers");
+        }
+        kept
+    }
+
+    /// The segments that say what this run settled and has not recorded yet. None if it settled nothing new.
+    pub(super) fn segments(&mut self, epoch: u64, at: Timestamp, fingerprints: &Fingerprinter) -> Vec<Segment> {
+        let new: Vec<usize> = (0..self.deliveries.len())
+            .filter(|&index| !self.recorded[index])
+            .filter(|&index| self.outcomes[index].is_some_and(|outcome| outcome != Outcome::Before))
+            .collect();
+        let watermark = self.watermark().clone();
+        let mut segments = Vec::new();
+        for chunk in new.chunks(SEGMENT_EVENTS_MAX) {
+            let last = chunk
+                .last()
+                .map_or(&watermark, |&index| &self.deliveries[index].position);
+            let is_handled = |index: &&usize| self.outcomes[**index] == Some(Outcome::Handled);
+            let name = |index: &usize| self.deliveries[*index].content.as_ref().ok().map(|c| c.fingerprint);
+            segments.push(Segment {
+                epoch,
+                part: self.parts,
+                at,
+                // an earlier part must not speak for events of a later one, which a crash could prevent
+                through: watermark.clone().min(last.clone()).max(self.floor.clone()),
+                handled: chunk.iter().filter(is_handled).filter_map(name).collect(),
+                ahead: chunk
+                    .iter()
+                    .map(|&index| &self.deliveries[index].position)
+                    .filter(|position| **position > watermark)
+                    .map(|position| fingerprints.position(position))
+                    .collect(),
+                counts: count(chunk.iter().filter_map(|&index| self.outcomes[index].as_ref())),
+            });
+            self.parts += 1;
+        }
+        for index in new {
+            self.recorded[index] = true;
+        }
+        segments
+    }
+}
+
+fn count<'a>(outcomes: impl Iterator<Item = &'a Outcome>) -> Counts {
+    let mut counts = Counts::default();
+    for outcome in outcomes {
+        match outcome {
+            Outcome::Before => {}
+            Outcome::Handled => counts.handled += 1,
+            Outcome::Duplicate => counts.duplicates += 1,
+            Outcome::DeadLettered => counts.dead_letters += 1,
+            Outcome::Foreign => counts.foreign += 1,
+        }
+    }
+    counts
+}

@@ -1,0 +1,223 @@
+//! The window: what a group has settled on a shard lately.
+//!
+//! It is kept as segments, one or more a run. A segment states what was settled, so it stays true even if its run has
+//! lost its fence meanwhile; it is never overwritten, because the run's epoch and a part number name it. Each says
+//! three things: the fingerprints of the events that were handled, up to which position everything is settled, and the
+//! positions settled beyond it. The first finds a client's duplicates; the other two let a redelivery be passed over
+//! when the run that settled it died before its commit.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasherDefault, Hasher};
+use std::time::Duration;
+
+use crate::fingerprint::Fingerprint;
+use crate::position::Position;
+use crate::time::Timestamp;
+
+/// Events of one segment. A DynamoDB item holds 400 KB; an event takes at most 16 bytes.
+pub const SEGMENT_EVENTS_MAX: usize = 20_000;
+
+/// How many events had which outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Handled, or folded into a state.
+    pub handled: u64,
+    /// Found to be handled before.
+    pub duplicates: u64,
+    /// Dead-lettered.
+    pub dead_letters: u64,
+    /// On the wrong shard; put again on the right one by their producer.
+    pub foreign: u64,
+}
+
+impl Counts {
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.handled + self.duplicates + self.dead_letters + self.foreign
+    }
+}
+
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.handled += other.handled;
+        self.duplicates += other.duplicates;
+        self.dead_letters += other.dead_letters;
+        self.foreign += other.foreign;
+    }
+}
+
+/// What one run settled, or a part of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Segment {
+    /// The run.
+    pub epoch: u64,
+    /// The part, from 0.
+    pub part: u32,
+    /// When it was recorded.
+    pub at: Timestamp,
+    /// Every event of the shard at or below it is settled.
+    pub through: Position,
+    /// Events that were handled.
+    pub handled: Vec<Fingerprint>,
+    /// Positions above `through` that are settled too.
+    pub ahead: Vec<Fingerprint>,
+    /// How many events it speaks of, by outcome.
+    pub counts: Counts,
+}
+
+/// The window of one shard, in memory: about 20 to 40 bytes an event.
+#[derive(Debug)]
+pub struct Window {
+    /// When each event was settled, in seconds.
+    handled: HashMap<u64, u32, BuildHasherDefault<AsItIs>>,
+    ahead: HashSet<Fingerprint>,
+    through: Position,
+    /// Every run up to this epoch is in it.
+    epoch: u64,
+    swept: Timestamp,
+}
+
+impl Default for Window {
+    fn default() -> Self {
+        Self {
+            handled: HashMap::default(),
+            ahead: HashSet::default(),
+            through: Position::start(),
+            epoch: 0,
+            swept: Timestamp(0),
+        }
+    }
+}
+
+impl Window {
+    /// Every run up to this epoch is in it.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Says that every run up to `epoch` is in it.
+    pub fn set_epoch(&mut self, epoch: u64) {
+        self.epoch = epoch;
+    }
+
+    /// Every event at or below it is settled.
+    pub fn through(&self) -> &Position {
+        &self.through
+    }
+
+    /// Adds what a run of this shard settled.
+    pub fn add(&mut self, segment: &Segment) {
+        self.inherit(segment);
+        self.through = self.through.clone().max(segment.through.clone());
+        self.ahead.extend(&segment.ahead);
+    }
+
+    /// Adds what a run of a parent shard settled: its events, not its positions.
+    pub fn inherit(&mut self, segment: &Segment) {
+        let at = u32::try_from(segment.at.as_secs()).unwrap_or(u32::MAX);
+        for fingerprint in &segment.handled {
+            let known = self.handled.entry(fingerprint.0).or_insert(at);
+            *known = at.max(*known);
+        }
+    }
+
+    /// Whether an event was handled within the horizon.
+    pub fn has(&self, event: Fingerprint) -> bool {
+        self.handled.contains_key(&event.0)
+    }
+
+    /// Whether the event at a position is settled. `fingerprint` is that of the position.
+    pub fn is_settled(&self, position: &Position, fingerprint: impl FnOnce() -> Fingerprint) -> bool {
+        *position <= self.through || (!self.ahead.is_empty() && self.ahead.contains(&fingerprint()))
+    }
+
+    /// Events in it.
+    pub fn len(&self) -> usize {
+        self.handled.len()
+    }
+
+    /// Whether it is empty.
+    pub fn is_empty(&self) -> bool {
+        self.handled.is_empty()
+    }
+
+    /// Forgets what is older than `horizon`. Looks through everything at most eight times a horizon.
+    pub fn sweep(&mut self, now: Timestamp, horizon: Duration) {
+        if now.since(self.swept) < horizon / 8 {
+            return;
+        }
+        self.swept = now;
+        let oldest = u32::try_from(now.minus(horizon).as_secs()).unwrap_or(u32::MAX);
+        self.handled.retain(|_, at| *at >= oldest);
+    }
+
+    /// Forgets the positions beyond `through`, which a committed position has overtaken.
+    pub fn forget_ahead(&mut self) {
+        self.ahead = HashSet::new();
+    }
+}
+
+/// A fingerprint is uniformly spread already.
+#[derive(Debug, Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+    fn write_u64(&mut self, n: u64) {
+        self.0 = n;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn segment(at: u64, through: &str, handled: &[u64], ahead: &[u64]) -> Segment {
+        Segment {
+            epoch: 1,
+            part: 0,
+            at: Timestamp(at),
+            through: through.parse().unwrap(),
+            handled: handled.iter().map(|n| Fingerprint(*n)).collect(),
+            ahead: ahead.iter().map(|n| Fingerprint(*n)).collect(),
+            counts: Counts::default(),
+        }
+    }
+
+    #[test]
+    fn a_segment_says_what_is_settled_up_to_where_and_what_beyond() {
+        let mut window = Window::default();
+        window.add(&segment(1000, "10.0", &[1, 2], &[77]));
+        assert!(window.has(Fingerprint(1)) && !window.has(Fingerprint(3)));
+        assert!(window.is_settled(&"10.0".parse().unwrap(), || Fingerprint(0)));
+        assert!(window.is_settled(&"12.0".parse().unwrap(), || Fingerprint(77)));
+        assert!(!window.is_settled(&"11.0".parse().unwrap(), || Fingerprint(78)));
+    }
+
+    #[test]
+    fn a_parents_positions_say_nothing_about_its_child() {
+        let mut window = Window::default();
+        window.inherit(&segment(1000, "10.0", &[1], &[77]));
+        assert!(window.has(Fingerprint(1)));
+        assert!(!window.is_settled(&"9.0".parse().unwrap(), || Fingerprint(77)));
+    }
+
+    #[test]
+    fn what_is_older_than_the_horizon_is_forgotten() {
+        let horizon = Duration::from_secs(900);
+        let mut window = Window::default();
+        window.add(&segment(1_000_000, "1.0", &[1], &[]));
+        window.add(&segment(1_500_000, "2.0", &[2], &[]));
+        window.sweep(Timestamp(1_900_000), horizon);
+        assert!(window.has(Fingerprint(1)) && window.has(Fingerprint(2)));
+        window.sweep(Timestamp(2_100_000), horizon);
+        assert!(!window.has(Fingerprint(1)) && window.has(Fingerprint(2)));
+    }
+}

@@ -1,0 +1,46 @@
+//! SDK clients for a pipeline that runs on this machine, made from the variables that its functions get.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_kinesis::config::{BehaviorVersion, Credentials, Region};
+
+/// Clients of one pipeline's services. No profile and no variable of the user's reaches them.
+#[derive(Debug, Clone)]
+pub struct Clients {
+    /// Kinesis.
+    pub kinesis: aws_sdk_kinesis::Client,
+    /// DynamoDB.
+    pub dynamodb: aws_sdk_dynamodb::Client,
+    /// SQS.
+    pub sqs: aws_sdk_sqs::Client,
+}
+
+macro_rules! client {
+    ($service:ident, $variable:literal, $environment:expr) => {{
+        let get = |name: &str| $environment.get(name).cloned();
+        let credentials = Credentials::new(
+            get("AWS_ACCESS_KEY_ID").unwrap_or_default(),
+            get("AWS_SECRET_ACCESS_KEY").unwrap_or_default(),
+            get("AWS_SESSION_TOKEN"),
+            None,
+            "penstock",
+        );
+        let mut config = $service::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(get("AWS_REGION").map(Region::new))
+            .credentials_provider(credentials);
+        config.set_endpoint_url(get($variable));
+        $service::Client::from_conf(config.build())
+    }};
+}
+
+impl Clients {
+    /// Clients for the services that `environment` points at.
+    pub fn new(environment: &BTreeMap<String, String>) -> Self {
+        Self {
+            kinesis: client!(aws_sdk_kinesis, "AWS_ENDPOINT_URL_KINESIS", environment),
+            dynamodb: client!(aws_sdk_dynamodb, "AWS_ENDPOINT_URL_DYNAMODB", environment),
+            sqs: client!(aws_sdk_sqs, "AWS_ENDPOINT_URL_SQS", environment),
+        }
+    }
+}

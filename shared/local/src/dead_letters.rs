@@ -1,0 +1,55 @@
+//! Looking at a dead-letter queue without taking anything out of it.
+
+use anyhow::Context;
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::types::ChangeMessageVisibilityBatchRequestEntry;
+use penstock::dead_letter::Message;
+
+/// How long a message is out of sight while the others are being looked at, seconds.
+const LOOK: i32 = 30;
+
+/// Every visible dead letter of the queue at `url`, oldest position first. Each is put back.
+///
+/// # Errors
+/// When the queue cannot be read, or holds a message that is no dead letter.
+pub async fn peek(sqs: &Client, url: &str) -> anyhow::Result<Vec<Message>> {
+    let mut messages = Vec::new();
+    loop {
+        let page = sqs
+            .receive_message()
+            .queue_url(url)
+            .max_number_of_messages(10)
+            .visibility_timeout(LOOK)
+            .wait_time_seconds(0)
+            .send()
+            .await
+            .with_context(|| format!("cannot read the queue {url}"))?;
+        if page.messages().is_empty() {
+            break;
+        }
+        messages.extend(page.messages.unwrap_or_default());
+    }
+    for chunk in messages.chunks(10) {
+        let entries = chunk.iter().enumerate().filter_map(|(number, message)| {
+            let entry = ChangeMessageVisibilityBatchRequestEntry::builder().id(number.to_string());
+            entry
+                .receipt_handle(message.receipt_handle()?)
+                .visibility_timeout(0)
+                .build()
+                .ok()
+        });
+        sqs.change_message_visibility_batch()
+            .queue_url(url)
+            .set_entries(Some(entries.collect()))
+            .send()
+            .await
+            .with_context(|| format!("cannot put messages back into {url}; they are there again in {LOOK} s"))?;
+    }
+    let mut letters = messages
+        .iter()
+        .map(|message| serde_json::from_str(message.body().unwrap_or_default()))
+        .collect::<Result<Vec<Message>, _>>()
+        .with_context(|| format!("a message in {url} is no dead letter"))?;
+    letters.sort_by(|a, b| (&a.shard, &a.sequence, a.index, a.part).cmp(&(&b.shard, &b.sequence, b.index, b.part)));
+    Ok(letters)
+}

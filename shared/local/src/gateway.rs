@@ -1,0 +1,138 @@
+//! The HTTP API: API Gateway's HTTP API with Lambda proxy integration, payload format 2.0.
+//!
+//! <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>.
+//! Guarantees: a request is in memory at most up to its bound, and is answered within 30 s. Not imitated: stages, CORS,
+//! authorizers, throttling, TLS.
+
+mod event;
+mod response;
+mod routes;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{ConnectInfo, Request, State};
+use axum::response::Response;
+use http::StatusCode;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::lambda::{Function, Invocation, PAYLOAD_MAX};
+pub use routes::RouteError;
+use routes::Routes;
+
+/// Bytes of a request's body:
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html>.
+const BODY_MAX: usize = 10 * 1024 * 1024;
+
+/// How long an integration may take. Same page.
+const INTEGRATION_MAX: Duration = Duration::from_secs(30);
+
+/// How long open requests may take to end when the API stops.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
+
+/// An HTTP API in front of functions.
+pub struct Gateway {
+    routes: Routes<Function>,
+}
+
+impl Gateway {
+    /// An API with these routes: method or `ANY`, path, function.
+    ///
+    /// # Errors
+    /// A path that is no route, or one route twice.
+    pub fn new(routes: Vec<(String, String, Function)>) -> Result<Self, RouteError> {
+        Ok(Self {
+            routes: Routes::new(routes)?,
+        })
+    }
+
+    /// Serves until `cancel`, then lets open requests end.
+    ///
+    /// # Errors
+    /// When the listener fails.
+    pub async fn serve(self, listener: TcpListener, cancel: CancellationToken) -> std::io::Result<()> {
+        let port = listener.local_addr()?.port();
+        let state = Arc::new(Shared {
+            routes: self.routes,
+            domain: format!("127.0.0.1:{port}"),
+        });
+        let router = Router::new().fallback(answer).with_state(state);
+        let service = router.into_make_service_with_connect_info::<std::net::SocketAddr>();
+        let serving = axum::serve(listener, service).with_graceful_shutdown(cancel.clone().cancelled_owned());
+        let late = async {
+            cancel.cancelled().await;
+            tokio::time::sleep(STOP_WITHIN).await;
+        };
+        tokio::select! {
+            result = async { serving.await } => result,
+            () = late => Ok(()),
+        }
+    }
+}
+
+struct Shared {
+    routes: Routes<Function>,
+    domain: String,
+}
+
+async fn answer(
+    State(shared): State<Arc<Shared>>,
+    ConnectInfo(client): ConnectInfo<std::net::SocketAddr>,
+    request: Request,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let Some(found) = shared.routes.find(&parts.method, parts.uri.path()) else {
+        return response::message(StatusCode::NOT_FOUND, "Not Found");
+    };
+    let body = match read(body).await {
+        Ok(body) => body,
+        Err(status) => {
+            let text = if status == StatusCode::PAYLOAD_TOO_LARGE {
+                "Request Entity Too Large"
+            } else {
+                "Bad Request"
+            };
+            return response::message(status, text);
+        }
+    };
+    let Some(event) = event::build(
+        &parts,
+        &body,
+        &found.key,
+        &found.parameters,
+        &shared.domain,
+        client.ip(),
+    ) else {
+        return response::message(StatusCode::BAD_REQUEST, "Bad Request");
+    };
+    drop(body);
+    if event.len() > PAYLOAD_MAX {
+        // Lambda refuses what API Gateway would hand on
+        return response::message(StatusCode::PAYLOAD_TOO_LARGE, "Request Too Long");
+    }
+    match tokio::time::timeout(INTEGRATION_MAX, found.target.invoke(event.into())).await {
+        Ok(Invocation::Returned(bytes)) => response::from_function(&bytes),
+        Ok(Invocation::Failed { error_type, message }) => {
+            tracing::debug!(error_type, message, "the function failed");
+            response::message(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
+        }
+        Ok(Invocation::Throttled) => response::message(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
+        Err(_) => response::message(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
+    }
+}
+
+async fn read(body: Body) -> Result<bytes::Bytes, StatusCode> {
+    to_bytes(body, BODY_MAX).await.map_err(|error| {
+        let source = std::error::Error::source(&error);
+        match source.is_some_and(|source| source.to_string().contains("length limit")) {
+            true => StatusCode::PAYLOAD_TOO_LARGE,
+            false => StatusCode::BAD_REQUEST,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests;

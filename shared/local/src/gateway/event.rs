@@ -1,0 +1,146 @@
+//! The event that a function gets for a request, in payload format 2.0.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use http::HeaderMap;
+use http::request::Parts;
+use serde_json::{Value, json};
+
+/// The event as JSON; `None` when a header's value is no text.
+pub(super) fn build(
+    parts: &Parts,
+    body: &[u8],
+    route_key: &str,
+    path_parameters: &BTreeMap<String, String>,
+    domain: &str,
+    client: IpAddr,
+) -> Option<Vec<u8>> {
+    let headers = headers(&parts.headers)?;
+    let cookies: Vec<&str> = cookies(&parts.headers);
+    let query = parts.uri.query().unwrap_or_default();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let mut event = json!({
+        "version": "2.0",
+        "routeKey": route_key,
+        "rawPath": parts.uri.path(),
+        "rawQueryString": query,
+        "headers": headers,
+        "requestContext": {
+            "accountId": "anonymous",
+            "apiId": "local",
+            "domainName": domain,
+            "domainPrefix": "local",
+            "http": {
+                "method": parts.method.as_str(),
+                "path": parts.uri.path(),
+                "protocol": "HTTP/1.1",
+                "sourceIp": client.to_string(),
+                "userAgent": headers.get("user-agent").cloned().unwrap_or_default(),
+            },
+            "requestId": uuid::Uuid::new_v4().to_string(),
+            "routeKey": route_key,
+            "stage": "$default",
+            "time": clf_time(now.as_secs()),
+            "timeEpoch": u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
+        },
+        "isBase64Encoded": false,
+    });
+    let object = event.as_object_mut()?;
+    if !cookies.is_empty() {
+        object.insert("cookies".to_owned(), json!(cookies));
+    }
+    if !query.is_empty() {
+        object.insert("queryStringParameters".to_owned(), json!(query_parameters(query)));
+    }
+    if !path_parameters.is_empty() {
+        object.insert("pathParameters".to_owned(), json!(path_parameters));
+    }
+    if !body.is_empty() {
+        let (body, base64) = match as_text(&parts.headers, body) {
+            Some(text) => (Value::from(text), false),
+            None => (Value::from(BASE64_STANDARD.encode(body)), true),
+        };
+        object.insert("body".to_owned(), body);
+        object.insert("isBase64Encoded".to_owned(), base64.into());
+    }
+    serde_json::to_vec(&event).ok()
+}
+
+/// Header values of one name are joined by commas; cookies travel apart.
+fn headers(from: &HeaderMap) -> Option<BTreeMap<String, String>> {
+    let mut headers: BTreeMap<String, String> = BTreeMap::new();
+    for (name, value) in from.iter().filter(|(name, _)| *name != http::header::COOKIE) {
+        let value = value.to_str().ok()?;
+        headers
+            .entry(name.as_str().to_owned())
+            .and_modify(|joined| {
+                joined.push(',');
+                joined.push_str(value);
+            })
+            .or_insert_with(|| value.to_owned());
+    }
+    Some(headers)
+}
+
+fn cookies(headers: &HeaderMap) -> Vec<&str> {
+    let values = headers
+        .get_all(http::header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    values
+        .flat_map(|value| value.split(';'))
+        .map(str::trim)
+        .filter(|cookie| !cookie.is_empty())
+        .collect()
+}
+
+fn query_parameters(query: &str) -> BTreeMap<String, String> {
+    let mut parameters: BTreeMap<String, String> = BTreeMap::new();
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        let entry = parameters.entry(name.into_owned()).or_default();
+        if !entry.is_empty() {
+            entry.push(',');
+        }
+        entry.push_str(&value);
+    }
+    parameters
+}
+
+/// The body as text where its content type says text, nothing encodes it, and it is UTF-8.
+fn as_text<'a>(headers: &HeaderMap, body: &'a [u8]) -> Option<&'a str> {
+    if headers.contains_key(http::header::CONTENT_ENCODING) {
+        return None;
+    }
+    let kind = headers
+        .get(http::header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let textual = kind.starts_with("text/")
+        || kind.ends_with("+json")
+        || kind.ends_with("+xml")
+        || ["application/json", "application/xml", "application/javascript"].contains(&kind.as_str());
+    textual.then(|| std::str::from_utf8(body).ok()).flatten()
+}
+
+/// `12/Mar/2020:19:03:58 +0000`, as access logs have it.
+fn clf_time(seconds: u64) -> String {
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
+    let time = i64::try_from(seconds)
+        .ok()
+        .and_then(|s| time::OffsetDateTime::from_unix_timestamp(s).ok());
+    let time = time.unwrap_or(time::OffsetDateTime::UNIX_EPOCH);
+    let month = MONTHS[usize::from(u8::from(time.month())) - 1];
+    let (hour, minute, second) = time.to_hms();
+    format!(
+        "{:02}/{month}/{}:{hour:02}:{minute:02}:{second:02} +0000",
+        time.day(),
+        time.year()
+    )
+}

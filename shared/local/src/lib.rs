@@ -1,0 +1,22 @@
+//! The pipeline on one machine.
+//!
+//! [`Stack::start`] reads `template.yaml`, the file that deploys, and brings up what it describes: the AWS services on
+//! loopback, the function binaries behind a Lambda Runtime API, the HTTP API, and an event source mapping's poller for
+//! each mapping. Nothing here knows what the functions do.
+
+mod audit;
+mod build;
+mod clients;
+pub mod dead_letters;
+pub mod event_source;
+pub mod gateway;
+pub mod lambda;
+mod ledger;
+pub mod services;
+mod stack;
+pub mod template;
+
+pub use audit::{StreamCount, StreamReader};
+pub use build::{Profile, build_functions};
+pub use clients::Clients;
+pub use stack::{Group, LogLine, Options, Progress, Stack};

@@ -1,0 +1,23 @@
+//! The services of the local pipeline: Kinesis, DynamoDB and SQS over HTTP on loopback, speaking the AWS protocols.
+//!
+//! [`Services::start`] brings them up, [`Services::create`] makes a template's resources on them. Guarantees: nothing
+//! listens beyond 127.0.0.1; with a state directory, whatever was acknowledged survives the death of the process. Not
+//! guaranteed: surviving the loss of power (nothing is synced until a clean shutdown), and IAM (every call is allowed).
+
+mod clients;
+mod clock;
+mod create;
+mod dynamodb;
+mod journal;
+mod kinesis;
+mod server;
+mod services;
+mod sqs;
+mod start_error;
+mod state_dir;
+#[cfg(test)]
+mod tests;
+
+pub use create::{CreateError, Created};
+pub use services::{Options, Ports, Services};
+pub use start_error::StartError;

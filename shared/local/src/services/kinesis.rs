@@ -1,0 +1,152 @@
+//! Kinesis: ferrokinesis with the write limits of a shard, and a journal of its own under it.
+//!
+//! Records stay in memory for their stream's retention: about 1.4 times the payload and 300 bytes each, up to
+//! [`RETAINED_MAX`], beyond which puts are refused. ferrokinesis's own durable mode is not used: it writes and syncs all
+//! streams and records anew on every put, so that a put costs as much as the whole backlog.
+
+mod kept;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use ferrokinesis::store::{Store, StoreOptions};
+use tokio::sync::RwLock;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::services::StartError;
+use crate::services::state_dir::StateDir;
+use kept::Kept;
+
+/// Above any template: the limit of 10 shards an account would be met by three streams.
+const SHARDS_MAX: u32 = 10_000;
+/// Bytes of records in memory; a put past it gets `LimitExceededException` instead of the machine getting slow.
+const RETAINED_MAX: u64 = 4 * 1024 * 1024 * 1024;
+/// How often records past their retention are dropped.
+const REAP_SECONDS: u64 = 60;
+/// How often changes that no put followed (a split, a deletion) are written down.
+const SAVE_EVERY: Duration = Duration::from_secs(1);
+
+/// The stream store, and where it is kept.
+#[derive(Clone)]
+pub(crate) struct Kinesis {
+    store: Store,
+    /// Writers hold it alone while they put and write down; readers share it. So no reader sees a record that a crash
+    /// could take back: its sequence number would be given out again, below a consumer's progress.
+    kept: Option<Arc<RwLock<Kept>>>,
+}
+
+impl std::fmt::Debug for Kinesis {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kinesis").finish_non_exhaustive()
+    }
+}
+
+impl Kinesis {
+    /// Opens the store with what an earlier run left.
+    pub(crate) async fn open(state: Option<&StateDir>, account_id: &str, region: &str) -> Result<Self, StartError> {
+        let store = Store::new(StoreOptions {
+            create_stream_ms: 0,
+            delete_stream_ms: 0,
+            update_stream_ms: 0,
+            shard_limit: SHARDS_MAX,
+            enforce_limits: true,
+            max_retained_bytes: Some(RETAINED_MAX),
+            aws_account_id: account_id.to_owned(),
+            aws_region: region.to_owned(),
+            ..StoreOptions::default()
+        });
+        let kept = match state {
+            Some(state) => Some(Arc::new(RwLock::new(Kept::open(&state.kinesis(), &store).await?))),
+            None => None,
+        };
+        Ok(Self { store, kept })
+    }
+
+    /// The protocol.
+    pub(crate) fn router(&self) -> Router {
+        let router = ferrokinesis::create_router(self.store.clone());
+        match self.kept {
+            Some(_) => router.layer(middleware::from_fn_with_state(self.clone(), write_down)),
+            None => router,
+        }
+    }
+
+    /// What runs beside the protocol until `stop`.
+    pub(crate) fn background(&self, stop: &CancellationToken) -> Vec<JoinHandle<()>> {
+        let reaper = ferrokinesis::retention::run_reaper(self.store.clone(), REAP_SECONDS);
+        let mut tasks = vec![until(stop, reaper)];
+        if self.kept.is_some() {
+            tasks.push(until(stop, self.clone().save_regularly()));
+        }
+        tasks
+    }
+
+    /// Writes down what is left and syncs it.
+    pub(crate) async fn close(&self) -> io::Result<()> {
+        let Some(kept) = &self.kept else { return Ok(()) };
+        let mut kept = kept.write().await;
+        kept.save(&self.store).await?;
+        kept.sync()
+    }
+
+    async fn save_regularly(self) {
+        let Some(kept) = self.kept else { return };
+        loop {
+            tokio::time::sleep(SAVE_EVERY).await;
+            if let Err(error) = kept.write().await.save(&self.store).await {
+                tracing::error!(%error, "the state of Kinesis cannot be written");
+            }
+        }
+    }
+}
+
+fn until(stop: &CancellationToken, work: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+    let stop = stop.clone();
+    tokio::spawn(async move {
+        stop.run_until_cancelled_owned(work).await;
+    })
+}
+
+async fn write_down(State(kinesis): State<Kinesis>, request: Request, next: Next) -> Response {
+    let Some(kept) = &kinesis.kept else {
+        return next.run(request).await;
+    };
+    if reads_only(&request) {
+        let _shared = kept.read().await;
+        return next.run(request).await;
+    }
+    let mut kept = kept.write().await;
+    let response = next.run(request).await;
+    match kept.save(&kinesis.store).await {
+        Ok(()) => response,
+        Err(error) => {
+            tracing::error!(%error, "the state of Kinesis cannot be written");
+            unsaved()
+        }
+    }
+}
+
+fn reads_only(request: &Request) -> bool {
+    let target = request
+        .headers()
+        .get("x-amz-target")
+        .and_then(|value| value.to_str().ok());
+    let operation = target.and_then(|target| target.split('.').next_back()).unwrap_or("");
+    ["Get", "List", "Describe", "Subscribe"]
+        .iter()
+        .any(|verb| operation.starts_with(verb))
+}
+
+/// The put happened and may be lost: a client has to treat it as not acknowledged.
+fn unsaved() -> Response {
+    let body = r#"{"__type":"InternalFailureException","message":"the state directory cannot be written"}"#;
+    let json = [(header::CONTENT_TYPE, "application/x-amz-json-1.1")];
+    (StatusCode::INTERNAL_SERVER_ERROR, json, body).into_response()
+}

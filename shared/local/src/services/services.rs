@@ -1,0 +1,171 @@
+//! The three services, up and running.
+//!
+//! They live as long as this value. [`Services::shutdown`] ends them cleanly and syncs the state; dropping the value
+//! stops them too, but neither waits nor syncs.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::services::clients;
+use crate::services::kinesis::Kinesis;
+use crate::services::sqs::Sqs;
+use crate::services::state_dir::StateDir;
+use crate::services::{StartError, dynamodb, server};
+
+/// What the services are started with.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where state outlives the process. `None` keeps everything in memory.
+    pub state_dir: Option<PathBuf>,
+    /// The AWS account, 12 digits.
+    pub account_id: String,
+    /// The AWS region.
+    pub region: String,
+    /// Where to listen.
+    pub ports: Ports,
+}
+
+/// The ports on 127.0.0.1; 0 takes a free one.
+///
+/// A queue's URL contains the port of SQS. It is made anew from the current port at every start and is never stored,
+/// so a state directory does not tie a port; only a client that noted a URL itself is left with an old one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ports {
+    /// Kinesis.
+    pub kinesis: u16,
+    /// DynamoDB.
+    pub dynamodb: u16,
+    /// SQS.
+    pub sqs: u16,
+}
+
+/// Kinesis, DynamoDB and SQS on loopback.
+#[derive(Debug)]
+pub struct Services {
+    kinesis_url: String,
+    dynamodb_url: String,
+    sqs_url: String,
+    region: String,
+    kinesis_client: aws_sdk_kinesis::Client,
+    dynamodb_client: aws_sdk_dynamodb::Client,
+    sqs_client: aws_sdk_sqs::Client,
+    kinesis: Kinesis,
+    sqs: Sqs,
+    tasks: Vec<JoinHandle<()>>,
+    stop: DropGuard,
+    // last, so that the directory is let go of after everything that writes to it
+    state: Option<StateDir>,
+}
+
+impl Services {
+    /// Starts the services and reads back what an earlier run left in the state directory.
+    ///
+    /// # Errors
+    ///
+    /// A [`StartError`] when the directory is in use, not writable or damaged, or a port is taken.
+    pub async fn start(options: Options) -> Result<Self, StartError> {
+        let Options {
+            state_dir,
+            account_id,
+            region,
+            ports,
+        } = options;
+        let state = state_dir.as_deref().map(StateDir::open).transpose()?;
+        let (kinesis_listener, kinesis_url) = server::listen("Kinesis", ports.kinesis).await?;
+        let (dynamodb_listener, dynamodb_url) = server::listen("DynamoDB", ports.dynamodb).await?;
+        let (sqs_listener, sqs_url) = server::listen("SQS", ports.sqs).await?;
+
+        let kinesis = Kinesis::open(state.as_ref(), &account_id, &region).await?;
+        let database = dynamodb::open(state.as_ref())?;
+        let sqs = Sqs::open(state.as_ref(), &sqs_url, &account_id, &region)?;
+
+        let token = CancellationToken::new();
+        let mut tasks = kinesis.background(&token);
+        tasks.push(server::serve(kinesis_listener, kinesis.router(), token.clone()));
+        tasks.push(dynamodb::serve(dynamodb_listener, database, token.clone()));
+        tasks.push(server::serve(sqs_listener, sqs.router(), token.clone()));
+        Ok(Self {
+            kinesis_client: clients::kinesis(&kinesis_url, &region),
+            dynamodb_client: clients::dynamodb(&dynamodb_url, &region),
+            sqs_client: clients::sqs(&sqs_url, &region),
+            kinesis_url,
+            dynamodb_url,
+            sqs_url,
+            region,
+            kinesis,
+            sqs,
+            tasks,
+            stop: token.drop_guard(),
+            state,
+        })
+    }
+
+    /// Where Kinesis listens: `http://127.0.0.1:port`.
+    pub fn kinesis_url(&self) -> &str {
+        &self.kinesis_url
+    }
+
+    /// Where DynamoDB listens.
+    pub fn dynamodb_url(&self) -> &str {
+        &self.dynamodb_url
+    }
+
+    /// Where SQS listens. A queue's URL is `{sqs_url}/{account}/{name}`.
+    pub fn sqs_url(&self) -> &str {
+        &self.sqs_url
+    }
+
+    /// A client for Kinesis.
+    pub fn kinesis(&self) -> &aws_sdk_kinesis::Client {
+        &self.kinesis_client
+    }
+
+    /// A client for DynamoDB.
+    pub fn dynamodb(&self) -> &aws_sdk_dynamodb::Client {
+        &self.dynamodb_client
+    }
+
+    /// A client for SQS.
+    pub fn sqs(&self) -> &aws_sdk_sqs::Client {
+        &self.sqs_client
+    }
+
+    /// The variables that point an SDK in another process at these services.
+    pub fn environment(&self) -> BTreeMap<String, String> {
+        [
+            ("AWS_ENDPOINT_URL_KINESIS", self.kinesis_url.as_str()),
+            ("AWS_ENDPOINT_URL_DYNAMODB", &self.dynamodb_url),
+            ("AWS_ENDPOINT_URL_SQS", &self.sqs_url),
+            ("AWS_ACCESS_KEY_ID", clients::ACCESS_KEY_ID),
+            ("AWS_SECRET_ACCESS_KEY", clients::SECRET_ACCESS_KEY),
+            ("AWS_REGION", &self.region),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+    }
+
+    /// The state directory, where there is one.
+    pub fn state_dir(&self) -> Option<&Path> {
+        self.state.as_ref().map(StateDir::path)
+    }
+
+    /// Stops the services, waits for them at most five seconds each, and syncs the state.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says when it does not take the state. The services have ended all the same.
+    pub async fn shutdown(self) -> std::io::Result<()> {
+        self.stop.disarm().cancel();
+        for task in self.tasks {
+            if tokio::time::timeout(server::STOP_PATIENCE, task).await.is_err() {
+                tracing::warn!("a local service still has an open request and is left behind");
+            }
+        }
+        self.kinesis.close().await?;
+        self.sqs.close()
+    }
+}

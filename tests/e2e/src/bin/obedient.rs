@@ -1,0 +1,55 @@
+//! A consumer group for tests: its handler does what each event's data says.
+
+use penstock::{Event, EventHandler, Failure, HandlerContext};
+use penstock_aws::Group;
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Order {
+    Succeed,
+    Retry,
+    Refuse,
+    Panic,
+    Abort,
+    /// Blocks the whole process, as a loop without an await does.
+    Block,
+    Hang,
+}
+
+struct Obedient {
+    effects: aws_sdk_sqs::Client,
+    url: String,
+}
+
+impl EventHandler for Obedient {
+    async fn handle(&self, event: &Event, _: &HandlerContext<'_>) -> Result<(), Failure> {
+        match event.data_as::<Order>()? {
+            Order::Succeed => {}
+            Order::Retry => return Err(Failure::retry("told to")),
+            Order::Refuse => return Err(Failure::refuse("told to")),
+            Order::Panic => panic!("told to"),
+            Order::Abort => std::process::abort(),
+            Order::Block => loop {
+                std::thread::park();
+            },
+            Order::Hang => std::future::pending().await,
+        }
+        let sent = self
+            .effects
+            .send_message()
+            .queue_url(&self.url)
+            .message_body(event.id())
+            .send()
+            .await;
+        sent.map(drop)
+            .map_err(|error| Failure::retry(aws_sdk_sqs::error::DisplayErrorContext(error)))
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    let (group, url) = Group::from_env(|env| env.required("EFFECTS_QUEUE_URL", "where effects go")).await?;
+    let effects = group.sdk().sqs();
+    group.handle(Obedient { effects, url }).await
+}

@@ -1,0 +1,253 @@
+//! The harness of the end-to-end suite: a pipeline in this process with the real function binaries as processes of
+//! their own, and the `penstock` command as a user runs it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use penstock::dead_letter::Message;
+use penstock::window::Counts;
+use penstock_local::{Options, Profile, Stack, build_functions};
+use tokio::io::AsyncWriteExt;
+use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
+
+/// Pipelines at once: each is several busy processes.
+static ROOM: Semaphore = Semaphore::const_new(2);
+
+/// The workspace.
+pub fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).map(Path::to_path_buf).unwrap_or_default()
+}
+
+/// The folder with the binaries, built once for the whole suite.
+pub async fn binaries() -> &'static Path {
+    static BINARIES: OnceCell<PathBuf> = OnceCell::const_new();
+    BINARIES
+        .get_or_init(|| async {
+            let names = ["penstock", "ingest", "order-status", "order-alerts", "obedient"];
+            build_functions(&root(), &names, Profile::Dev)
+                .await
+                .expect("the binaries build")
+        })
+        .await
+}
+
+/// A pipeline that is up, and what its functions logged.
+pub struct Pipeline {
+    /// The stack.
+    pub stack: Stack,
+    /// A client.
+    pub http: reqwest::Client,
+    logs: Arc<Mutex<Vec<String>>>,
+    _room: SemaphorePermit<'static>,
+}
+
+/// What a pipeline of a test is started with.
+#[derive(Debug, Clone, Default)]
+pub struct Setup {
+    /// The template, from the workspace's root; `template.yaml` unless set.
+    pub template: Option<PathBuf>,
+    /// Template parameters.
+    pub parameters: BTreeMap<String, String>,
+    /// Where state is kept.
+    pub state: Option<PathBuf>,
+}
+
+impl Setup {
+    /// The pipeline whose one group does what each event says.
+    pub fn obedient() -> Self {
+        Self {
+            template: Some("tests/e2e/obedient.yaml".into()),
+            ..Self::default()
+        }
+    }
+
+    /// Sets a template parameter.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl ToString) -> Self {
+        self.parameters.insert(name.to_owned(), value.to_string());
+        self
+    }
+
+    /// Starts it with the workspace's binaries.
+    pub async fn start(self) -> Pipeline {
+        let folder = binaries().await;
+        self.start_with(folder).await
+    }
+
+    /// Starts it with the binaries in `folder`.
+    pub async fn start_with(self, folder: &Path) -> Pipeline {
+        let room = ROOM.acquire().await.expect("the semaphore is never closed");
+        let logs = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&logs);
+        let options = Options {
+            template: root().join(self.template.unwrap_or_else(|| "template.yaml".into())),
+            root: root(),
+            parameters: self.parameters,
+            state: self.state,
+            port: 0,
+            profile: Profile::Dev,
+            binaries: Some(folder.to_path_buf()),
+            log: Arc::new(move |function: &str, line: &str| {
+                log.lock()
+                    .expect("no test panics while it logs")
+                    .push(format!("{function} | {line}"));
+            }),
+            progress: Arc::new(|_: &str| {}),
+        };
+        let stack = Stack::start(options).await.expect("the pipeline comes up");
+        Pipeline {
+            stack,
+            http: reqwest::Client::new(),
+            logs,
+            _room: room,
+        }
+    }
+}
+
+impl Pipeline {
+    /// Posts a body; status and answer.
+    pub async fn post(&self, content_type: &str, body: impl Into<reqwest::Body>) -> (u16, serde_json::Value) {
+        self.send(
+            self.http
+                .post(self.url())
+                .header("content-type", content_type)
+                .body(body),
+        )
+        .await
+    }
+
+    /// Where events go.
+    pub fn url(&self) -> String {
+        format!("{}/v1/events", self.stack.endpoint())
+    }
+
+    /// Sends a request; status and answer.
+    pub async fn send(&self, request: reqwest::RequestBuilder) -> (u16, serde_json::Value) {
+        let response = request.send().await.expect("the gateway answers");
+        let status = response.status().as_u16();
+        let text = response.text().await.expect("the answer is whole");
+        (
+            status,
+            serde_json::from_str(&text).unwrap_or(serde_json::Value::String(text)),
+        )
+    }
+
+    /// What a group has settled.
+    pub async fn settled(&self, group: &str) -> Counts {
+        let group = self.stack.group(group).expect("the group is in the template");
+        self.stack.settled(group).await.expect("the window table can be read")
+    }
+
+    /// Waits until a group has settled `events` events; panics with its figures and logs when it does not.
+    pub async fn wait_for(&self, group: &str, events: u64) -> Counts {
+        self.wait_at_most(group, events, Duration::from_secs(90)).await
+    }
+
+    /// As [`wait_for`](Self::wait_for), with a limit.
+    pub async fn wait_at_most(&self, group: &str, events: u64, limit: Duration) -> Counts {
+        let began = Instant::now();
+        loop {
+            let counts = self.settled(group).await;
+            if counts.total() >= events {
+                assert_eq!(counts.total(), events, "{group} settled more than there is: {counts:?}");
+                return counts;
+            }
+            assert!(
+                began.elapsed() < limit,
+                "{group} is stuck at {counts:?} of {events}\n{}",
+                self.logs()
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Events on the stream.
+    pub async fn on_stream(&self) -> u64 {
+        let group = self.stack.groups().first().expect("every template here has a group");
+        self.stack
+            .reader(group)
+            .read()
+            .await
+            .expect("the stream can be read")
+            .events
+    }
+
+    /// A group's dead letters.
+    pub async fn dead_letters(&self, group: &str) -> Vec<Message> {
+        let group = self.stack.group(group).expect("the group is in the template");
+        self.stack.dead_letters(group).await.expect("the queue can be read")
+    }
+
+    /// The bodies of the messages in the queue with this logical id; they are taken out.
+    pub async fn drain(&self, queue: &str) -> Vec<String> {
+        let queue = self
+            .stack
+            .pipeline()
+            .queues
+            .iter()
+            .find(|q| q.logical_id == queue)
+            .expect("the queue is there");
+        let sqs = &self.stack.clients().sqs;
+        let mut bodies = Vec::new();
+        loop {
+            let page = sqs
+                .receive_message()
+                .queue_url(&queue.url)
+                .max_number_of_messages(10)
+                .send()
+                .await;
+            let messages = page.expect("the queue can be read").messages.unwrap_or_default();
+            if messages.is_empty() {
+                return bodies;
+            }
+            bodies.extend(messages.into_iter().filter_map(|message| message.body));
+        }
+    }
+
+    /// What the functions logged last.
+    pub fn logs(&self) -> String {
+        let logs = self.logs.lock().expect("no test panics while it logs");
+        logs[logs.len().saturating_sub(40)..].join("\n")
+    }
+
+    /// Stops it.
+    pub async fn stop(self) {
+        self.stack.shutdown().await.expect("the pipeline stops cleanly");
+    }
+}
+
+/// Runs the `penstock` command in the workspace, with this on its standard input.
+pub async fn penstock(arguments: &[&str], input: &str) -> Output {
+    let mut child = tokio::process::Command::new(binaries().await.join("penstock"))
+        .args(arguments)
+        .current_dir(root())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("the command starts");
+    let mut stdin = child.stdin.take().expect("it is piped");
+    let input = input.to_owned();
+    let feed = tokio::spawn(async move { stdin.write_all(input.as_bytes()).await });
+    let output = tokio::time::timeout(Duration::from_secs(300), child.wait_with_output()).await;
+    // a command that reads no input closes it
+    drop(feed.await);
+    output
+        .expect("the command ends")
+        .expect("the command can be waited for")
+}
+
+/// What a command wrote, as text.
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// An event in JSON.
+pub fn event(id: &str, key: &str, kind: &str, data: &str) -> String {
+    format!(r#"{{"specversion":"1.0","id":"{id}","source":"e2e","type":"{kind}","subject":"{key}","data":{data}}}"#)
+}

@@ -1,0 +1,215 @@
+//! The `penstock` command as a user meets it: up, asked, stopped; and one clear line for what goes wrong.
+
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use e2e::{binaries, penstock, root, text};
+use penstock_local::{Options, Profile, Stack};
+use tokio::io::{AsyncBufReadExt, BufReader};
+
+/// A port that nothing listens on just now.
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dev_stays_up_is_asked_and_stops_on_ctrl_c_with_all_its_processes() {
+    let port = free_port().to_string();
+    let mut dev = tokio::process::Command::new(binaries().await.join("penstock"))
+        .args(["dev", "--port", &port])
+        .current_dir(root())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(dev.stdout.take().unwrap()).lines();
+    let mut printed = String::new();
+    while !printed.contains("Ctrl-C") {
+        let line = tokio::time::timeout(Duration::from_secs(120), lines.next_line())
+            .await
+            .unwrap()
+            .unwrap()
+            .unwrap();
+        printed.push_str(&line);
+        printed.push('\n');
+    }
+    let endpoint = format!("http://127.0.0.1:{port}");
+    assert!(printed.contains(&format!("listening on {endpoint}")), "{printed}");
+
+    // the curl line that it prints works as it stands
+    let from = printed.find("curl").unwrap();
+    let curl = &printed[from..from + printed[from..].find("see what").unwrap()];
+    let curled = tokio::process::Command::new("sh")
+        .args(["-c", curl])
+        .output()
+        .await
+        .unwrap();
+    assert!(
+        text(&curled.stdout).contains("202") && text(&curled.stdout).contains("shardId-"),
+        "{curled:?}"
+    );
+
+    let samples = penstock(&["send", "events/samples/orders.ndjson", "--port", &port], "").await;
+    assert!(
+        text(&samples.stdout).contains("992 accepted, 8 refused, 0 not taken"),
+        "{}",
+        text(&samples.stdout)
+    );
+    assert!(
+        text(&samples.stderr).contains("line 99: refused: malformed_json"),
+        "{}",
+        text(&samples.stderr)
+    );
+
+    let state = loop {
+        let state = penstock(&["state", "--port", &port, "order-status", "ORDER-1"], "").await;
+        if state.status.success() {
+            break text(&state.stdout);
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
+    assert!(state.contains(r#""status": "placed""#), "{state}");
+    let began = std::time::Instant::now();
+    loop {
+        let letters = penstock(&["dlq", "list", "--group", "order-alerts", "--port", &port], "").await;
+        if text(&letters.stderr).contains("3 dead letters of order-alerts") {
+            assert_eq!(
+                text(&letters.stdout).matches("refused: order").count(),
+                3,
+                "{}",
+                text(&letters.stdout)
+            );
+            break;
+        }
+        assert!(began.elapsed() < Duration::from_secs(60), "{}", text(&letters.stderr));
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    let unknown = penstock(&["dlq", "list", "--group", "nobody", "--port", &port], "").await;
+    assert_eq!(
+        text(&unknown.stderr),
+        "penstock: there is no consumer group `nobody`; the groups are: order-alerts, order-status\n"
+    );
+
+    let pid = rustix::process::Pid::from_raw(i32::try_from(dev.id().unwrap()).unwrap()).unwrap();
+    let children = children(pid.as_raw_nonzero().get());
+    assert!(children.len() >= 3, "a process for each function: {children:?}");
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let status = tokio::time::timeout(Duration::from_secs(30), dev.wait())
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(status.success(), "{status}");
+    for child in children {
+        assert!(
+            !std::path::Path::new(&format!("/proc/{child}")).exists(),
+            "process {child} is still there"
+        );
+    }
+    let gone = penstock(&["state", "order-status", "ORDER-1", "--port", &port], "").await;
+    assert!(
+        text(&gone.stderr).contains(&format!("no pipeline is running on port {port}")),
+        "{}",
+        text(&gone.stderr)
+    );
+}
+
+/// The processes that `parent` has started.
+fn children(parent: i32) -> Vec<String> {
+    let stats = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let pid = entry.ok()?.file_name().into_string().ok()?;
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let (_, after_name) = stat.rsplit_once(") ")?;
+        (after_name.split(' ').nth(1)? == parent.to_string()).then_some(pid)
+    });
+    stats.collect()
+}
+
+/// The one line that a command fails with.
+async fn complaint(arguments: &[&str]) -> String {
+    let output = penstock(arguments, "").await;
+    assert!(!output.status.success());
+    let lines = text(&output.stderr);
+    let complaints: Vec<_> = lines.lines().filter(|line| line.starts_with("penstock: ")).collect();
+    assert_eq!(complaints.len(), 1, "{lines}");
+    complaints[0].to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_in_use_is_one_clear_line() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let line = complaint(&["dev", "--port", &port.to_string()]).await;
+    assert_eq!(
+        line,
+        format!("penstock: port {port} is in use on 127.0.0.1; stop what uses it, or choose another with --port")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_template_typo_is_one_clear_line_with_the_place_and_the_right_word() {
+    let folder = tempfile::tempdir().unwrap();
+    let template = std::fs::read_to_string(root().join("template.yaml")).unwrap();
+    let file = folder.path().join("template.yaml");
+    std::fs::write(
+        &file,
+        template.replacen("RetentionPeriodHours:", "RetentionPeriodHuors:", 1),
+    )
+    .unwrap();
+    let line = complaint(&["dev", "--port", "0", "--template", file.to_str().unwrap()]).await;
+    for part in [
+        "template.yaml:",
+        "Events",
+        "RetentionPeriodHuors",
+        "RetentionPeriodHours",
+    ] {
+        assert!(line.contains(part), "{part} in {line}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_binary_is_one_clear_line_that_names_it() {
+    let empty = tempfile::tempdir().unwrap();
+    let options = Options {
+        root: root(),
+        template: root().join("template.yaml"),
+        parameters: Default::default(),
+        state: None,
+        port: 0,
+        profile: Profile::Dev,
+        binaries: Some(empty.path().to_path_buf()),
+        log: Arc::new(|_: &str, _: &str| {}),
+        progress: Arc::new(|_: &str| {}),
+    };
+    let Err(error) = Stack::start(options).await else {
+        panic!("it cannot start")
+    };
+    let line = format!("{error:#}");
+    assert!(line.contains("ingest") && !line.contains('\n'), "{line}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_without_its_configuration_says_every_variable_that_it_misses() {
+    let output = tokio::process::Command::new(binaries().await.join("order-alerts"))
+        .env_clear()
+        .env("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:1")
+        .output()
+        .await
+        .unwrap();
+    assert!(!output.status.success());
+    let said = text(&output.stderr);
+    for name in [
+        "PENSTOCK_GROUP",
+        "PENSTOCK_STREAM",
+        "PENSTOCK_PROGRESS_TABLE",
+        "PENSTOCK_WINDOW_TABLE",
+        "ALERTS_QUEUE_URL",
+    ] {
+        assert!(said.contains(&format!("{name} is not set")), "{name} in {said}");
+    }
+}

@@ -1,0 +1,268 @@
+"""What the settle protocol and the operators rely on in the template, as rules over its expansion.
+
+A rule yields one sentence for each resource that breaks it, and none when all is well. The rules look at every mapping,
+table, queue and role there is, so they also hold for a consumer group that somebody adds. They do not repeat what
+cfn-lint checks: that a property exists and its value is legal.
+"""
+
+import json
+
+FOURTEEN_DAYS = 14 * 24 * 3600
+# An HTTP API gives an integration 30 seconds at most.
+API_TIMEOUT = 30
+# Between the mapping's giving up and the stream's forgetting, somebody has to be able to read the records back.
+RECOVERY_SECONDS = 3600
+
+GROUP_VARIABLES = [
+    "PENSTOCK_STREAM",
+    "PENSTOCK_PROGRESS_TABLE",
+    "PENSTOCK_WINDOW_TABLE",
+    "PENSTOCK_WINDOW_HORIZON_SECONDS",
+    "PENSTOCK_DEAD_LETTER_QUEUE_URL",
+    "PENSTOCK_FINGERPRINT_KEY",
+]
+
+
+class Stack:
+    """An expanded template, with the questions that the rules ask of it."""
+
+    def __init__(self, template):
+        self.template = template
+        self.resources = template["Resources"]
+
+    def of(self, kind):
+        """Logical id and properties of every resource of a type."""
+        for name, resource in self.resources.items():
+            if resource["Type"] == kind:
+                yield name, resource.get("Properties", {})
+
+    def value(self, value):
+        """`value`, or the default of the parameter that it refers to."""
+        parameter = self.template.get("Parameters", {}).get(target(value) or "")
+        return parameter.get("Default") if parameter else value
+
+    def mappings(self):
+        """The mappings that read a stream, not a queue."""
+        for name, mapping in self.of("AWS::Lambda::EventSourceMapping"):
+            if self.kind(mapping.get("EventSourceArn")) == "AWS::Kinesis::Stream":
+                yield name, mapping
+
+    def groups(self):
+        """The functions that read a stream: logical id and properties."""
+        for _, mapping in self.mappings():
+            name = target(mapping["FunctionName"])
+            yield name, self.resources[name]["Properties"]
+
+    def kind(self, reference):
+        """The type of the resource that `reference` leads to."""
+        return self.resources.get(target(reference) or "", {}).get("Type")
+
+    def policies(self):
+        """Owner and document of every policy."""
+        for name, role in self.of("AWS::IAM::Role"):
+            for policy in role.get("Policies", []):
+                yield name, policy["PolicyDocument"]
+        for kind in ("AWS::IAM::ManagedPolicy", "AWS::IAM::Policy"):
+            for name, policy in self.of(kind):
+                yield name, policy["PolicyDocument"]
+
+    def may(self, function, action, resource):
+        """Whether the role of `function` allows `action` on the resource called `resource`."""
+        role = target(function["Role"])
+        attached = self.resources[role]["Properties"].get("ManagedPolicyArns", [])
+        owners = {role, *map(target, attached)}
+        return any(
+            action in listed(statement["Action"]) and resource in map(target, listed(statement["Resource"]))
+            for owner, document in self.policies()
+            if owner in owners
+            for statement in document["Statement"]
+        )
+
+
+def target(value):
+    """The logical id that a `Ref` or `Fn::GetAtt` leads to."""
+    if isinstance(value, dict):
+        if "Ref" in value:
+            return value["Ref"]
+        if "Fn::GetAtt" in value:
+            return value["Fn::GetAtt"][0]
+    return None
+
+
+def listed(value):
+    """A list, where CloudFormation takes one value or a list."""
+    return value if isinstance(value, list) else [value]
+
+
+def variables(function):
+    """The environment of a function."""
+    return function.get("Environment", {}).get("Variables", {})
+
+
+def one_run_a_shard_at_a_time(stack):
+    """A group keeps one position a shard; a second run beside the first would move it past unsettled events."""
+    for name, mapping in stack.mappings():
+        if mapping.get("ParallelizationFactor") != 1:
+            yield f"{name}: ParallelizationFactor is {mapping.get('ParallelizationFactor')}, not 1"
+
+
+def failures_are_reported_by_record(stack):
+    """The function's answer names the lowest record that is not settled."""
+    for name, mapping in stack.mappings():
+        if mapping.get("FunctionResponseTypes") != ["ReportBatchItemFailures"]:
+            yield f"{name}: FunctionResponseTypes is {mapping.get('FunctionResponseTypes')}"
+
+
+def fatal_batches_are_halved(stack):
+    """A record that the function cannot live through is found by halving."""
+    for name, mapping in stack.mappings():
+        if mapping.get("BisectBatchOnFunctionError") is not True:
+            yield f"{name}: BisectBatchOnFunctionError is not true"
+
+
+def only_age_gives_up(stack):
+    """An outage of any length below the record age discards nothing, and above it nothing is lost unread."""
+    shortest = min(
+        (int(stack.value(stream["RetentionPeriodHours"])) * 3600 for _, stream in stack.of("AWS::Kinesis::Stream")),
+        default=0,
+    )
+    for name, mapping in stack.mappings():
+        if mapping.get("MaximumRetryAttempts") != -1:
+            yield f"{name}: MaximumRetryAttempts is {mapping.get('MaximumRetryAttempts')}, not -1"
+        age = int(stack.value(mapping.get("MaximumRecordAgeInSeconds", -1)))
+        if not 0 < age <= shortest - RECOVERY_SECONDS:
+            yield f"{name}: a record age of {age} s is not an hour below the retention of {shortest} s"
+
+
+def giving_up_is_announced(stack):
+    """The mapping sends what it gave up to a queue, with the function's own role."""
+    for name, mapping in stack.mappings():
+        queue = mapping.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination")
+        function = stack.resources[target(mapping["FunctionName"])]["Properties"]
+        if stack.kind(queue) != "AWS::SQS::Queue":
+            yield f"{name}: no queue learns what it gave up"
+        elif not stack.may(function, "sqs:SendMessage", target(queue)):
+            yield f"{name}: its function's role may not send to {target(queue)}"
+
+
+def a_new_group_reads_from_the_start(stack):
+    """With LATEST, events that arrive while the mapping is being made are never seen."""
+    for name, mapping in stack.mappings():
+        if mapping.get("StartingPosition") != "TRIM_HORIZON":
+            yield f"{name}: StartingPosition is {mapping.get('StartingPosition')}"
+
+
+def each_group_has_its_own_name_and_dead_letters(stack):
+    """Two groups under one name would share a position; under one queue, a redrive would reach the wrong one."""
+    names, queues = {}, {}
+    for function, properties in stack.groups():
+        env = variables(properties)
+        queue = env.get("PENSTOCK_DEAD_LETTER_QUEUE_URL")
+        if stack.kind(queue) != "AWS::SQS::Queue":
+            yield f"{function}: has no dead-letter queue"
+        elif not stack.may(properties, "sqs:SendMessage", target(queue)):
+            yield f"{function}: may not send to its dead-letter queue {target(queue)}"
+        for taken, key, what in [(names, env.get("PENSTOCK_GROUP"), "name"), (queues, target(queue), "queue")]:
+            if key is None:
+                yield f"{function}: has no {what}"
+            elif taken.setdefault(key, function) != function:
+                yield f"{function}: has the {what} of {taken[key]}: {key}"
+
+
+def groups_are_given_all_they_read(stack):
+    """The variables that shared/aws reads, and one key for the window's fingerprints that a redeployment keeps."""
+    for function, properties in stack.groups():
+        env = variables(properties)
+        for name in GROUP_VARIABLES:
+            if name not in env:
+                yield f"{function}: {name} is not set"
+        if env.get("PENSTOCK_FINGERPRINT_KEY", {"Ref": "AWS::StackId"}) != {"Ref": "AWS::StackId"}:
+            yield f"{function}: PENSTOCK_FINGERPRINT_KEY is not the stack's id"
+
+
+def windows_expire(stack):
+    """The window grows by every event; only TTL takes anything out."""
+    for function, properties in stack.groups():
+        window = target(variables(properties).get("PENSTOCK_WINDOW_TABLE"))
+        table = stack.resources.get(window or "", {}).get("Properties", {})
+        if table.get("TimeToLiveSpecification") != {"AttributeName": "expires_at", "Enabled": True}:
+            yield f"{function}: the items of its window {window} do not expire by `expires_at`"
+
+
+def tables_can_be_restored(stack):
+    """Point-in-time recovery."""
+    for name, table in stack.of("AWS::DynamoDB::Table"):
+        if table.get("PointInTimeRecoverySpecification") != {"PointInTimeRecoveryEnabled": True}:
+            yield f"{name}: no point-in-time recovery"
+
+
+def data_is_encrypted(stack):
+    """Stream, tables and queues."""
+    for name, stream in stack.of("AWS::Kinesis::Stream"):
+        if stream.get("StreamEncryption", {}).get("EncryptionType") != "KMS":
+            yield f"{name}: not encrypted"
+    for name, table in stack.of("AWS::DynamoDB::Table"):
+        if table.get("SSESpecification", {}).get("SSEEnabled") is not True:
+            yield f"{name}: not encrypted with a key in the account"
+    for name, queue in stack.of("AWS::SQS::Queue"):
+        if queue.get("SqsManagedSseEnabled") is not True and "KmsMasterKeyId" not in queue:
+            yield f"{name}: not encrypted"
+
+
+def data_outlives_the_stack(stack):
+    """Deleting or replacing a resource keeps what it holds; queues keep it as long as SQS can."""
+    for kind in ("AWS::Kinesis::Stream", "AWS::DynamoDB::Table", "AWS::SQS::Queue"):
+        for name, properties in stack.of(kind):
+            for policy in ("DeletionPolicy", "UpdateReplacePolicy"):
+                if stack.resources[name].get(policy) != "Retain":
+                    yield f"{name}: {policy} is not Retain"
+            if kind == "AWS::SQS::Queue" and properties.get("MessageRetentionPeriod") != FOURTEEN_DAYS:
+                yield f"{name}: keeps messages for less than 14 days"
+
+
+def policies_name_what_they_allow(stack):
+    """No wildcard in an action or a resource, and no managed policy of AWS, which are full of them."""
+    for owner, document in stack.policies():
+        for statement in document["Statement"]:
+            for part in ("Action", "Resource"):
+                for value in listed(statement.get(part, "*")):
+                    if "*" in json.dumps(value):
+                        yield f"{owner}: {part} {json.dumps(value)}"
+    for name, role in stack.of("AWS::IAM::Role"):
+        for policy in role.get("ManagedPolicyArns", []):
+            if stack.kind(policy) != "AWS::IAM::ManagedPolicy":
+                yield f"{name}: managed policy {json.dumps(policy)}"
+
+
+def the_edge_answers_before_the_api_gives_up(stack):
+    """A function that the API invokes ends before the API's own time is up."""
+    for _, permission in stack.of("AWS::Lambda::Permission"):
+        if permission["Principal"] == "apigateway.amazonaws.com":
+            name = target(permission["FunctionName"])
+            timeout = stack.resources[name]["Properties"].get("Timeout", 3)
+            if timeout >= API_TIMEOUT:
+                yield f"{name}: its time-out of {timeout} s is not below {API_TIMEOUT} s"
+
+
+RULES = [
+    one_run_a_shard_at_a_time,
+    failures_are_reported_by_record,
+    fatal_batches_are_halved,
+    only_age_gives_up,
+    giving_up_is_announced,
+    a_new_group_reads_from_the_start,
+    each_group_has_its_own_name_and_dead_letters,
+    groups_are_given_all_they_read,
+    windows_expire,
+    tables_can_be_restored,
+    data_is_encrypted,
+    data_outlives_the_stack,
+    policies_name_what_they_allow,
+    the_edge_answers_before_the_api_gives_up,
+]
+
+
+def findings(template):
+    """Every rule that the expanded `template` breaks, with what breaks it."""
+    stack = Stack(template)
+    return {rule.__name__: found for rule in RULES if (found := list(rule(stack)))}

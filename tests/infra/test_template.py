@@ -1,0 +1,165 @@
+"""The template keeps every rule, and every rule notices a template that does not."""
+
+import copy
+import json
+import pathlib
+import sys
+import unittest
+
+import cfnlint.api
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+
+import expand
+import rules
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def props(template, name):
+    """The properties of a resource."""
+    return template["Resources"][name]["Properties"]
+
+
+def env(template, name):
+    """The environment of a function."""
+    return props(template, name)["Environment"]["Variables"]
+
+
+def statement(template, owner, n):
+    """Statement `n` of a role's inline policy or of a managed policy."""
+    properties = props(template, owner)
+    policy = properties["Policies"][0] if "Policies" in properties else properties
+    return policy["PolicyDocument"]["Statement"][n]
+
+
+# The rule that has to notice, what is wrong, and how to plant it.
+FAULTS = [
+    (
+        "one_run_a_shard_at_a_time",
+        "a factor of 2",
+        lambda t: props(t, "OrderStatusStream").update(ParallelizationFactor=2),
+    ),
+    ("one_run_a_shard_at_a_time", "no factor", lambda t: props(t, "OrderAlertsStream").pop("ParallelizationFactor")),
+    (
+        "failures_are_reported_by_record",
+        "not reported",
+        lambda t: props(t, "OrderAlertsStream").pop("FunctionResponseTypes"),
+    ),
+    (
+        "fatal_batches_are_halved",
+        "not halved",
+        lambda t: props(t, "OrderStatusStream").update(BisectBatchOnFunctionError=False),
+    ),
+    ("only_age_gives_up", "three attempts", lambda t: props(t, "OrderStatusStream").update(MaximumRetryAttempts=3)),
+    ("only_age_gives_up", "no age", lambda t: props(t, "OrderStatusStream").pop("MaximumRecordAgeInSeconds")),
+    ("only_age_gives_up", "age at retention", lambda t: t["Parameters"]["GiveUpAfterSeconds"].update(Default=86_400)),
+    ("giving_up_is_announced", "no destination", lambda t: props(t, "OrderAlertsStream").pop("DestinationConfig")),
+    (
+        "giving_up_is_announced",
+        "a role that may not send",
+        lambda t: statement(t, "ConsumerAccess", 3).update(Action="sqs:ReceiveMessage"),
+    ),
+    (
+        "a_new_group_reads_from_the_start",
+        "LATEST",
+        lambda t: props(t, "OrderAlertsStream").update(StartingPosition="LATEST"),
+    ),
+    (
+        "each_group_has_its_own_name_and_dead_letters",
+        "a shared name",
+        lambda t: env(t, "OrderAlerts").update(PENSTOCK_GROUP="order-status"),
+    ),
+    (
+        "each_group_has_its_own_name_and_dead_letters",
+        "another group's queue",
+        lambda t: env(t, "OrderAlerts").update(PENSTOCK_DEAD_LETTER_QUEUE_URL={"Ref": "OrderStatusDeadLetters"}),
+    ),
+    (
+        "each_group_has_its_own_name_and_dead_letters",
+        "a role that may not send",
+        lambda t: statement(t, "OrderStatusRole", 1).update(Resource={"Fn::GetAtt": ["Alerts", "Arn"]}),
+    ),
+    (
+        "groups_are_given_all_they_read",
+        "no progress table",
+        lambda t: env(t, "OrderStatus").pop("PENSTOCK_PROGRESS_TABLE"),
+    ),
+    (
+        "groups_are_given_all_they_read",
+        "a guessable key",
+        lambda t: env(t, "OrderStatus").update(PENSTOCK_FINGERPRINT_KEY="k"),
+    ),
+    ("windows_expire", "no TTL", lambda t: props(t, "Window").pop("TimeToLiveSpecification")),
+    ("tables_can_be_restored", "no recovery", lambda t: props(t, "Progress").pop("PointInTimeRecoverySpecification")),
+    ("data_is_encrypted", "a plain stream", lambda t: props(t, "Events").pop("StreamEncryption")),
+    ("data_is_encrypted", "a plain table", lambda t: props(t, "OrderStatusState").pop("SSESpecification")),
+    ("data_is_encrypted", "a plain queue", lambda t: props(t, "Alerts").pop("SqsManagedSseEnabled")),
+    ("data_outlives_the_stack", "a stream that goes", lambda t: t["Resources"]["Events"].pop("DeletionPolicy")),
+    ("data_outlives_the_stack", "four days", lambda t: props(t, "GiveUps").pop("MessageRetentionPeriod")),
+    ("policies_name_what_they_allow", "all resources", lambda t: statement(t, "IngestRole", 1).update(Resource="*")),
+    (
+        "policies_name_what_they_allow",
+        "all actions",
+        lambda t: statement(t, "OrderStatusRole", 2).update(Action="dynamodb:*"),
+    ),
+    (
+        "policies_name_what_they_allow",
+        "a wildcard inside a Sub",
+        lambda t: statement(t, "IngestRole", 0).update(
+            Resource={"Fn::Sub": "arn:${AWS::Partition}:logs:*:log-group:x"}
+        ),
+    ),
+    (
+        "policies_name_what_they_allow",
+        "a managed policy of AWS",
+        lambda t: props(t, "OrderAlertsRole")["ManagedPolicyArns"].append(
+            "arn:aws:iam::aws:policy/service-role/AWSLambdaKinesisExecutionRole"
+        ),
+    ),
+    ("the_edge_answers_before_the_api_gives_up", "a minute", lambda t: props(t, "Ingest").update(Timeout=60)),
+]
+
+
+class TemplateTest(unittest.TestCase):
+    """The template as it is, and with faults planted."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.source = expand.read(ROOT / "template.yaml")
+        cls.expanded = expand.expand(cls.source)
+
+    def test_the_template_keeps_every_rule(self):
+        self.assertEqual(rules.findings(self.expanded), {})
+
+    def test_each_planted_fault_is_noticed_by_its_rule_and_no_other(self):
+        for rule, fault, plant in FAULTS:
+            with self.subTest(rule=rule, fault=fault):
+                template = copy.deepcopy(self.expanded)
+                plant(template)
+                self.assertEqual(list(rules.findings(template)), [rule])
+
+    def test_every_rule_has_a_planted_fault(self):
+        self.assertEqual({rule for rule, _, _ in FAULTS}, {rule.__name__ for rule in rules.RULES})
+
+    def test_a_role_that_sam_makes_is_noticed(self):
+        source = copy.deepcopy(self.source)
+        del source["Resources"]["OrderAlertsRole"]
+        del source["Resources"]["OrderAlerts"]["Properties"]["Role"]
+        found = rules.findings(expand.expand(source))["policies_name_what_they_allow"]
+        self.assertIn("AWSLambdaKinesisExecutionRole", "\n".join(found))
+
+    def test_cfn_lint_finds_in_the_expansion_what_it_misses_in_the_source(self):
+        source = copy.deepcopy(self.source)
+        stream = source["Resources"]["OrderStatus"]["Properties"]["Events"]["Stream"]["Properties"]
+        stream["ParallelizationFactor"] = 11
+        config = cfnlint.api.ManualArgs(regions=[expand.REGION])
+        found = [
+            [match.rule.id for match in cfnlint.api.lint(json.dumps(template), config=config)]
+            for template in (source, expand.expand(source))
+        ]
+        self.assertEqual(found, [[], ["E3034"]])
+
+
+if __name__ == "__main__":
+    unittest.main()
