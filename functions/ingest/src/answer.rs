@@ -77,17 +77,8 @@ impl Answer {
         let tally = Tally::of(outcomes);
         let answer = match verdict(outcomes, tally) {
             Verdict::Receipt(status) => {
-                let Tally {
-                    accepted,
-                    rejected,
-                    retry,
-                } = tally;
-                let receipt = Receipt {
-                    accepted,
-                    rejected,
-                    retry,
-                    events: outcome::entries(outcomes),
-                };
+                let Tally { accepted, rejected, retry } = tally;
+                let receipt = Receipt { accepted, rejected, retry, events: outcome::entries(outcomes) };
                 Self::new(status, JSON, json(&receipt), tally)
             }
             Verdict::Problem(code, detail) => Self::with_problem(code, &detail, outcomes),
@@ -101,14 +92,7 @@ impl Answer {
     fn with_problem(code: Code, detail: &str, outcomes: &[Outcome]) -> Self {
         let events = outcome::entries(outcomes);
         let (title, status) = (code.title(), code.status());
-        let problem = Problem {
-            r#type: code.urn(),
-            title,
-            status,
-            detail,
-            code: code.name(),
-            events,
-        };
+        let problem = Problem { r#type: code.urn(), title, status, detail, code: code.name(), events };
         let answer = Self::new(status, PROBLEM, json(&problem), Tally::of(outcomes));
         match code {
             Code::UnsupportedMediaType => answer.with(ACCEPT, HeaderValue::from_static(cloudevents::ACCEPTED)),
@@ -119,12 +103,7 @@ impl Answer {
 
     fn new(status: u16, content_type: HeaderValue, body: String, tally: Tally) -> Self {
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, content_type)]);
-        Self {
-            status,
-            headers,
-            body,
-            tally,
-        }
+        Self { status, headers, body, tally }
     }
 
     fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
@@ -156,17 +135,10 @@ fn verdict(outcomes: &[Outcome], tally: Tally) -> Verdict {
     if tally.accepted == count {
         return Verdict::Receipt(202);
     }
-    let Some((code, detail)) = outcomes
-        .first()
-        .and_then(Outcome::reason)
-        .filter(|_| tally.accepted == 0)
-    else {
+    let Some((code, detail)) = outcomes.first().and_then(Outcome::reason).filter(|_| tally.accepted == 0) else {
         return Verdict::Receipt(207);
     };
-    if outcomes
-        .iter()
-        .all(|outcome| outcome.reason().is_some_and(|(other, _)| other == code))
-    {
+    if outcomes.iter().all(|outcome| outcome.reason().is_some_and(|(other, _)| other == code)) {
         return Verdict::Problem(
             code,
             match count {

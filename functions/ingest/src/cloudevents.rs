@@ -68,11 +68,7 @@ impl Rules<'_> {
             mode @ Mode::Structured => Ok(vec![self.judge_json(mode, 0, text(body)?)]),
             mode @ Mode::Batched => {
                 let events = batch::split(text(body)?, self.limits.events_per_request)?;
-                Ok(events
-                    .iter()
-                    .enumerate()
-                    .map(|(index, raw)| self.judge_json(mode, index, raw.get()))
-                    .collect())
+                Ok(events.iter().enumerate().map(|(index, raw)| self.judge_json(mode, index, raw.get())).collect())
             }
             mode @ Mode::Binary { .. } => {
                 let event = binary::read(mode, headers, body, self.limits);
@@ -94,11 +90,7 @@ impl Rules<'_> {
         id: impl FnOnce() -> Option<String>,
     ) -> Judged {
         let ready = event.and_then(|event| self.prepare(&event));
-        ready.map_err(|error| Refused {
-            id: id(),
-            place: error.place(mode, index),
-            error,
-        })
+        ready.map_err(|error| Refused { id: id(), place: error.place(mode, index), error })
     }
 
     fn prepare(self, event: &Event) -> Result<Ready, EventError> {
@@ -109,10 +101,7 @@ impl Rules<'_> {
         if bytes > max {
             return Err(event::Error::TooLarge { bytes, max }.into());
         }
-        Ok(Ready {
-            id: event.id().to_owned(),
-            outgoing: Outgoing { key, body },
-        })
+        Ok(Ready { id: event.id().to_owned(), outgoing: Outgoing { key, body } })
     }
 }
 
@@ -121,9 +110,7 @@ fn text(body: &[u8]) -> Result<&str, Error> {
     if body.trim_ascii().is_empty() {
         return Err(Error::Empty);
     }
-    std::str::from_utf8(body).map_err(|error| Error::Utf8 {
-        offset: error.valid_up_to(),
-    })
+    std::str::from_utf8(body).map_err(|error| Error::Utf8 { offset: error.valid_up_to() })
 }
 
 /// The `id` of a refused event, so that the sender can tell which one it was.

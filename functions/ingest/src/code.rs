@@ -116,13 +116,7 @@ mod tests {
             .collect();
         let coded: Vec<_> = Code::ALL
             .iter()
-            .map(|code| {
-                (
-                    code.name().to_owned(),
-                    code.status().to_string(),
-                    code.title().to_owned(),
-                )
-            })
+            .map(|code| (code.name().to_owned(), code.status().to_string(), code.title().to_owned()))
             .collect();
         assert_eq!(documented, coded);
     }
@@ -167,24 +161,13 @@ mod tests {
     fn the_core_and_the_edge_call_an_error_by_the_same_name() {
         let text = String::new;
         let errors = [
-            event::Error::Json {
-                line: 1,
-                column: 1,
-                message: text(),
-            },
+            event::Error::Json { line: 1, column: 1, message: text() },
             event::Error::NotAnObject { found: "null" },
             event::Error::Missing("id"),
             event::Error::Duplicate(text()),
-            event::Error::WrongType {
-                attribute: text(),
-                expected: "a string",
-            },
+            event::Error::WrongType { attribute: text(), expected: "a string" },
             event::Error::Empty(text()),
-            event::Error::TooLong {
-                attribute: text(),
-                bytes: 2,
-                max: 1,
-            },
+            event::Error::TooLong { attribute: text(), bytes: 2, max: 1 },
             event::Error::ControlCharacter(text()),
             event::Error::SpecVersion(text()),
             event::Error::AttributeName(text()),

@@ -82,10 +82,7 @@ impl Encoding {
             .map(|value| String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase())
             .collect();
         let all = named.join(", ");
-        let mut encodings = all
-            .split(',')
-            .map(str::trim)
-            .filter(|name| !name.is_empty() && *name != "identity");
+        let mut encodings = all.split(',').map(str::trim).filter(|name| !name.is_empty() && *name != "identity");
         match (encodings.next(), encodings.next()) {
             (None, _) => Ok(Self::Identity),
             // RFC 9110, section 8.4.1.3: x-gzip is another name of gzip

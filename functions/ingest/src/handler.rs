@@ -42,12 +42,7 @@ enum Resource {
 impl<S: Stream, C: Clock> Ingest<S, C> {
     /// A function that puts events on the stream of `producer`. `clock` is the one that the producer has.
     pub fn new(producer: Producer<S, C>, clock: C, keys: KeyRules, limits: Limits) -> Self {
-        Self {
-            producer,
-            clock,
-            keys,
-            limits,
-        }
+        Self { producer, clock, keys, limits }
     }
 
     /// Handles one invocation of API Gateway's HTTP API, payload version 2.0.
@@ -58,11 +53,7 @@ impl<S: Stream, C: Clock> Ingest<S, C> {
         let body = payload.body.as_deref().unwrap_or_default();
         let bytes = request::received_bytes(body, payload.is_base64_encoded);
         let answer = self.answer(payload, Timestamp(context.deadline)).await;
-        let Tally {
-            accepted,
-            rejected,
-            retry,
-        } = answer.tally;
+        let Tally { accepted, rejected, retry } = answer.tally;
         tracing::info!(
             request_id = %context.request_id,
             %gateway_request_id,
@@ -100,18 +91,10 @@ impl<S: Stream, C: Clock> Ingest<S, C> {
 
     /// The events of a request; or the answer, if the request as a whole is refused.
     fn read(&self, request: ApiGatewayV2httpRequest) -> Result<Vec<Judged>, Box<Answer>> {
-        let ApiGatewayV2httpRequest {
-            headers,
-            body,
-            is_base64_encoded,
-            ..
-        } = request;
+        let ApiGatewayV2httpRequest { headers, body, is_base64_encoded, .. } = request;
         let body = request::body(body, is_base64_encoded, &headers, &self.limits)
             .map_err(|error| Answer::problem(error.code(), &error.to_string()))?;
-        let rules = Rules {
-            limits: &self.limits,
-            keys: &self.keys,
-        };
+        let rules = Rules { limits: &self.limits, keys: &self.keys };
         let judged = rules.read(&headers, &body);
         Ok(judged.map_err(|error| Answer::problem(error.code(), &error.to_string()))?)
     }
@@ -167,24 +150,13 @@ fn resource(request: &ApiGatewayV2httpRequest) -> Option<Resource> {
 /// The stream's own words are logged, once a request and kind, because the answer does not repeat them.
 fn log_troubles(fates: &[Fate]) {
     let count = |is: fn(&Fate) -> bool| fates.iter().filter(|fate| is(fate)).count();
-    let refused = fates.iter().find_map(|fate| {
-        if let Fate::Refused { detail } = fate {
-            Some(detail)
-        } else {
-            None
-        }
-    });
+    let refused = fates.iter().find_map(|fate| if let Fate::Refused { detail } = fate { Some(detail) } else { None });
     if let Some(detail) = refused {
         let events = count(|fate| matches!(fate, Fate::Refused { .. }));
         tracing::error!(events, %detail, "the stream refused events");
     }
-    let silent = fates.iter().find_map(|fate| {
-        if let Fate::Unavailable { detail, .. } = fate {
-            Some(detail)
-        } else {
-            None
-        }
-    });
+    let silent =
+        fates.iter().find_map(|fate| if let Fate::Unavailable { detail, .. } = fate { Some(detail) } else { None });
     if let Some(detail) = silent {
         let events = count(|fate| matches!(fate, Fate::Unavailable { .. }));
         tracing::warn!(events, %detail, "the stream gave no answer");

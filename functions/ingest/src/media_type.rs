@@ -67,10 +67,7 @@ fn split_outside_quotes(text: &str) -> Vec<&str> {
 }
 
 fn is_token(text: &str) -> bool {
-    !text.is_empty()
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
 
 #[cfg(test)]
@@ -82,10 +79,7 @@ mod tests {
     #[test]
     fn case_blanks_and_quotes_do_not_matter() {
         let read = MediaType::parse("Application/CloudEvents+JSON ; Charset=\"UTF-8\"").unwrap();
-        assert_eq!(
-            (read.essence(), read.charset()),
-            ("application/cloudevents+json", Some("utf-8"))
-        );
+        assert_eq!((read.essence(), read.charset()), ("application/cloudevents+json", Some("utf-8")));
         let tricky = MediaType::parse(r#"text/plain; note="a;charset=x\"y"; charset=utf-8"#).unwrap();
         assert_eq!(tricky.charset(), Some("utf-8"));
     }

@@ -50,11 +50,7 @@ pub fn body(text: Option<String>, base64: bool, headers: &HeaderMap, limits: &Li
     let encoding = Encoding::of(headers)?;
     let text = text.unwrap_or_default();
     within(received_bytes(&text, base64), limits)?;
-    let bytes = if base64 {
-        BASE64_STANDARD.decode(text).map_err(|_| Error::Base64)?
-    } else {
-        text.into_bytes()
-    };
+    let bytes = if base64 { BASE64_STANDARD.decode(text).map_err(|_| Error::Base64)? } else { text.into_bytes() };
     if bytes.is_empty() {
         // Nothing is nothing in every encoding: "the body is empty" helps more than "the gzip header is missing".
         return Ok(bytes);
@@ -73,11 +69,7 @@ pub fn received_bytes(text: &str, base64: bool) -> usize {
 
 fn within(bytes: usize, limits: &Limits) -> Result<(), Error> {
     let max = limits.body_bytes;
-    if bytes > max {
-        Err(Error::TooLarge { bytes, max })
-    } else {
-        Ok(())
-    }
+    if bytes > max { Err(Error::TooLarge { bytes, max }) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -87,11 +79,7 @@ mod tests {
 
     use super::*;
 
-    const LIMITS: Limits = Limits {
-        body_bytes: 12,
-        decompressed_bytes: 12,
-        ..Limits::DEFAULT
-    };
+    const LIMITS: Limits = Limits { body_bytes: 12, decompressed_bytes: 12, ..Limits::DEFAULT };
 
     fn read(text: &str, base64: bool) -> Result<Vec<u8>, Error> {
         body(Some(text.to_owned()), base64, &HeaderMap::new(), &LIMITS)

@@ -19,9 +19,7 @@ const PART: usize = 1024 * 1024;
 fn gzip_bomb(bytes: usize) -> Vec<u8> {
     let zeros = vec![0; PART];
     let mut part = Vec::with_capacity(PART);
-    Compress::new(Compression::fast(), false)
-        .compress_vec(&zeros, &mut part, FlushCompress::Full)
-        .expect("room");
+    Compress::new(Compression::fast(), false).compress_vec(&zeros, &mut part, FlushCompress::Full).expect("room");
     let mut part_crc = Crc::new();
     part_crc.update(&zeros);
     let mut crc = Crc::new();
@@ -54,15 +52,8 @@ fn zstd_bomb(bytes: usize) -> Vec<u8> {
 #[cfg(target_os = "linux")]
 fn peak_memory() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux has it");
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmHWM:"))
-        .expect("Linux counts it");
-    let kib: usize = line
-        .split_whitespace()
-        .nth(1)
-        .and_then(|number| number.parse().ok())
-        .expect("a number");
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("Linux counts it");
+    let kib: usize = line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number");
     kib * 1024
 }
 
@@ -73,10 +64,7 @@ fn a_bomb_is_refused_within_the_bound_of_memory() {
     let bombs = [(Encoding::Gzip, gzip_bomb(GIB)), (Encoding::Zstd, zstd_bomb(GIB))];
     let before = peak_memory();
     for (encoding, bomb) in bombs {
-        assert!(
-            bomb.len() < Limits::DEFAULT.body_bytes,
-            "it does get as far as the decoder"
-        );
+        assert!(bomb.len() < Limits::DEFAULT.body_bytes, "it does get as far as the decoder");
         let error = encoding.decode(bomb, max).expect_err("1 GiB is too much");
         assert_eq!(error.code(), Code::BodyTooLarge, "{encoding:?}");
         let grown = peak_memory() - before;
@@ -90,9 +78,6 @@ fn smaller_ones_of_the_same_make_decode_in_full() {
     let max = 4 * PART;
     for (encoding, body) in [(Encoding::Gzip, gzip_bomb(max)), (Encoding::Zstd, zstd_bomb(max))] {
         let output = encoding.decode(body, max).expect("it is valid and within the bound");
-        assert!(
-            output.len() == max && output.iter().all(|byte| *byte == 0),
-            "{encoding:?}"
-        );
+        assert!(output.len() == max && output.iter().all(|byte| *byte == 0), "{encoding:?}");
     }
 }

@@ -69,12 +69,7 @@ impl<A: Alerts> EventHandler for OrderAlerts<A> {
         let Some((order_id, kind, text)) = judge(event)? else {
             return Ok(());
         };
-        let alert = Alert {
-            order_id,
-            kind: kind.to_owned(),
-            text,
-            idempotency_key: context.idempotency_key(event),
-        };
+        let alert = Alert { order_id, kind: kind.to_owned(), text, idempotency_key: context.idempotency_key(event) };
         self.alerts.send(&alert).await.map_err(Failure::retry)
     }
 }
@@ -85,9 +80,7 @@ fn judge(event: &Event) -> Result<Option<(String, &'static str, String)>, Failur
         "shop.order.placed" => {
             let Placed { order_id, total_cents } = event.data_as()?;
             if total_cents < 0 {
-                return Err(Failure::refuse(format!(
-                    "order {order_id} has a negative total: {total_cents} cents"
-                )));
+                return Err(Failure::refuse(format!("order {order_id} has a negative total: {total_cents} cents")));
             }
             let text = format!("the total is {total_cents} cents");
             Ok((total_cents > LARGE_ORDER_CENTS).then_some((order_id, "large_order", text)))
@@ -123,10 +116,7 @@ mod tests {
         assert_eq!(kind_of("shop.order.placed", &placed(100_001)), Ok(Some("large_order")));
         let cancelled = |reason: &str| format!(r#"{{"order_id":"o","reason":"{reason}"}}"#);
         assert_eq!(kind_of("shop.order.cancelled", &cancelled("customer")), Ok(None));
-        assert_eq!(
-            kind_of("shop.order.cancelled", &cancelled("fraud")),
-            Ok(Some("suspected_fraud"))
-        );
+        assert_eq!(kind_of("shop.order.cancelled", &cancelled("fraud")), Ok(Some("suspected_fraud")));
         assert_eq!(kind_of("shop.order.paid", "{}"), Ok(None));
     }
 

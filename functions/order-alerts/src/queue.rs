@@ -21,14 +21,7 @@ impl AlertQueue {
 impl Alerts for AlertQueue {
     async fn send(&self, alert: &Alert) -> Result<(), Error> {
         let body = serde_json::to_string(alert).map_err(|error| Error::Refused(error.to_string()))?;
-        let sent = self
-            .client
-            .send_message()
-            .queue_url(&self.url)
-            .message_body(body)
-            .send()
-            .await;
-        sent.map(drop)
-            .map_err(|error| Error::Unavailable(aws_sdk_sqs::error::DisplayErrorContext(error).to_string()))
+        let sent = self.client.send_message().queue_url(&self.url).message_body(body).send().await;
+        sent.map(drop).map_err(|error| Error::Unavailable(aws_sdk_sqs::error::DisplayErrorContext(error).to_string()))
     }
 }

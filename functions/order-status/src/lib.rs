@@ -5,7 +5,7 @@
 //!    └────────┴─────> cancelled
 //! ```
 //!
-//! Any other step is refused and dead-lettered with the reason; the order stays as it was.
+//! Events of other types do not concern it. Any other step is refused and dead-lettered with the reason; the order stays as it was.
 
 use penstock::projection::Refusal;
 use penstock::{Event, Projection};
@@ -50,6 +50,10 @@ pub struct OrderStatus;
 impl Projection for OrderStatus {
     type State = Order;
 
+    fn concerns(&self, event: &Event) -> bool {
+        event.kind().starts_with("shop.order.")
+    }
+
     fn fold(&self, order: Option<Order>, event: &Event) -> Result<Order, Refusal> {
         let next = match event.kind() {
             "shop.order.placed" => Status::Placed,
@@ -69,17 +73,11 @@ impl Projection for OrderStatus {
         };
         if !legal {
             let now = now.map_or_else(|| "unknown".to_owned(), |now| format!("{now:?}").to_lowercase());
-            return Err(Refusal::new(
-                format!("an order that is {now} cannot become {next:?}").to_lowercase(),
-            ));
+            return Err(Refusal::new(format!("an order that is {now} cannot become {next:?}").to_lowercase()));
         }
         let mut order = match order {
             Some(order) => order,
-            None => Order {
-                status: next,
-                total_cents: event.data_as::<Placed>()?.total_cents,
-                history: Vec::new(),
-            },
+            None => Order { status: next, total_cents: event.data_as::<Placed>()?.total_cents, history: Vec::new() },
         };
         order.status = next;
         order.history.push((event.kind().to_owned(), event.id().to_owned()));
@@ -112,23 +110,12 @@ mod tests {
     fn a_lifecycle_ends_delivered_with_its_history() {
         let (order, refused) = fold(&["placed", "paid", "shipped", "delivered"]);
         let order = order.unwrap();
-        assert_eq!(
-            (order.status, order.history.len(), refused.len()),
-            (Status::Delivered, 4, 0)
-        );
+        assert_eq!((order.status, order.history.len(), refused.len()), (Status::Delivered, 4, 0));
     }
 
     #[test]
     fn illegal_steps_are_refused_and_change_nothing() {
-        let (order, refused) = fold(&[
-            "paid",
-            "placed",
-            "shipped",
-            "placed",
-            "cancelled",
-            "delivered",
-            "returned",
-        ]);
+        let (order, refused) = fold(&["paid", "placed", "shipped", "placed", "cancelled", "delivered", "returned"]);
         assert_eq!(order.unwrap().status, Status::Cancelled);
         assert_eq!(
             refused,

@@ -24,12 +24,7 @@ pub(crate) async fn state(port: u16, group: &str, key: &str) -> anyhow::Result<E
         .send()
         .await
         .context("cannot read the state table")?;
-    let text = |name| {
-        answer
-            .item()
-            .and_then(|item| item.get(name))
-            .and_then(|value| value.as_s().ok())
-    };
+    let text = |name| answer.item().and_then(|item| item.get(name)).and_then(|value| value.as_s().ok());
     let Some(applied) = text("applied") else {
         note(&format!("`{group}` has no state for `{key}`"));
         return Ok(ExitCode::FAILURE);
@@ -39,7 +34,8 @@ pub(crate) async fn state(port: u16, group: &str, key: &str) -> anyhow::Result<E
         None => serde_json::Value::Null,
     };
     say(&serde_json::to_string_pretty(&state)?);
-    note(&format!("applied up to {}", applied.trim_start_matches('0')));
+    let applied: penstock::Position = applied.parse().context("the stored position cannot be read")?;
+    note(&format!("applied up to {applied}"));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -55,11 +51,8 @@ pub(crate) async fn dead_letters(port: u16, group: &str, json: bool) -> anyhow::
             say(&serde_json::to_string(letter)?);
             continue;
         }
-        let part = if letter.parts > 1 {
-            format!(" (part {} of {})", letter.part, letter.parts)
-        } else {
-            String::new()
-        };
+        let part =
+            if letter.parts > 1 { format!(" (part {} of {})", letter.part, letter.parts) } else { String::new() };
         say(&format!(
             "{} {}.{}  key {}  {}: {}{part}",
             letter.shard,

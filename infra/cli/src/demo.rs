@@ -58,12 +58,7 @@ pub(crate) async fn run(stack: &Stack, root: &Path) -> anyhow::Result<ExitCode> 
     screen.close();
     let report = report.context("the edge stopped answering")?;
     let took = began.elapsed();
-    let letters: Vec<_> = letters(stack)
-        .await?
-        .iter()
-        .zip(letters_before)
-        .map(|(now, before)| now - before)
-        .collect();
+    let letters: Vec<_> = letters(stack).await?.iter().zip(letters_before).map(|(now, before)| now - before).collect();
     report.print();
     Ok(summary(&figures, &letters, report.accepted as u64, lines, took))
 }
@@ -91,10 +86,7 @@ impl Figures {
         for group in stack.groups() {
             groups.push((group.name.clone(), stack.settled(group).await?));
         }
-        Ok(Self {
-            on_stream: reader.read().await?.events,
-            groups,
-        })
+        Ok(Self { on_stream: reader.read().await?.events, groups })
     }
 
     fn since(mut self, before: &Self) -> Self {
@@ -120,29 +112,13 @@ fn summary(found: &Figures, letters: &[u64], accepted: u64, lines: u64, took: Du
     for ((name, counts), letters) in found.groups.iter().zip(letters) {
         let adds_up = counts.total() == on_stream && *letters == counts.dead_letters;
         whole &= adds_up;
-        let cells = [
-            accepted,
-            on_stream,
-            counts.handled,
-            counts.duplicates,
-            counts.dead_letters,
-            *letters,
-        ];
+        let cells = [accepted, on_stream, counts.handled, counts.duplicates, counts.dead_letters, *letters];
         let mut row = vec![name.clone()];
         row.extend(cells.map(|n| n.to_string()));
         row.push(if adds_up { "yes" } else { "NO" }.to_owned());
         rows.push(row);
     }
-    let header = [
-        "group",
-        "accepted",
-        "on stream",
-        "handled",
-        "duplicates",
-        "dead letters",
-        "in queue",
-        "adds up",
-    ];
+    let header = ["group", "accepted", "on stream", "handled", "duplicates", "dead letters", "in queue", "adds up"];
     say("");
     say(&figures(&header, &rows));
     say("");
@@ -160,11 +136,7 @@ fn summary(found: &Figures, letters: &[u64], accepted: u64, lines: u64, took: Du
 
 /// Dead letters by place: one that was sent twice, because its sender died in between, is one.
 fn distinct(letters: &[Message]) -> u64 {
-    letters
-        .iter()
-        .map(|letter| (&letter.shard, &letter.sequence, letter.index))
-        .collect::<BTreeSet<_>>()
-        .len() as u64
+    letters.iter().map(|letter| (&letter.shard, &letter.sequence, letter.index)).collect::<BTreeSet<_>>().len() as u64
 }
 
 /// The live table: a line a group on a terminal, now and then a plain line elsewhere.
@@ -179,22 +151,12 @@ impl Screen {
     fn new(stack: &Stack, lines: u64) -> anyhow::Result<Self> {
         let screen = MultiProgress::new();
         let sent = screen.add(ProgressBar::new(lines));
-        sent.set_style(ProgressStyle::with_template(
-            "sent            {bar:30} {pos}/{len} lines",
-        )?);
+        sent.set_style(ProgressStyle::with_template("sent            {bar:30} {pos}/{len} lines")?);
         let style = ProgressStyle::with_template("{msg}")?;
-        let groups = stack
-            .groups()
-            .iter()
-            .map(|_| screen.add(ProgressBar::new_spinner().with_style(style.clone())));
+        let groups = stack.groups().iter().map(|_| screen.add(ProgressBar::new_spinner().with_style(style.clone())));
         let groups = groups.collect();
         let live = std::io::stderr().is_terminal();
-        Ok(Self {
-            sent,
-            groups,
-            live,
-            spoke: std::cell::Cell::new(Instant::now()),
-        })
+        Ok(Self { sent, groups, live, spoke: std::cell::Cell::new(Instant::now()) })
     }
 
     fn sent(&self, lines: u64) {
@@ -202,11 +164,7 @@ impl Screen {
     }
 
     fn show(&self, stack: &Stack, figures: &Figures) {
-        let lines: Vec<_> = figures
-            .groups
-            .iter()
-            .map(|(name, counts)| line(stack, name, *counts))
-            .collect();
+        let lines: Vec<_> = figures.groups.iter().map(|(name, counts)| line(stack, name, *counts)).collect();
         if self.live {
             for (bar, line) in self.groups.iter().zip(lines) {
                 bar.set_message(line);
@@ -224,11 +182,7 @@ impl Screen {
 }
 
 fn line(stack: &Stack, group: &str, counts: Counts) -> String {
-    let age = stack
-        .group(group)
-        .map(|group| stack.iterator_age(group))
-        .unwrap_or_default()
-        .as_secs_f64();
+    let age = stack.group(group).map(|group| stack.iterator_age(group)).unwrap_or_default().as_secs_f64();
     format!(
         "{group:<15} settled {:>5}   duplicates {:>4}   dead letters {:>3}   iterator age {age:.1} s",
         counts.total(),

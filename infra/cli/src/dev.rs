@@ -55,11 +55,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
         parameters: options.parameters.iter().cloned().collect(),
         state: options.state.clone(),
         port: options.port,
-        profile: if options.release {
-            Profile::Release
-        } else {
-            Profile::Dev
-        },
+        profile: if options.release { Profile::Release } else { Profile::Dev },
         binaries: None,
         log: std::sync::Arc::new(move |function: &str, line: &str| {
             if !quiet {
@@ -79,22 +75,11 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     for warning in &stack.pipeline().warnings {
         note(&format!("note: {warning}"));
     }
-    let groups: BTreeMap<_, _> = stack
-        .groups()
-        .iter()
-        .map(|group| (group.name.clone(), group.environment.clone()))
-        .collect();
-    let record = Record {
-        endpoint: stack.endpoint().to_owned(),
-        environment: stack.environment(),
-        groups,
-    };
+    let groups: BTreeMap<_, _> =
+        stack.groups().iter().map(|group| (group.name.clone(), group.environment.clone())).collect();
+    let record = Record { endpoint: stack.endpoint().to_owned(), environment: stack.environment(), groups };
     let published = record.publish(stack.port())?;
-    let result = if options.demo {
-        crate::demo::run(&stack, &root).await
-    } else {
-        serve(&stack, options.port).await
-    };
+    let result = if options.demo { crate::demo::run(&stack, &root).await } else { serve(&stack, options.port).await };
     drop(published);
     let stopped = stack.shutdown().await;
     let code = result?;
@@ -105,20 +90,11 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
 async fn serve(stack: &Stack, port: u16) -> anyhow::Result<ExitCode> {
     let endpoint = stack.endpoint();
     let names: Vec<_> = stack.groups().iter().map(|group| group.name.as_str()).collect();
-    let flag = if stack.port() == PORT || port == PORT {
-        String::new()
-    } else {
-        format!(" --port {}", stack.port())
-    };
-    say(&format!(
-        "listening on {endpoint}, consumer groups: {}",
-        names.join(", ")
-    ));
+    let flag = if stack.port() == PORT || port == PORT { String::new() } else { format!(" --port {}", stack.port()) };
+    say(&format!("listening on {endpoint}, consumer groups: {}", names.join(", ")));
     say("");
     say("post an event:");
-    say(&format!(
-        "  curl -i {endpoint}/v1/events -H 'content-type: application/cloudevents+json' \\"
-    ));
+    say(&format!("  curl -i {endpoint}/v1/events -H 'content-type: application/cloudevents+json' \\"));
     say(
         r#"    -d '{"specversion":"1.0","id":"1","source":"shop/web","type":"shop.order.placed","subject":"ORDER-1","data":{"order_id":"ORDER-1","total_cents":1999}}'"#,
     );

@@ -48,11 +48,7 @@ impl Record {
         let bytes = std::fs::read(file(port)?).map_err(|_| none())?;
         let record: Self = serde_json::from_slice(&bytes).map_err(|_| none())?;
         let health = reqwest::Client::new().get(format!("{}/v1/health", record.endpoint));
-        health
-            .timeout(Duration::from_secs(5))
-            .send()
-            .await
-            .map_err(|_| none())?;
+        health.timeout(Duration::from_secs(5)).send().await.map_err(|_| none())?;
         Ok(record)
     }
 
@@ -60,10 +56,7 @@ impl Record {
     pub(crate) fn group(&self, name: &str) -> anyhow::Result<&BTreeMap<String, String>> {
         self.groups.get(name).with_context(|| {
             let known: Vec<_> = self.groups.keys().map(String::as_str).collect();
-            format!(
-                "there is no consumer group `{name}`; the groups are: {}",
-                known.join(", ")
-            )
+            format!("there is no consumer group `{name}`; the groups are: {}", known.join(", "))
         })
     }
 }

@@ -60,19 +60,13 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
         None => crate::record::Record::of_running(options.running.port).await?.endpoint,
     };
     let bar = ProgressBar::new(text.lines().count() as u64);
-    bar.set_style(ProgressStyle::with_template(
-        "{bar:40} {pos}/{len} lines  {per_sec}  {msg}",
-    )?);
+    bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} lines  {per_sec}  {msg}")?);
     let sender = Sender::new(&endpoint, options.batch as usize, options.retries)?;
     let report = sender.send(&text, |lines| bar.inc(lines as u64)).await;
     bar.finish_and_clear();
     let report = report?;
     report.print();
-    Ok(if report.given_up.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if report.given_up.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn read(file: &PathBuf) -> anyhow::Result<String> {
@@ -142,12 +136,7 @@ impl Sender {
     /// A sender of batches of `batch` events to `endpoint`.
     pub(crate) fn new(endpoint: &str, batch: usize, retries: u32) -> anyhow::Result<Self> {
         let client = reqwest::Client::builder().timeout(Duration::from_secs(60)).build()?;
-        Ok(Self {
-            client,
-            url: format!("{}/v1/events", endpoint.trim_end_matches('/')),
-            batch,
-            retries,
-        })
+        Ok(Self { client, url: format!("{}/v1/events", endpoint.trim_end_matches('/')), batch, retries })
     }
 
     /// Sends every line that is not empty. `done` hears how many lines have an answer.
@@ -159,11 +148,7 @@ impl Sender {
                 done(1);
                 continue;
             }
-            let line = Line {
-                number,
-                text,
-                json: serde_json::from_str::<&RawValue>(text).is_ok(),
-            };
+            let line = Line { number, text, json: serde_json::from_str::<&RawValue>(text).is_ok() };
             let full = batch.len() >= self.batch;
             if full || !line.json {
                 self.flush(&mut batch, &mut report, &done).await?;
@@ -189,11 +174,7 @@ impl Sender {
             }
             if tries == self.retries {
                 for line in batch.drain(..) {
-                    report.given_up.push(Refused {
-                        line: line.number,
-                        code: why.0.clone(),
-                        detail: why.1.clone(),
-                    });
+                    report.given_up.push(Refused { line: line.number, code: why.0.clone(), detail: why.1.clone() });
                     done(1);
                 }
             }
@@ -216,16 +197,10 @@ impl Sender {
         let request = if first.json {
             let lines: Vec<_> = batch.iter().map(|line| line.text).collect();
             let body = format!("[{}]", lines.join(","));
-            self.client
-                .post(&self.url)
-                .header("content-type", "application/cloudevents-batch+json")
-                .body(body)
+            self.client.post(&self.url).header("content-type", "application/cloudevents-batch+json").body(body)
         } else {
             let body = first.text.to_owned();
-            self.client
-                .post(&self.url)
-                .header("content-type", "application/cloudevents+json")
-                .body(body)
+            self.client.post(&self.url).header("content-type", "application/cloudevents+json").body(body)
         };
         let response = match request.send().await {
             Ok(response) => response,
@@ -233,13 +208,8 @@ impl Sender {
             Err(error) => return Ok((WAIT, ("no_answer".to_owned(), error.to_string()))),
         };
         let status = response.status();
-        let header = response
-            .headers()
-            .get("retry-after")
-            .and_then(|value| value.to_str().ok());
-        let wait = header
-            .and_then(|value| value.parse().ok())
-            .map_or(WAIT, Duration::from_secs);
+        let header = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
+        let wait = header.and_then(|value| value.parse().ok()).map_or(WAIT, Duration::from_secs);
         let answer: Answer = match response.json().await {
             Ok(answer) => answer,
             Err(error) => return Ok((wait, (status.to_string(), error.to_string()))),
@@ -248,37 +218,20 @@ impl Sender {
             for line in batch.drain(..) {
                 report.refused.push(Refused {
                     line: line.number,
-                    code: if answer.code.is_empty() {
-                        status.to_string()
-                    } else {
-                        answer.code.clone()
-                    },
+                    code: if answer.code.is_empty() { status.to_string() } else { answer.code.clone() },
                     detail: answer.detail.clone(),
                 });
             }
             return Ok((Duration::ZERO, Default::default()));
         }
-        let mut why = (
-            if answer.code.is_empty() {
-                status.to_string()
-            } else {
-                answer.code
-            },
-            answer.detail,
-        );
+        let mut why = (if answer.code.is_empty() { status.to_string() } else { answer.code }, answer.detail);
         let mut open = vec![true; batch.len()];
         for item in answer.events {
-            let Some(line) = batch.get(item.index) else {
-                bail!("{} answered for an event it was not sent", self.url)
-            };
+            let Some(line) = batch.get(item.index) else { bail!("{} answered for an event it was not sent", self.url) };
             match item.status.as_str() {
                 "accepted" => report.accepted += 1,
                 "rejected" => {
-                    report.refused.push(Refused {
-                        line: line.number,
-                        code: item.code,
-                        detail: item.detail,
-                    });
+                    report.refused.push(Refused { line: line.number, code: item.code, detail: item.detail });
                 }
                 _ => {
                     why = (item.code, item.detail);

@@ -1,9 +1,5 @@
 //! What is written to the terminal, and how.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "this is the one module that talks to the terminal"
-)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the one module that talks to the terminal")]
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
@@ -25,15 +21,14 @@ pub(crate) fn complain(line: &str) {
 /// A table whose first column is text and whose others are figures.
 pub(crate) fn figures(header: &[&str], rows: &[Vec<String>]) -> String {
     let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Disabled)
-        .set_header(header);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(header);
     for row in rows {
         table.add_row(row);
     }
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    table.trim_fmt()
+    let text = table.trim_fmt();
+    // the table pads its first column on the left too
+    text.lines().map(|line| line.strip_prefix(' ').unwrap_or(line)).collect::<Vec<_>>().join("\n")
 }

@@ -57,17 +57,12 @@ pub struct Reader<L> {
 
 impl<L> fmt::Debug for Reader<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reader")
-            .field("problems", &self.problems)
-            .finish_non_exhaustive()
+        f.debug_struct("Reader").field("problems", &self.problems).finish_non_exhaustive()
     }
 }
 
 /// Looks a variable up in this process's environment.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is the one place that reads the environment"
-)]
+#[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
 pub fn process_environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
@@ -75,20 +70,14 @@ pub fn process_environment(name: &str) -> Option<String> {
 impl<L: Fn(&str) -> Option<String>> Reader<L> {
     /// A reader over `lookup`: [`process_environment`], or a map in a test.
     pub fn new(lookup: L) -> Self {
-        Self {
-            lookup,
-            problems: Vec::new(),
-        }
+        Self { lookup, problems: Vec::new() }
     }
 
     /// A variable that has to be there. The placeholder that stands for a missing one never leaves
     /// [`finish`](Self::finish).
     pub fn required(&mut self, name: &str, meaning: &str) -> String {
         self.optional(name).unwrap_or_else(|| {
-            self.problems.push(Problem::Missing {
-                name: name.to_owned(),
-                meaning: meaning.to_owned(),
-            });
+            self.problems.push(Problem::Missing { name: name.to_owned(), meaning: meaning.to_owned() });
             String::new()
         })
     }
@@ -109,16 +98,9 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
         match value.trim().parse() {
             Ok(number) if bounds.contains(&number) => number,
             _ => {
-                let why = format!(
-                    "give a number from {} to {}, or leave it out for {default}",
-                    bounds.start(),
-                    bounds.end()
-                );
-                self.problems.push(Problem::Bad {
-                    name: name.to_owned(),
-                    value,
-                    why,
-                });
+                let why =
+                    format!("give a number from {} to {}, or leave it out for {default}", bounds.start(), bounds.end());
+                self.problems.push(Problem::Bad { name: name.to_owned(), value, why });
                 default
             }
         }
@@ -130,11 +112,7 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
             return T::default();
         };
         serde_json::from_str(&value).unwrap_or_else(|error| {
-            self.problems.push(Problem::Bad {
-                name: name.to_owned(),
-                value,
-                why: error.to_string(),
-            });
+            self.problems.push(Problem::Bad { name: name.to_owned(), value, why: error.to_string() });
             T::default()
         })
     }
@@ -144,11 +122,7 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
     /// # Errors
     /// Every problem met.
     pub fn finish(self) -> Result<(), Error> {
-        if self.problems.is_empty() {
-            Ok(())
-        } else {
-            Err(Error(self.problems))
-        }
+        if self.problems.is_empty() { Ok(()) } else { Err(Error(self.problems)) }
     }
 }
 
@@ -173,7 +147,7 @@ mod tests {
             "STREAM is not set: the name of the stream",
             "EMPTY is not set",
             "HORIZON is `soon`: give a number from 60 to 86400, or leave it out for 900",
-            "KEYS is `{`: EOF",
+            "KEYS is `{`: invalid type",
         ] {
             assert!(text.contains(part), "{part} in {text}");
         }

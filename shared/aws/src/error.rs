@@ -29,9 +29,7 @@ where
         SdkError::ConstructionFailure(_) => ports::Error::Refused(format!("{what}: the request could not be built")),
         SdkError::TimeoutError(_) => ports::Error::Unavailable(format!("{what}: no answer in time")),
         SdkError::DispatchFailure(failure) => {
-            let cause = failure
-                .as_connector_error()
-                .map_or_else(|| "unknown".to_owned(), ToString::to_string);
+            let cause = failure.as_connector_error().map_or_else(|| "unknown".to_owned(), ToString::to_string);
             ports::Error::Unavailable(format!("{what}: not connected: {cause}"))
         }
         SdkError::ServiceError(context) => {

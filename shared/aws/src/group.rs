@@ -51,14 +51,10 @@ impl GroupConfig {
             stream: reader.required("PENSTOCK_STREAM", "the name of the Kinesis stream"),
             progress_table: reader.required("PENSTOCK_PROGRESS_TABLE", "the name of the progress table"),
             window_table: reader.required("PENSTOCK_WINDOW_TABLE", "the name of the window table"),
-            dead_letter_queue_url: reader.required(
-                "PENSTOCK_DEAD_LETTER_QUEUE_URL",
-                "the URL of the group's dead-letter queue",
-            ),
-            fingerprint_key: reader.required(
-                "PENSTOCK_FINGERPRINT_KEY",
-                "text unique to the deployment, such as its stack id",
-            ),
+            dead_letter_queue_url: reader
+                .required("PENSTOCK_DEAD_LETTER_QUEUE_URL", "the URL of the group's dead-letter queue"),
+            fingerprint_key: reader
+                .required("PENSTOCK_FINGERPRINT_KEY", "text unique to the deployment, such as its stack id"),
             horizon: Duration::from_secs(reader.number("PENSTOCK_WINDOW_HORIZON_SECONDS", 900, 60..=86_400)),
             attempts_max: reader.number("PENSTOCK_ATTEMPTS_MAX", 3, 1..=1000),
             concurrency: reader.number("PENSTOCK_CONCURRENCY", 64, 1..=1000),
@@ -96,13 +92,7 @@ impl Group {
         let config = GroupConfig::read(&mut reader);
         let more = more(&mut reader);
         reader.finish()?;
-        Ok((
-            Self {
-                sdk: Sdk::from_env().await,
-                config,
-            },
-            more,
-        ))
+        Ok((Self { sdk: Sdk::from_env().await, config }, more))
     }
 
     /// The SDK, for clients of the group's own.
@@ -131,10 +121,7 @@ impl Group {
         let fingerprints = Fingerprinter::new(&self.config.fingerprint_key);
         let ports = Ports::new(&self.sdk, &self.config);
         let settler = &Settler::new(self.config.settings(), fingerprints, work, ports);
-        run(service_fn(move |event: LambdaEvent<Box<RawValue>>| {
-            crate::lambda::consume(settler, event)
-        }))
-        .await
+        run(service_fn(move |event: LambdaEvent<Box<RawValue>>| crate::lambda::consume(settler, event))).await
     }
 }
 
@@ -181,8 +168,14 @@ impl Progress for Ports {
 }
 
 impl Windows for Ports {
-    async fn load(&self, shard: &ShardId, after: u64, since: Timestamp) -> Result<Vec<Segment>, Error> {
-        self.windows.load(shard, after, since).await
+    async fn load(
+        &self,
+        shard: &ShardId,
+        after: u64,
+        since: Timestamp,
+        kept_from: Option<u64>,
+    ) -> Result<Vec<Segment>, Error> {
+        self.windows.load(shard, after, since, kept_from).await
     }
     async fn record(&self, shard: &ShardId, segment: &Segment) -> Result<(), Error> {
         self.windows.record(shard, segment).await

@@ -20,10 +20,7 @@ pub struct KinesisStream {
 impl KinesisStream {
     /// The stream called `name`. `client` should not retry: the producer does, record by record.
     pub fn new(client: Client, name: impl Into<String>) -> Self {
-        Self {
-            client,
-            name: name.into(),
-        }
+        Self { client, name: name.into() }
     }
 }
 
@@ -52,10 +49,7 @@ impl Stream for KinesisStream {
 fn verdict(entry: &PutRecordsResultEntry) -> Verdict {
     match (entry.error_code(), entry.shard_id(), entry.sequence_number()) {
         (None, Some(shard), Some(sequence)) => match sequence.parse() {
-            Ok(sequence) => Verdict::Stored {
-                shard: ShardId::new(shard),
-                sequence,
-            },
+            Ok(sequence) => Verdict::Stored { shard: ShardId::new(shard), sequence },
             Err(error) => Verdict::Failed(error.to_string()),
         },
         (Some("ProvisionedThroughputExceededException"), ..) => Verdict::Throttled,
@@ -76,10 +70,7 @@ pub struct KinesisShards {
 impl KinesisShards {
     /// The shards of the stream called `name`.
     pub fn new(client: Client, name: impl Into<String>) -> Self {
-        Self {
-            client,
-            name: name.into(),
-        }
+        Self { client, name: name.into() }
     }
 
     async fn list(&self) -> Result<Vec<Shard>, Error> {
@@ -119,9 +110,6 @@ impl Shards for KinesisShards {
             .filter(|parent| all.iter().any(|other| other.shard_id() == *parent))
             .map(ShardId::new)
             .collect();
-        Ok(Lineage {
-            parents,
-            range: HashRange { start, end },
-        })
+        Ok(Lineage { parents, range: HashRange { start, end } })
     }
 }

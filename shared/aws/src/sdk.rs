@@ -26,19 +26,14 @@ impl Sdk {
             .operation_attempt_timeout(ATTEMPT_TIMEOUT)
             .operation_timeout(OPERATION_TIMEOUT)
             .build();
-        let config = aws_config::defaults(BehaviorVersion::latest())
-            .timeout_config(timeouts)
-            .load()
-            .await;
+        let config = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).load().await;
         Self { config }
     }
 
     /// Kinesis for putting: without the SDK's retries, because the producer retries what failed of a call and not
     /// the call.
     pub fn kinesis_for_puts(&self) -> aws_sdk_kinesis::Client {
-        let config = aws_sdk_kinesis::config::Builder::from(&self.config)
-            .retry_config(RetryConfig::disabled())
-            .build();
+        let config = aws_sdk_kinesis::config::Builder::from(&self.config).retry_config(RetryConfig::disabled()).build();
         aws_sdk_kinesis::Client::from_conf(config)
     }
 

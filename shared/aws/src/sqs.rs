@@ -24,10 +24,7 @@ pub struct DeadLetterQueue {
 impl DeadLetterQueue {
     /// The queue at `url`.
     pub fn new(client: Client, url: impl Into<String>) -> Self {
-        Self {
-            client,
-            url: url.into(),
-        }
+        Self { client, url: url.into() }
     }
 }
 
@@ -50,9 +47,6 @@ impl DeadLetters for DeadLetterQueue {
 }
 
 fn text(value: &str) -> Result<MessageAttributeValue, Error> {
-    let value = MessageAttributeValue::builder()
-        .data_type("String")
-        .string_value(value)
-        .build();
+    let value = MessageAttributeValue::builder().data_type("String").string_value(value).build();
     value.map_err(|error| Error::Refused(format!("SendMessage: {error}")))
 }

@@ -102,25 +102,12 @@ fn delivery(
     fingerprints: &Fingerprinter,
 ) -> Delivery {
     let position = Position::new(record.sequence.clone(), index);
-    let content = read(&data).map(|event| Content {
-        fingerprint: fingerprints.event(&event),
-        event,
-    });
-    Delivery {
-        position,
-        arrival: record.arrival,
-        key,
-        hash_key,
-        data,
-        content,
-    }
+    let content = read(&data).map(|event| Content { fingerprint: fingerprints.event(&event), event });
+    Delivery { position, arrival: record.arrival, key, hash_key, data, content }
 }
 
 /// The bounds of what other producers put on the stream: Kinesis bounds the size, the rest is as at the edge.
-const STORED: Limits = Limits {
-    event_bytes: 10 * 1024 * 1024,
-    ..Limits::DEFAULT
-};
+const STORED: Limits = Limits { event_bytes: 10 * 1024 * 1024, ..Limits::DEFAULT };
 
 fn read(data: &[u8]) -> Result<Event, NotAnEvent> {
     let text = std::str::from_utf8(data).map_err(|error| NotAnEvent::NotText(error.valid_up_to()))?;
@@ -143,10 +130,7 @@ mod tests {
     #[test]
     fn garbage_and_events_come_out_in_the_order_of_the_shard() {
         let event = r#"{"specversion":"1.0","id":"1","source":"s","type":"t"}"#;
-        let packed = aggregate::encode(
-            &PartitionKey::new("p").unwrap(),
-            [event.as_bytes(), b"junk"].into_iter(),
-        );
+        let packed = aggregate::encode(&PartitionKey::new("p").unwrap(), [event.as_bytes(), b"junk"].into_iter());
         let batch = ShardBatch {
             shard: ShardId::new("shardId-000000000000"),
             records: vec![record("1", vec![0xff, 0xfe]), record("2", packed), record("3", event)],
@@ -154,14 +138,7 @@ mod tests {
         let deliveries = batch.deliveries(&Fingerprinter::new("x"));
         let shown: Vec<_> = deliveries
             .iter()
-            .map(|d| {
-                (
-                    d.position.to_string(),
-                    d.key.as_str().to_owned(),
-                    d.content.is_ok(),
-                    d.hash_key.is_some(),
-                )
-            })
+            .map(|d| (d.position.to_string(), d.key.as_str().to_owned(), d.content.is_ok(), d.hash_key.is_some()))
             .collect();
         let expected = [
             ("1.0", "k", false, false),
@@ -169,10 +146,7 @@ mod tests {
             ("2.1", "p", false, true),
             ("3.0", "k", true, false),
         ];
-        assert_eq!(
-            shown,
-            expected.map(|(p, k, ok, packed)| (p.to_owned(), k.to_owned(), ok, packed))
-        );
+        assert_eq!(shown, expected.map(|(p, k, ok, packed)| (p.to_owned(), k.to_owned(), ok, packed)));
         assert_eq!(&deliveries[0].data[..], [0xff, 0xfe]);
     }
 }

@@ -109,11 +109,7 @@ impl DeadLetter {
     /// The messages that carry the letter, none longer than `message_bytes_max`.
     pub fn messages(&self, message_bytes_max: usize) -> Vec<Message> {
         let room = message_bytes_max.saturating_sub(ENVELOPE_BYTES).max(4) / 4 * 3;
-        let chunks: Vec<&[u8]> = if self.data.is_empty() {
-            vec![&[]]
-        } else {
-            self.data.chunks(room).collect()
-        };
+        let chunks: Vec<&[u8]> = if self.data.is_empty() { vec![&[]] } else { self.data.chunks(room).collect() };
         let parts = chunks.len();
         let message = |(number, chunk): (usize, &[u8])| Message {
             version: VERSION,
@@ -137,10 +133,7 @@ impl DeadLetter {
 }
 
 fn truncate(text: &str, max: usize) -> String {
-    let end = (0..=max.min(text.len()))
-        .rev()
-        .find(|&i| text.is_char_boundary(i))
-        .unwrap_or(0);
+    let end = (0..=max.min(text.len())).rev().find(|&i| text.is_char_boundary(i)).unwrap_or(0);
     text[..end].to_owned()
 }
 

@@ -140,10 +140,7 @@ impl Event {
             None => Err(DataError::Missing),
             Some(Data::Json(raw)) => Ok(serde_json::from_str(raw.get())?),
             Some(Data::Binary(_)) => {
-                let kind = self
-                    .data_content_type
-                    .as_deref()
-                    .unwrap_or("bytes without a datacontenttype");
+                let kind = self.data_content_type.as_deref().unwrap_or("bytes without a datacontenttype");
                 Err(DataError::NotJson(kind.to_owned()))
             }
         }

@@ -27,9 +27,7 @@ impl Fingerprinter {
     pub fn new(secret: &str) -> Self {
         let mut hasher = SipHasher24x128::new_with_key(b"penstock.window1");
         hasher.write(secret.as_bytes());
-        Self {
-            key: hasher.finish128().as_bytes(),
-        }
+        Self { key: hasher.finish128().as_bytes() }
     }
 
     /// The fingerprint of an event: what makes two events the same is `source` and `id`.
@@ -67,24 +65,15 @@ mod tests {
         let of = Fingerprinter::new("a deployment");
         assert_eq!(of.event(&event("s", "1")), of.event(&event("s", "1")));
         assert_ne!(of.event(&event("ab", "c")), of.event(&event("a", "bc")));
-        assert_ne!(
-            of.event(&event("s", "1")),
-            Fingerprinter::new("another").event(&event("s", "1"))
-        );
+        assert_ne!(of.event(&event("s", "1")), Fingerprinter::new("another").event(&event("s", "1")));
     }
 
     #[test]
     fn fingerprints_are_part_of_the_stored_format() {
         // a change here would make every stored window useless
         let of = Fingerprinter::new("golden");
-        assert_eq!(
-            format!("{:016x}", of.event(&event("shop/web", "evt-1")).0),
-            GOLDEN_EVENT
-        );
-        assert_eq!(
-            format!("{:016x}", of.position(&"495.0".parse().unwrap()).0),
-            GOLDEN_POSITION
-        );
+        assert_eq!(format!("{:016x}", of.event(&event("shop/web", "evt-1")).0), GOLDEN_EVENT);
+        assert_eq!(format!("{:016x}", of.position(&"495.0".parse().unwrap()).0), GOLDEN_POSITION);
     }
 
     const GOLDEN_EVENT: &str = "143c27e72fbfc4b6";

@@ -38,10 +38,7 @@ pub struct HashRange {
 
 impl HashRange {
     /// The whole key space.
-    pub const ALL: Self = Self {
-        start: HashKey(0),
-        end: HashKey(u128::MAX),
-    };
+    pub const ALL: Self = Self { start: HashKey(0), end: HashKey(u128::MAX) };
 
     /// Whether `key` lies in it.
     pub fn contains(&self, key: HashKey) -> bool {
@@ -61,14 +58,8 @@ mod tests {
 
     #[test]
     fn both_ends_of_a_range_belong_to_it() {
-        let range = HashRange {
-            start: HashKey(5),
-            end: HashKey(7),
-        };
-        assert_eq!(
-            [4, 5, 7, 8].map(|n| range.contains(HashKey(n))),
-            [false, true, true, false]
-        );
+        let range = HashRange { start: HashKey(5), end: HashKey(7) };
+        assert_eq!([4, 5, 7, 8].map(|n| range.contains(HashKey(n))), [false, true, true, false]);
         assert!(HashKey::parse("340282366920938463463374607431768211455").is_some_and(|k| HashRange::ALL.contains(k)));
         assert_eq!(HashKey::parse("-1"), None);
     }

@@ -71,10 +71,7 @@ impl TryFrom<BTreeMap<String, String>> for KeyRules {
 
     fn try_from(pointers: BTreeMap<String, String>) -> Result<Self, PointerError> {
         match pointers.iter().find(|(_, pointer)| !pointer.starts_with('/')) {
-            Some((kind, pointer)) => Err(PointerError {
-                kind: kind.clone(),
-                pointer: pointer.clone(),
-            }),
+            Some((kind, pointer)) => Err(PointerError { kind: kind.clone(), pointer: pointer.clone() }),
             None => Ok(Self { pointers }),
         }
     }
@@ -183,39 +180,23 @@ mod tests {
     fn a_configured_pointer_that_leads_nowhere_is_refused_and_not_passed_over() {
         // falling back to `subject` would put one order's events on two shards
         let error = rules().key_of(&event(r#","subject":"sub","data":{}"#)).unwrap_err();
-        assert_eq!(
-            (error.code(), error.pointer().as_str()),
-            ("invalid_partition_key", "/data/order/id")
-        );
+        assert_eq!((error.code(), error.pointer().as_str()), ("invalid_partition_key", "/data/order/id"));
         assert!(rules().key_of(&event(r#","data":{"order":{"id":{}}}"#)).is_err());
-        assert_eq!(
-            rules()
-                .key_of(&event(r#","data":{"order":{"id":7}}"#))
-                .unwrap()
-                .as_str(),
-            "7"
-        );
+        assert_eq!(rules().key_of(&event(r#","data":{"order":{"id":7}}"#)).unwrap().as_str(), "7");
     }
 
     #[test]
     fn source_and_id_are_kept_apart_in_the_unordered_key() {
         let of = |source: &str, id: &str| {
             let text = format!(r#"{{"specversion":"1.0","id":"{id}","source":"{source}","type":"t"}}"#);
-            KeyRules::default()
-                .key_of(&Event::from_json(&text, &Limits::DEFAULT).unwrap())
-                .unwrap()
+            KeyRules::default().key_of(&Event::from_json(&text, &Limits::DEFAULT).unwrap()).unwrap()
         };
         assert_ne!(of("ab", "c"), of("a", "bc"));
     }
 
     #[test]
     fn a_pointer_without_its_slash_is_a_configuration_error() {
-        let error = serde_json::from_str::<KeyRules>(r#"{"t":"order"}"#)
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("`order`, the key of type `t`, is not a JSON pointer"),
-            "{error}"
-        );
+        let error = serde_json::from_str::<KeyRules>(r#"{"t":"order"}"#).unwrap_err().to_string();
+        assert!(error.contains("`order`, the key of type `t`, is not a JSON pointer"), "{error}");
     }
 }

@@ -54,10 +54,7 @@ pub fn pack(events: &[Outgoing], record_bytes_max: usize) -> Vec<Lane> {
         });
         order[place].push(index);
     }
-    order
-        .into_iter()
-        .map(|indices| pack_key(events, indices, record_bytes_max))
-        .collect()
+    order.into_iter().map(|indices| pack_key(events, indices, record_bytes_max)).collect()
 }
 
 fn pack_key(events: &[Outgoing], indices: Vec<usize>, max: usize) -> Lane {
@@ -88,12 +85,7 @@ fn record(events: &[Outgoing], indices: Vec<usize>) -> PackedRecord {
         [only] => Bytes::from(events[*only].body.clone().into_bytes()),
         several => aggregate::encode(&key, several.iter().map(|i| events[*i].body.as_bytes())),
     };
-    PackedRecord {
-        key,
-        hash_key,
-        data,
-        events: indices,
-    }
+    PackedRecord { key, hash_key, data, events: indices }
 }
 
 #[cfg(test)]
@@ -104,10 +96,7 @@ mod tests {
     use super::*;
 
     fn outgoing(key: &str, body: &str) -> Outgoing {
-        Outgoing {
-            key: PartitionKey::new(key).unwrap(),
-            body: body.to_owned(),
-        }
+        Outgoing { key: PartitionKey::new(key).unwrap(), body: body.to_owned() }
     }
 
     fn bodies(record: &PackedRecord) -> Vec<Vec<u8>> {

@@ -96,13 +96,14 @@ pub trait Progress: Send + Sync {
 
 /// The segments of a group's windows.
 pub trait Windows: Send + Sync {
-    /// The segments of `shard` recorded by runs with an epoch above `after`, and at `since` or later. Others may be
-    /// among them.
+    /// The segments of `shard` recorded by runs with an epoch above `after`, if recorded at `since` or later or, however
+    /// long ago, by runs with an epoch of `kept_from` or above. Others may be among them.
     fn load(
         &self,
         shard: &ShardId,
         after: u64,
         since: Timestamp,
+        kept_from: Option<u64>,
     ) -> impl Future<Output = Result<Vec<Segment>, Error>> + Send;
     /// Keeps a segment. Segments are never overwritten: epoch and part name each.
     fn record(&self, shard: &ShardId, segment: &Segment) -> impl Future<Output = Result<(), Error>> + Send;

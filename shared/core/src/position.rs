@@ -102,10 +102,7 @@ impl Position {
 
     /// Below every event.
     pub fn start() -> Self {
-        Self {
-            sequence: SequenceNumber::zero(),
-            index: 0,
-        }
+        Self { sequence: SequenceNumber::zero(), index: 0 }
     }
 
     /// A form that sorts as text the way positions do: what a DynamoDB condition compares.
@@ -129,9 +126,7 @@ impl FromStr for Position {
         let digits = !index.is_empty() && index.bytes().all(|b| b.is_ascii_digit());
         let index = if digits { index.parse().ok() } else { None };
         let sequence = sequence.parse().map_err(|_| not(text, "position"))?;
-        index
-            .map(|index| Self { sequence, index })
-            .ok_or_else(|| not(text, "position"))
+        index.map(|index| Self { sequence, index }).ok_or_else(|| not(text, "position"))
     }
 }
 

@@ -91,10 +91,8 @@ impl<S: Stream, C: Clock> Producer<S, C> {
     /// Stores events, retrying what fails until `deadline`. One fate an event, in their order.
     pub async fn publish(&self, events: Vec<Outgoing>, deadline: Timestamp) -> Vec<Fate> {
         let mut fates: Vec<Option<Fate>> = vec![None; events.len()];
-        let mut lanes: Vec<(Lane, Obstacle)> = pack(&events, RECORD_BYTES_MAX)
-            .into_iter()
-            .map(|lane| (lane, Obstacle::NotTried))
-            .collect();
+        let mut lanes: Vec<(Lane, Obstacle)> =
+            pack(&events, RECORD_BYTES_MAX).into_iter().map(|lane| (lane, Obstacle::NotTried)).collect();
         drop(events);
         let mut retries = 0;
         while !lanes.is_empty() && self.clock.now() < deadline {
@@ -117,22 +115,12 @@ impl<S: Stream, C: Clock> Producer<S, C> {
             }
         }
         settle(&lanes, &mut fates, |obstacle| match obstacle {
-            Obstacle::NotTried => Fate::OutOfTime {
-                retry_after: RETRY_AFTER,
-            },
-            Obstacle::Throttled => Fate::Throttled {
-                retry_after: RETRY_AFTER,
-            },
-            Obstacle::Unavailable(detail) => Fate::Unavailable {
-                retry_after: RETRY_AFTER,
-                detail: detail.clone(),
-            },
+            Obstacle::NotTried => Fate::OutOfTime { retry_after: RETRY_AFTER },
+            Obstacle::Throttled => Fate::Throttled { retry_after: RETRY_AFTER },
+            Obstacle::Unavailable(detail) => Fate::Unavailable { retry_after: RETRY_AFTER, detail: detail.clone() },
         });
         #[expect(clippy::expect_used, reason = "packing puts every event into one record of one lane")]
-        fates
-            .into_iter()
-            .map(|fate| fate.expect("every event has a fate"))
-            .collect()
+        fates.into_iter().map(|fate| fate.expect("every event has a fate")).collect()
     }
 
     /// Puts the first record of every lane once, in as many calls as it takes.
@@ -189,10 +177,7 @@ fn take(lane: &mut Lane, obstacle: &mut Obstacle, verdict: Verdict, fates: &mut 
     match verdict {
         Verdict::Stored { shard, sequence } => {
             for index in lane.pop_front().into_iter().flat_map(|record| record.events) {
-                fates[index] = Some(Fate::Accepted {
-                    shard: shard.clone(),
-                    sequence: sequence.clone(),
-                });
+                fates[index] = Some(Fate::Accepted { shard: shard.clone(), sequence: sequence.clone() });
             }
             *obstacle = Obstacle::NotTried;
             true
@@ -233,10 +218,7 @@ fn settle(lanes: &[(Lane, Obstacle)], fates: &mut [Option<Fate>], fate: impl Fn(
 /// Full jitter: anything between nothing and the exponential step.
 /// <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>
 fn full_jitter(retries: u32, unit: f64) -> Duration {
-    BACKOFF_BASE
-        .saturating_mul(1 << retries.min(10))
-        .min(BACKOFF_MAX)
-        .mul_f64(unit.clamp(0.0, 1.0))
+    BACKOFF_BASE.saturating_mul(1 << retries.min(10)).min(BACKOFF_MAX).mul_f64(unit.clamp(0.0, 1.0))
 }
 
 #[cfg(test)]

@@ -22,6 +22,8 @@ pub struct Begun {
     pub failures: BTreeMap<Position, u32>,
     /// The event that was being handled alone, and how often a run ended there without a word.
     pub suspect: Option<(Position, u32)>,
+    /// The earliest run whose segments speak of positions above `position`, if any does.
+    pub ahead_from: Option<u64>,
 }
 
 /// What a run writes.
@@ -35,6 +37,8 @@ pub struct Commit {
     pub failures: BTreeMap<Position, u32>,
     /// The event about to be handled alone.
     pub suspect: Option<(Position, u32)>,
+    /// The earliest run whose segments speak of positions above `position`, if any does.
+    pub ahead_from: Option<u64>,
     /// Zero, unless the run is still looking for the event that crashes it.
     pub attempts: u32,
     /// When.

@@ -14,6 +14,13 @@ pub trait Projection: Send + Sync {
     /// The state of one key. It is stored as JSON; a DynamoDB item holds 400 KB.
     type State: Serialize + DeserializeOwned + Clone + Send + Sync;
 
+    /// Whether `event` has to do with this projection. What has not is settled without a look at any state: a stream
+    /// carries events of many kinds. All of them, unless this is written.
+    fn concerns(&self, event: &Event) -> bool {
+        _ = event;
+        true
+    }
+
     /// The state after `event`. It must depend on nothing but its arguments: it may be run again.
     ///
     /// # Errors

@@ -153,13 +153,7 @@ const SHARDS_KEPT: usize = 64;
 impl<W: Work, O: Outside> Settler<W, O> {
     /// A settler.
     pub fn new(settings: Settings, fingerprints: Fingerprinter, work: W, outside: O) -> Self {
-        Self {
-            settings,
-            fingerprints,
-            work,
-            outside,
-            shards: Mutex::default(),
-        }
+        Self { settings, fingerprints, work, outside, shards: Mutex::default() }
     }
 
     /// Settles what it can of `batch` until `deadline`.
@@ -186,13 +180,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
         let mut window = self.load(shard, &begun, known).await.map_err(Error::Load)?;
         let range = known.lineage.as_ref().map(|lineage| lineage.range);
 
-        let mut run = Run::new(
-            batch.deliveries(&self.fingerprints),
-            &begun,
-            &window,
-            range,
-            &self.fingerprints,
-        );
+        let mut run = Run::new(batch.deliveries(&self.fingerprints), &begun, &window, range, &self.fingerprints);
         let now = self.outside.now();
         let left = deadline.since(now);
         let context = LaneContext {
@@ -216,9 +204,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
             self.handle(&mut run, &context).await
         };
 
-        let settled = self
-            .finish(&mut run, &mut window, &begun, shard, Ending { isolated, outage })
-            .await?;
+        let settled = self.finish(&mut run, &mut window, &begun, shard, Ending { isolated, outage }).await?;
         window.set_epoch(begun.epoch);
         known.window = Some(window);
         Ok(settled)
@@ -237,7 +223,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
             None => {
                 let mut window = Window::default();
                 for parent in &lineage.parents {
-                    for segment in self.outside.load(parent, 0, since).await? {
+                    for segment in self.outside.load(parent, 0, since, None).await? {
                         window.inherit(&segment);
                     }
                 }
@@ -246,10 +232,11 @@ impl<W: Work, O: Outside> Settler<W, O> {
         };
         known.lineage = Some(lineage);
         if window.epoch() + 1 < begun.epoch {
-            for segment in self.outside.load(shard, window.epoch(), since).await? {
+            for segment in self.outside.load(shard, window.epoch(), since, begun.ahead_from).await? {
                 window.add(&segment);
             }
         }
+        window.advance(&begun.position);
         window.sweep(now, self.settings.horizon);
         Ok(window)
     }
@@ -350,27 +337,20 @@ impl<W: Work, O: Outside> Settler<W, O> {
         self.record(run, window, begun.epoch, shard).await?;
         let unsettled = run.unsettled();
         let searching = ending.isolated && unsettled > 0;
+        window.advance(run.watermark());
         let commit = Commit {
             position: run.watermark().clone(),
             arrival: run.watermark_arrival(),
-            failures: if ending.outage {
-                run.failures_as_begun(begun)
-            } else {
-                run.failures()
-            },
+            failures: if ending.outage { run.failures_as_begun(begun) } else { run.failures() },
             suspect: None,
+            ahead_from: window.ahead_from(),
             // what crashes the function may still be ahead
             attempts: if searching { isolation::CRASHES_TOLERATED } else { 0 },
             at: self.outside.now(),
         };
         self.commit(shard, begun.epoch, &commit).await?;
-        if unsettled == 0 {
-            window.forget_ahead();
-        }
         Ok(Settled {
-            resume_at: run
-                .lowest_unsettled()
-                .map(|delivery| delivery.position.sequence.clone()),
+            resume_at: run.lowest_unsettled().map(|delivery| delivery.position.sequence.clone()),
             counts: run.counts(),
             passed_over: run.passed_over(),
             unsettled,
@@ -396,11 +376,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
     }
 
     fn recall(&self, shard: &ShardId) -> Known {
-        self.shards
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(shard)
-            .unwrap_or_default()
+        self.shards.lock().unwrap_or_else(PoisonError::into_inner).remove(shard).unwrap_or_default()
     }
 
     fn remember(&self, shard: ShardId, known: Known) {

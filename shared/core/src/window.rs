@@ -3,8 +3,9 @@
 //! It is kept as segments, one or more a run. A segment states what was settled, so it stays true even if its run has
 //! lost its fence meanwhile; it is never overwritten, because the run's epoch and a part number name it. Each says
 //! three things: the fingerprints of the events that were handled, up to which position everything is settled, and the
-//! positions settled beyond it. The first finds a client's duplicates; the other two let a redelivery be passed over
-//! when the run that settled it died before its commit.
+//! positions settled beyond it. The first finds a client's duplicates, and is forgotten at the horizon. The other two let
+//! a redelivery be passed over, whether the run that settled it died before its commit or an event below it is still
+//! being retried. Positions beyond are kept until all below them is settled, however long that takes.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -61,6 +62,8 @@ pub struct Segment {
     pub handled: Vec<Fingerprint>,
     /// Positions above `through` that are settled too.
     pub ahead: Vec<Fingerprint>,
+    /// The highest position that it speaks of.
+    pub top: Position,
     /// How many events it speaks of, by outcome.
     pub counts: Counts,
 }
@@ -70,18 +73,26 @@ pub struct Segment {
 pub struct Window {
     /// When each event was settled, in seconds.
     handled: HashMap<u64, u32, BuildHasherDefault<AsItIs>>,
-    ahead: HashSet<Fingerprint>,
+    ahead: Vec<Ahead>,
     through: Position,
     /// Every run up to this epoch is in it.
     epoch: u64,
     swept: Timestamp,
 }
 
+/// What one segment says is settled beyond its `through`.
+#[derive(Debug)]
+struct Ahead {
+    epoch: u64,
+    top: Position,
+    positions: HashSet<Fingerprint>,
+}
+
 impl Default for Window {
     fn default() -> Self {
         Self {
             handled: HashMap::default(),
-            ahead: HashSet::default(),
+            ahead: Vec::new(),
             through: Position::start(),
             epoch: 0,
             swept: Timestamp(0),
@@ -108,8 +119,25 @@ impl Window {
     /// Adds what a run of this shard settled.
     pub fn add(&mut self, segment: &Segment) {
         self.inherit(segment);
-        self.through = self.through.clone().max(segment.through.clone());
-        self.ahead.extend(&segment.ahead);
+        if !segment.ahead.is_empty() {
+            let positions = segment.ahead.iter().copied().collect();
+            self.ahead.push(Ahead { epoch: segment.epoch, top: segment.top.clone(), positions });
+        }
+        self.advance(&segment.through);
+    }
+
+    /// Every event at or below `position` is settled: what was known of positions beyond may be overtaken by it.
+    pub fn advance(&mut self, position: &Position) {
+        if *position > self.through {
+            self.through = position.clone();
+        }
+        let through = &self.through;
+        self.ahead.retain(|ahead| ahead.top > *through);
+    }
+
+    /// The earliest run whose segment speaks of positions that are not overtaken yet.
+    pub fn ahead_from(&self) -> Option<u64> {
+        self.ahead.iter().map(|ahead| ahead.epoch).min()
     }
 
     /// Adds what a run of a parent shard settled: its events, not its positions.
@@ -128,7 +156,11 @@ impl Window {
 
     /// Whether the event at a position is settled. `fingerprint` is that of the position.
     pub fn is_settled(&self, position: &Position, fingerprint: impl FnOnce() -> Fingerprint) -> bool {
-        *position <= self.through || (!self.ahead.is_empty() && self.ahead.contains(&fingerprint()))
+        if *position <= self.through || self.ahead.is_empty() {
+            return *position <= self.through;
+        }
+        let fingerprint = fingerprint();
+        self.ahead.iter().any(|ahead| ahead.positions.contains(&fingerprint))
     }
 
     /// Events in it.
@@ -149,11 +181,6 @@ impl Window {
         self.swept = now;
         let oldest = u32::try_from(now.minus(horizon).as_secs()).unwrap_or(u32::MAX);
         self.handled.retain(|_, at| *at >= oldest);
-    }
-
-    /// Forgets the positions beyond `through`, which a committed position has overtaken.
-    pub fn forget_ahead(&mut self) {
-        self.ahead = HashSet::new();
     }
 }
 
@@ -187,6 +214,7 @@ mod tests {
             through: through.parse().unwrap(),
             handled: handled.iter().map(|n| Fingerprint(*n)).collect(),
             ahead: ahead.iter().map(|n| Fingerprint(*n)).collect(),
+            top: "12.0".parse().unwrap(),
             counts: Counts::default(),
         }
     }
@@ -199,6 +227,11 @@ mod tests {
         assert!(window.is_settled(&"10.0".parse().unwrap(), || Fingerprint(0)));
         assert!(window.is_settled(&"12.0".parse().unwrap(), || Fingerprint(77)));
         assert!(!window.is_settled(&"11.0".parse().unwrap(), || Fingerprint(78)));
+        assert_eq!(window.ahead_from(), Some(1));
+        window.advance(&"11.0".parse().unwrap());
+        assert!(window.is_settled(&"12.0".parse().unwrap(), || Fingerprint(77)), "12.0 is not overtaken yet");
+        window.advance(&"12.0".parse().unwrap());
+        assert_eq!(window.ahead_from(), None);
     }
 
     #[test]

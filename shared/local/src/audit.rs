@@ -31,12 +31,7 @@ pub struct StreamReader {
 impl StreamReader {
     /// A reader of the stream called `stream`.
     pub(crate) fn new(client: Client, stream: String) -> Self {
-        Self {
-            client,
-            stream,
-            iterators: BTreeMap::new(),
-            count: StreamCount::default(),
-        }
+        Self { client, stream, iterators: BTreeMap::new(), count: StreamCount::default() }
     }
 
     /// Reads what is new since the last call; the count of everything so far.
@@ -80,10 +75,7 @@ impl StreamReader {
                 partition_key: record.partition_key().unwrap_or_default().to_owned(),
                 data: record.data().clone().into_inner().into(),
             };
-            let batch = ShardBatch {
-                shard: ShardId::new(shard),
-                records: vec![record],
-            };
+            let batch = ShardBatch { shard: ShardId::new(shard), records: vec![record] };
             self.count.records += 1;
             self.count.events += batch.deliveries(&fingerprints).len() as u64;
         }
@@ -99,10 +91,7 @@ pub(crate) async fn list(client: &Client, name: &str) -> anyhow::Result<Vec<Shar
             Some(token) => request.next_token(token),
             None => request.stream_name(name),
         };
-        let page = request
-            .send()
-            .await
-            .with_context(|| format!("cannot list the shards of {name}"))?;
+        let page = request.send().await.with_context(|| format!("cannot list the shards of {name}"))?;
         token = page.next_token().map(str::to_owned);
         shards.extend(page.shards.unwrap_or_default());
         if token.is_none() {

@@ -46,14 +46,9 @@ pub async fn build_functions(root: &Path, names: &[&str], profile: Profile) -> a
 /// Where cargo puts things: it depends on the user's configuration, so cargo is asked.
 async fn target_folder(root: &Path) -> anyhow::Result<PathBuf> {
     let mut cargo = tokio::process::Command::new("cargo");
-    cargo
-        .current_dir(root)
-        .args(["metadata", "--no-deps", "--format-version", "1"])
-        .stdin(Stdio::null());
+    cargo.current_dir(root).args(["metadata", "--no-deps", "--format-version", "1"]).stdin(Stdio::null());
     let output = cargo.output().await.context("cannot run cargo")?;
     let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).context("cargo metadata gave no JSON")?;
-    let folder = metadata["target_directory"]
-        .as_str()
-        .context("cargo metadata names no target directory")?;
+    let folder = metadata["target_directory"].as_str().context("cargo metadata names no target directory")?;
     Ok(PathBuf::from(folder))
 }

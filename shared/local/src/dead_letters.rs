@@ -32,11 +32,7 @@ pub async fn peek(sqs: &Client, url: &str) -> anyhow::Result<Vec<Message>> {
     for chunk in messages.chunks(10) {
         let entries = chunk.iter().enumerate().filter_map(|(number, message)| {
             let entry = ChangeMessageVisibilityBatchRequestEntry::builder().id(number.to_string());
-            entry
-                .receipt_handle(message.receipt_handle()?)
-                .visibility_timeout(0)
-                .build()
-                .ok()
+            entry.receipt_handle(message.receipt_handle()?).visibility_timeout(0).build().ok()
         });
         sqs.change_message_visibility_batch()
             .queue_url(url)

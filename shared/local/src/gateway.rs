@@ -44,9 +44,7 @@ impl Gateway {
     /// # Errors
     /// A path that is no route, or one route twice.
     pub fn new(routes: Vec<(String, String, Function)>) -> Result<Self, RouteError> {
-        Ok(Self {
-            routes: Routes::new(routes)?,
-        })
+        Ok(Self { routes: Routes::new(routes)? })
     }
 
     /// Serves until `cancel`, then lets open requests end.
@@ -55,10 +53,7 @@ impl Gateway {
     /// When the listener fails.
     pub async fn serve(self, listener: TcpListener, cancel: CancellationToken) -> std::io::Result<()> {
         let port = listener.local_addr()?.port();
-        let state = Arc::new(Shared {
-            routes: self.routes,
-            domain: format!("127.0.0.1:{port}"),
-        });
+        let state = Arc::new(Shared { routes: self.routes, domain: format!("127.0.0.1:{port}") });
         let router = Router::new().fallback(answer).with_state(state);
         let service = router.into_make_service_with_connect_info::<std::net::SocketAddr>();
         let serving = axum::serve(listener, service).with_graceful_shutdown(cancel.clone().cancelled_owned());
@@ -90,22 +85,11 @@ async fn answer(
     let body = match read(body).await {
         Ok(body) => body,
         Err(status) => {
-            let text = if status == StatusCode::PAYLOAD_TOO_LARGE {
-                "Request Entity Too Large"
-            } else {
-                "Bad Request"
-            };
+            let text = if status == StatusCode::PAYLOAD_TOO_LARGE { "Request Entity Too Large" } else { "Bad Request" };
             return response::message(status, text);
         }
     };
-    let Some(event) = event::build(
-        &parts,
-        &body,
-        &found.key,
-        &found.parameters,
-        &shared.domain,
-        client.ip(),
-    ) else {
+    let Some(event) = event::build(&parts, &body, &found.key, &found.parameters, &shared.domain, client.ip()) else {
         return response::message(StatusCode::BAD_REQUEST, "Bad Request");
     };
     drop(body);

@@ -65,10 +65,7 @@ pub enum Invocation {
 
 impl Invocation {
     fn failed(error_type: &str, message: impl Into<String>) -> Self {
-        Self::Failed {
-            error_type: error_type.to_owned(),
-            message: message.into(),
-        }
+        Self::Failed { error_type: error_type.to_owned(), message: message.into() }
     }
 }
 
@@ -136,10 +133,7 @@ impl Function {
     /// When there is no such binary.
     pub fn new(config: FunctionConfig, log: LogSink) -> Result<Self, Error> {
         if !config.binary.is_file() {
-            return Err(Error::NoBinary {
-                name: config.name,
-                path: config.binary,
-            });
+            return Err(Error::NoBinary { name: config.name, path: config.binary });
         }
         Ok(Self(Arc::new(Inner {
             permits: Arc::new(Semaphore::new(config.max_concurrency)),
@@ -226,11 +220,7 @@ impl Function {
 
     /// The processes that are there now.
     pub fn processes(&self) -> Vec<ProcessInfo> {
-        self.lock()
-            .iter()
-            .filter(|environment| environment.is_alive())
-            .map(|environment| environment.info())
-            .collect()
+        self.lock().iter().filter(|environment| environment.is_alive()).map(|environment| environment.info()).collect()
     }
 
     /// What it has been through.

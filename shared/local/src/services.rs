@@ -10,8 +10,8 @@ mod create;
 mod dynamodb;
 mod journal;
 mod kinesis;
+mod running;
 mod server;
-mod services;
 mod sqs;
 mod start_error;
 mod state_dir;
@@ -19,5 +19,5 @@ mod state_dir;
 mod tests;
 
 pub use create::{CreateError, Created};
-pub use services::{Options, Ports, Services};
+pub use running::{Options, Ports, Services};
 pub use start_error::StartError;

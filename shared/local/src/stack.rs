@@ -124,11 +124,7 @@ impl Stack {
         let binaries = match &options.binaries {
             Some(folder) => folder.clone(),
             None => {
-                let names: Vec<_> = pipeline
-                    .functions
-                    .iter()
-                    .map(|function| function.binary.as_str())
-                    .collect();
+                let names: Vec<_> = pipeline.functions.iter().map(|function| function.binary.as_str()).collect();
                 (options.progress)(&format!("building {}", names.join(", ")));
                 build_functions(&options.root, &names, options.profile).await?
             }
@@ -159,34 +155,20 @@ impl Stack {
     fn serve_http(&mut self, listener: TcpListener) -> anyhow::Result<()> {
         let mut routes = Vec::new();
         for route in &self.pipeline.routes {
-            routes.push((
-                route.method.clone(),
-                route.path.clone(),
-                self.function(&route.function)?.clone(),
-            ));
+            routes.push((route.method.clone(), route.path.clone(), self.function(&route.function)?.clone()));
         }
         let gateway = Gateway::new(routes)?;
         let cancel = self.cancel.clone();
-        self.tasks.push((
-            "the HTTP API".to_owned(),
-            tokio::spawn(async move { Ok(gateway.serve(listener, cancel).await?) }),
-        ));
+        self.tasks
+            .push(("the HTTP API".to_owned(), tokio::spawn(async move { Ok(gateway.serve(listener, cancel).await?) })));
         Ok(())
     }
 
     fn poll_streams(&mut self, state: Option<&std::path::Path>) -> anyhow::Result<()> {
         for mapping in &self.pipeline.kinesis_mappings {
-            let function = self
-                .pipeline
-                .functions
-                .iter()
-                .find(|function| function.logical_id == mapping.function);
+            let function = self.pipeline.functions.iter().find(|function| function.logical_id == mapping.function);
             let function = function.with_context(|| format!("{} names no function", mapping.logical_id))?;
-            let stream = self
-                .pipeline
-                .streams
-                .iter()
-                .find(|stream| stream.logical_id == mapping.stream);
+            let stream = self.pipeline.streams.iter().find(|stream| stream.logical_id == mapping.stream);
             let stream = stream.with_context(|| format!("{} names no stream", mapping.logical_id))?;
             let on_failure = mapping.on_failure.as_ref().and_then(|arn| {
                 let queue = self.pipeline.queues.iter().find(|queue| queue.arn == *arn)?;
@@ -227,10 +209,8 @@ impl Stack {
                     let file = folder.join("mappings").join(format!("{}.json", mapping.logical_id));
                     let checkpoints = FileCheckpoints::new(file);
                     tokio::spawn(async move {
-                        Ok(
-                            event_source::run_kinesis(config, kinesis, sqs, invoker, checkpoints, sender, cancel)
-                                .await?,
-                        )
+                        Ok(event_source::run_kinesis(config, kinesis, sqs, invoker, checkpoints, sender, cancel)
+                            .await?)
                     })
                 }
                 None => tokio::spawn(async move {
@@ -245,11 +225,7 @@ impl Stack {
 
     fn poll_queues(&mut self) -> anyhow::Result<()> {
         for mapping in &self.pipeline.sqs_mappings {
-            let queue = self
-                .pipeline
-                .queues
-                .iter()
-                .find(|queue| queue.logical_id == mapping.queue);
+            let queue = self.pipeline.queues.iter().find(|queue| queue.logical_id == mapping.queue);
             let queue = queue.with_context(|| format!("{} names no queue", mapping.logical_id))?;
             let config = event_source::SqsMapping {
                 queue_url: queue.url.clone(),
@@ -273,9 +249,7 @@ impl Stack {
     }
 
     fn function(&self, logical_id: &str) -> anyhow::Result<&Function> {
-        self.functions
-            .get(logical_id)
-            .with_context(|| format!("the template has no function {logical_id}"))
+        self.functions.get(logical_id).with_context(|| format!("the template has no function {logical_id}"))
     }
 
     /// What the template asked for.
@@ -343,12 +317,7 @@ impl Stack {
     pub fn iterator_age(&self, group: &Group) -> Duration {
         let shards = self.statuses.iter().filter(|(function, _)| *function == group.function);
         let ages = shards.flat_map(|(_, status)| {
-            status
-                .borrow()
-                .shards
-                .values()
-                .map(|shard| shard.iterator_age)
-                .collect::<Vec<_>>()
+            status.borrow().shards.values().map(|shard| shard.iterator_age).collect::<Vec<_>>()
         });
         ages.max().unwrap_or_default()
     }
@@ -391,27 +360,18 @@ impl Stack {
         for function in self.functions.values() {
             function.shutdown().await;
         }
-        self.services
-            .shutdown()
-            .await
-            .context("the services did not stop cleanly")?;
-        if failures.is_empty() {
-            Ok(())
-        } else {
-            bail!("{}", failures.join("; "))
-        }
+        self.services.shutdown().await.context("the services did not stop cleanly")?;
+        if failures.is_empty() { Ok(()) } else { bail!("{}", failures.join("; ")) }
     }
 }
 
 async fn listen(port: u16) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(("127.0.0.1", port))
-        .await
-        .map_err(|error| match error.kind() {
-            std::io::ErrorKind::AddrInUse => {
-                anyhow::anyhow!("port {port} is in use on 127.0.0.1; stop what uses it, or choose another with --port")
-            }
-            _ => anyhow::Error::from(error).context(format!("cannot listen on 127.0.0.1:{port}")),
-        })
+    TcpListener::bind(("127.0.0.1", port)).await.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            anyhow::anyhow!("port {port} is in use on 127.0.0.1; stop what uses it, or choose another with --port")
+        }
+        _ => anyhow::Error::from(error).context(format!("cannot listen on 127.0.0.1:{port}")),
+    })
 }
 
 fn start_functions(
@@ -451,10 +411,7 @@ fn groups(pipeline: &Pipeline) -> anyhow::Result<Vec<Group>> {
         let get = |variable: &str| {
             let value = function.environment.get(variable).cloned();
             value.with_context(|| {
-                format!(
-                    "{}, of group {name}, has no {variable} in its environment",
-                    function.logical_id
-                )
+                format!("{}, of group {name}, has no {variable} in its environment", function.logical_id)
             })
         };
         if groups.iter().any(|group| group.name == *name) {

@@ -62,9 +62,5 @@ pub fn parse(text: &str, file: &str, context: &Context) -> Result<Pipeline, Erro
             Pipeline::default()
         }
     };
-    if problems.is_empty() {
-        Ok(pipeline)
-    } else {
-        Err(Error::new(file, problems))
-    }
+    if problems.is_empty() { Ok(pipeline) } else { Err(Error::new(file, problems)) }
 }

@@ -28,9 +28,7 @@ pub async fn binaries() -> &'static Path {
     BINARIES
         .get_or_init(|| async {
             let names = ["penstock", "ingest", "order-status", "order-alerts", "obedient"];
-            build_functions(&root(), &names, Profile::Dev)
-                .await
-                .expect("the binaries build")
+            build_functions(&root(), &names, Profile::Dev).await.expect("the binaries build")
         })
         .await
 }
@@ -59,10 +57,7 @@ pub struct Setup {
 impl Setup {
     /// The pipeline whose one group does what each event says.
     pub fn obedient() -> Self {
-        Self {
-            template: Some("tests/e2e/obedient.yaml".into()),
-            ..Self::default()
-        }
+        Self { template: Some("tests/e2e/obedient.yaml".into()), ..Self::default() }
     }
 
     /// Sets a template parameter.
@@ -92,32 +87,19 @@ impl Setup {
             profile: Profile::Dev,
             binaries: Some(folder.to_path_buf()),
             log: Arc::new(move |function: &str, line: &str| {
-                log.lock()
-                    .expect("no test panics while it logs")
-                    .push(format!("{function} | {line}"));
+                log.lock().expect("no test panics while it logs").push(format!("{function} | {line}"));
             }),
             progress: Arc::new(|_: &str| {}),
         };
         let stack = Stack::start(options).await.expect("the pipeline comes up");
-        Pipeline {
-            stack,
-            http: reqwest::Client::new(),
-            logs,
-            _room: room,
-        }
+        Pipeline { stack, http: reqwest::Client::new(), logs, _room: room }
     }
 }
 
 impl Pipeline {
     /// Posts a body; status and answer.
     pub async fn post(&self, content_type: &str, body: impl Into<reqwest::Body>) -> (u16, serde_json::Value) {
-        self.send(
-            self.http
-                .post(self.url())
-                .header("content-type", content_type)
-                .body(body),
-        )
-        .await
+        self.send(self.http.post(self.url()).header("content-type", content_type).body(body)).await
     }
 
     /// Where events go.
@@ -130,10 +112,7 @@ impl Pipeline {
         let response = request.send().await.expect("the gateway answers");
         let status = response.status().as_u16();
         let text = response.text().await.expect("the answer is whole");
-        (
-            status,
-            serde_json::from_str(&text).unwrap_or(serde_json::Value::String(text)),
-        )
+        (status, serde_json::from_str(&text).unwrap_or(serde_json::Value::String(text)))
     }
 
     /// What a group has settled.
@@ -156,11 +135,7 @@ impl Pipeline {
                 assert_eq!(counts.total(), events, "{group} settled more than there is: {counts:?}");
                 return counts;
             }
-            assert!(
-                began.elapsed() < limit,
-                "{group} is stuck at {counts:?} of {events}\n{}",
-                self.logs()
-            );
+            assert!(began.elapsed() < limit, "{group} is stuck at {counts:?} of {events}\n{}", self.logs());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -168,12 +143,7 @@ impl Pipeline {
     /// Events on the stream.
     pub async fn on_stream(&self) -> u64 {
         let group = self.stack.groups().first().expect("every template here has a group");
-        self.stack
-            .reader(group)
-            .read()
-            .await
-            .expect("the stream can be read")
-            .events
+        self.stack.reader(group).read().await.expect("the stream can be read").events
     }
 
     /// A group's dead letters.
@@ -184,22 +154,11 @@ impl Pipeline {
 
     /// The bodies of the messages in the queue with this logical id; they are taken out.
     pub async fn drain(&self, queue: &str) -> Vec<String> {
-        let queue = self
-            .stack
-            .pipeline()
-            .queues
-            .iter()
-            .find(|q| q.logical_id == queue)
-            .expect("the queue is there");
+        let queue = self.stack.pipeline().queues.iter().find(|q| q.logical_id == queue).expect("the queue is there");
         let sqs = &self.stack.clients().sqs;
         let mut bodies = Vec::new();
         loop {
-            let page = sqs
-                .receive_message()
-                .queue_url(&queue.url)
-                .max_number_of_messages(10)
-                .send()
-                .await;
+            let page = sqs.receive_message().queue_url(&queue.url).max_number_of_messages(10).send().await;
             let messages = page.expect("the queue can be read").messages.unwrap_or_default();
             if messages.is_empty() {
                 return bodies;
@@ -237,9 +196,7 @@ pub async fn penstock(arguments: &[&str], input: &str) -> Output {
     let output = tokio::time::timeout(Duration::from_secs(300), child.wait_with_output()).await;
     // a command that reads no input closes it
     drop(feed.await);
-    output
-        .expect("the command ends")
-        .expect("the command can be waited for")
+    output.expect("the command ends").expect("the command can be waited for")
 }
 
 /// What a command wrote, as text.

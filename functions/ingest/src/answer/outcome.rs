@@ -48,12 +48,7 @@ pub enum Outcome {
 impl From<Refused> for Outcome {
     fn from(refused: Refused) -> Self {
         let Refused { id, place, error } = refused;
-        Self::Rejected {
-            id,
-            code: error.code(),
-            detail: error.to_string(),
-            place,
-        }
+        Self::Rejected { id, code: error.code(), detail: error.to_string(), place }
     }
 }
 
@@ -61,12 +56,7 @@ impl Outcome {
     /// What the producer says of event `id`. Its own words about the stream are not for senders: they name accounts
     /// and resources. The log has them.
     pub fn of_fate(id: String, fate: Fate) -> Self {
-        let retry = |id, code, retry_after, detail| Self::Retry {
-            id,
-            code,
-            detail,
-            retry_after,
-        };
+        let retry = |id, code, retry_after, detail| Self::Retry { id, code, detail, retry_after };
         match fate {
             Fate::Accepted { shard, sequence } => Self::Accepted { id, shard, sequence },
             Fate::Throttled { retry_after } => retry(
@@ -177,64 +167,26 @@ enum State<'a> {
 
 /// The outcomes, each with its place in the request.
 pub(super) fn entries(outcomes: &[Outcome]) -> Vec<Entry<'_>> {
-    outcomes
-        .iter()
-        .enumerate()
-        .map(|(index, outcome)| entry(index, outcome))
-        .collect()
+    outcomes.iter().enumerate().map(|(index, outcome)| entry(index, outcome)).collect()
 }
 
 fn entry(index: usize, outcome: &Outcome) -> Entry<'_> {
     match outcome {
         Outcome::Accepted { id, shard, sequence } => {
-            let state = State::Accepted {
-                shard: shard.as_str(),
-                sequence: sequence.as_str(),
-            };
-            Entry {
-                index,
-                id: Some(id),
-                state,
-            }
+            let state = State::Accepted { shard: shard.as_str(), sequence: sequence.as_str() };
+            Entry { index, id: Some(id), state }
         }
-        Outcome::Rejected {
-            id,
-            code,
-            detail,
-            place,
-        } => {
+        Outcome::Rejected { id, code, detail, place } => {
             let (pointer, header) = match place {
                 Some(Place::Pointer(pointer)) => (Some(pointer.as_str()), None),
                 Some(Place::Header(header)) => (None, Some(header.as_str())),
                 None => (None, None),
             };
-            Entry {
-                index,
-                id: id.as_deref(),
-                state: State::Rejected {
-                    code: code.name(),
-                    detail,
-                    pointer,
-                    header,
-                },
-            }
+            Entry { index, id: id.as_deref(), state: State::Rejected { code: code.name(), detail, pointer, header } }
         }
-        Outcome::Retry {
-            id,
-            code,
-            detail,
-            retry_after,
-        } => {
+        Outcome::Retry { id, code, detail, retry_after } => {
             let retry_after_ms = u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX);
-            Entry {
-                index,
-                id: Some(id),
-                state: State::Retry {
-                    code: code.name(),
-                    detail,
-                    retry_after_ms,
-                },
-            }
+            Entry { index, id: Some(id), state: State::Retry { code: code.name(), detail, retry_after_ms } }
         }
     }
 }

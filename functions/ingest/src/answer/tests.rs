@@ -14,21 +14,11 @@ fn accepted(id: &str) -> Outcome {
 
 fn rejected(code: Code) -> Outcome {
     let place = Some(Place::Pointer("/0/id".to_owned()));
-    Outcome::Rejected {
-        id: None,
-        code,
-        detail: "a sentence".to_owned(),
-        place,
-    }
+    Outcome::Rejected { id: None, code, detail: "a sentence".to_owned(), place }
 }
 
 fn retry(code: Code, millis: u64) -> Outcome {
-    Outcome::Retry {
-        id: "r".to_owned(),
-        code,
-        detail: "again",
-        retry_after: Duration::from_millis(millis),
-    }
+    Outcome::Retry { id: "r".to_owned(), code, detail: "again", retry_after: Duration::from_millis(millis) }
 }
 
 fn body(answer: &Answer) -> Value {
@@ -42,10 +32,7 @@ fn header(answer: &Answer, name: HeaderName) -> Option<&str> {
 #[test]
 fn all_accepted_is_202() {
     let answer = Answer::of(&[accepted("a"), accepted("b")]);
-    assert_eq!(
-        (answer.status, header(&answer, CONTENT_TYPE)),
-        (202, Some("application/json"))
-    );
+    assert_eq!((answer.status, header(&answer, CONTENT_TYPE)), (202, Some("application/json")));
     assert_eq!(
         body(&answer),
         json!({"accepted": 2, "rejected": 0, "retry": 0, "events": [
@@ -60,19 +47,12 @@ fn all_accepted_is_202() {
 fn no_events_are_202() {
     let answer = Answer::of(&[]);
     assert_eq!(answer.status, 202);
-    assert_eq!(
-        body(&answer),
-        json!({"accepted": 0, "rejected": 0, "retry": 0, "events": []})
-    );
+    assert_eq!(body(&answer), json!({"accepted": 0, "rejected": 0, "retry": 0, "events": []}));
 }
 
 #[test]
 fn some_accepted_is_207_and_each_event_speaks_for_itself() {
-    let answer = Answer::of(&[
-        accepted("a"),
-        rejected(Code::MissingAttribute),
-        retry(Code::Throttled, 1200),
-    ]);
+    let answer = Answer::of(&[accepted("a"), rejected(Code::MissingAttribute), retry(Code::Throttled, 1200)]);
     assert_eq!((answer.status, header(&answer, RETRY_AFTER)), (207, Some("2")));
     assert_eq!(
         body(&answer),
@@ -87,10 +67,7 @@ fn some_accepted_is_207_and_each_event_speaks_for_itself() {
 #[test]
 fn one_refused_event_is_a_problem_with_its_own_sentence() {
     let answer = Answer::of(&[rejected(Code::EventTooLarge)]);
-    assert_eq!(
-        (answer.status, header(&answer, CONTENT_TYPE)),
-        (413, Some("application/problem+json"))
-    );
+    assert_eq!((answer.status, header(&answer, CONTENT_TYPE)), (413, Some("application/problem+json")));
     assert_eq!(
         body(&answer),
         json!({"type": "urn:penstock:problem:event_too_large", "title": "The event is too large", "status": 413,
@@ -104,39 +81,27 @@ fn one_refused_event_is_a_problem_with_its_own_sentence() {
 fn one_reason_for_all_gives_the_request_that_reasons_status() {
     let answer = Answer::of(&[retry(Code::Throttled, 10), retry(Code::Throttled, 2001)]);
     assert_eq!((answer.status, header(&answer, RETRY_AFTER)), (429, Some("3")));
-    assert_eq!(
-        body(&answer)["detail"],
-        "all 2 events have this problem; the first of them: again"
-    );
+    assert_eq!(body(&answer)["detail"], "all 2 events have this problem; the first of them: again");
     assert_eq!(Answer::of(&[rejected(Code::StreamRefused)]).status, 500);
     assert_eq!(Answer::of(&[retry(Code::OutOfTime, 0)]).status, 503);
 }
 
 #[test]
 fn retry_after_is_never_zero() {
-    assert_eq!(
-        header(&Answer::of(&[retry(Code::OutOfTime, 0)]), RETRY_AFTER),
-        Some("1")
-    );
+    assert_eq!(header(&Answer::of(&[retry(Code::OutOfTime, 0)]), RETRY_AFTER), Some("1"));
 }
 
 #[test]
 fn different_reasons_to_refuse_are_400() {
     let answer = Answer::of(&[rejected(Code::MissingAttribute), rejected(Code::EventTooLarge)]);
-    assert_eq!(
-        (answer.status, &body(&answer)["code"]),
-        (400, &json!("events_rejected"))
-    );
+    assert_eq!((answer.status, &body(&answer)["code"]), (400, &json!("events_rejected")));
     assert_eq!(body(&answer)["events"].as_array().unwrap().len(), 2);
 }
 
 #[test]
 fn different_reasons_to_retry_are_never_the_senders_fault() {
     let answer = Answer::of(&[retry(Code::Throttled, 1000), retry(Code::OutOfTime, 1000)]);
-    assert_eq!(
-        (answer.status, &body(&answer)["code"]),
-        (503, &json!("stream_unavailable"))
-    );
+    assert_eq!((answer.status, &body(&answer)["code"]), (503, &json!("stream_unavailable")));
 }
 
 #[test]
@@ -148,10 +113,7 @@ fn a_mix_of_refused_and_retry_is_207_because_they_need_different_treatment() {
 #[test]
 fn a_415_says_what_would_be_understood() {
     let answer = Answer::problem(Code::UnsupportedMediaType, "x");
-    assert_eq!(
-        header(&answer, ACCEPT),
-        Some("application/cloudevents+json, application/cloudevents-batch+json")
-    );
+    assert_eq!(header(&answer, ACCEPT), Some("application/cloudevents+json, application/cloudevents-batch+json"));
     assert_eq!(body(&answer)["events"], json!([]));
     let answer = Answer::problem(Code::UnsupportedEncoding, "x");
     assert_eq!(header(&answer, ACCEPT_ENCODING), Some("gzip, zstd"));
@@ -160,17 +122,10 @@ fn a_415_says_what_would_be_understood() {
 #[test]
 fn a_fault_in_a_header_is_told_by_the_headers_name() {
     let place = Some(Place::Header("ce-id".to_owned()));
-    let outcome = Outcome::Rejected {
-        id: Some("7".to_owned()),
-        code: Code::InvalidAttribute,
-        detail: String::new(),
-        place,
-    };
+    let outcome =
+        Outcome::Rejected { id: Some("7".to_owned()), code: Code::InvalidAttribute, detail: String::new(), place };
     let entry = &body(&Answer::of(&[outcome]))["events"][0];
-    assert_eq!(
-        (&entry["header"], &entry["id"], entry.get("pointer")),
-        (&json!("ce-id"), &json!("7"), None)
-    );
+    assert_eq!((&entry["header"], &entry["id"], entry.get("pointer")), (&json!("ce-id"), &json!("7"), None));
 }
 
 #[test]
@@ -178,13 +133,9 @@ fn what_the_stream_says_stays_inside() {
     use penstock::producer::Fate;
     let secret = "arn:aws:kinesis:eu-west-1:123456789012:stream/events".to_owned();
     let wait = Duration::from_secs(1);
-    for fate in [
-        Fate::Refused { detail: secret.clone() },
-        Fate::Unavailable {
-            retry_after: wait,
-            detail: secret.clone(),
-        },
-    ] {
+    for fate in
+        [Fate::Refused { detail: secret.clone() }, Fate::Unavailable { retry_after: wait, detail: secret.clone() }]
+    {
         let answer = Answer::of(&[Outcome::of_fate("1".to_owned(), fate)]);
         assert!(!answer.body.contains("123456789012"), "{}", answer.body);
     }
@@ -194,20 +145,9 @@ fn what_the_stream_says_stays_inside() {
 fn the_lambda_response_carries_all_of_it() {
     let response = ApiGatewayV2httpResponse::from(Answer::method_not_allowed("POST"));
     let value = serde_json::to_value(&response).unwrap();
-    assert_eq!(
-        (&value["statusCode"], &value["isBase64Encoded"]),
-        (&json!(405), &json!(false))
-    );
-    assert_eq!(
-        value["headers"],
-        json!({"content-type": "application/problem+json", "allow": "POST"})
-    );
-    assert!(
-        value["body"]
-            .as_str()
-            .unwrap()
-            .contains(r#""code":"method_not_allowed""#)
-    );
+    assert_eq!((&value["statusCode"], &value["isBase64Encoded"]), (&json!(405), &json!(false)));
+    assert_eq!(value["headers"], json!({"content-type": "application/problem+json", "allow": "POST"}));
+    assert!(value["body"].as_str().unwrap().contains(r#""code":"method_not_allowed""#));
 }
 
 fn any_outcome() -> impl Strategy<Value = Outcome> {

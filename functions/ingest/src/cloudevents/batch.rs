@@ -16,15 +16,9 @@ use super::error::Error;
 /// When `text` is not a JSON array, or one of more than `max` elements.
 pub(super) fn split(text: &str, max: usize) -> Result<Vec<&RawValue>, Error> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let read = Elements { max }
-        .deserialize(&mut deserializer)
-        .and_then(|read| deserializer.end().map(|()| read));
+    let read = Elements { max }.deserialize(&mut deserializer).and_then(|read| deserializer.end().map(|()| read));
     let (events, found) = read.map_err(|error| syntax(text, &error))?;
-    if found > max {
-        Err(Error::TooManyEvents { found, max })
-    } else {
-        Ok(events)
-    }
+    if found > max { Err(Error::TooManyEvents { found, max }) } else { Ok(events) }
 }
 
 fn syntax(text: &str, error: &serde_json::Error) -> Error {
@@ -40,15 +34,8 @@ fn syntax(text: &str, error: &serde_json::Error) -> Error {
     }
     let message = error.to_string();
     // the place is told in fields of its own
-    let message = message
-        .rsplit_once(" at line ")
-        .map_or(message.as_str(), |(what, _)| what)
-        .to_owned();
-    Error::Json {
-        line: error.line(),
-        column: error.column(),
-        message,
-    }
+    let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(what, _)| what).to_owned();
+    Error::Json { line: error.line(), column: error.column(), message }
 }
 
 /// The first `max` elements of an array, and how many there are.
@@ -97,21 +84,13 @@ mod tests {
 
     #[test]
     fn elements_come_as_they_were_written() {
-        assert_eq!(
-            texts(" [ {\"a\" : 1.0} ,null, [ ] ] \n").unwrap(),
-            ["{\"a\" : 1.0}", "null", "[ ]"]
-        );
+        assert_eq!(texts(" [ {\"a\" : 1.0} ,null, [ ] ] \n").unwrap(), ["{\"a\" : 1.0}", "null", "[ ]"]);
         assert!(texts("[]").unwrap().is_empty());
     }
 
     #[test]
     fn what_is_no_array_is_told_what_it_is() {
-        for (text, found) in [
-            ("{}", "an object"),
-            (" \"x\"", "a string"),
-            ("null", "null"),
-            ("-1", "a number"),
-        ] {
+        for (text, found) in [("{}", "an object"), (" \"x\"", "a string"), ("null", "null"), ("-1", "a number")] {
             assert_eq!(texts(text).unwrap_err(), Error::NotAnArray { found });
         }
     }
@@ -127,10 +106,7 @@ mod tests {
 
     #[test]
     fn too_many_are_counted_and_not_kept() {
-        assert_eq!(
-            texts("[1,2,3,4,5]").unwrap_err(),
-            Error::TooManyEvents { found: 5, max: 3 }
-        );
+        assert_eq!(texts("[1,2,3,4,5]").unwrap_err(), Error::TooManyEvents { found: 5, max: 3 });
         assert_eq!(texts("[1,2,3]").unwrap().len(), 3);
     }
 

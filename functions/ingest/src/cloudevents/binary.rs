@@ -20,11 +20,7 @@ use super::mode::Mode;
 pub(super) fn read(mode: Mode, headers: &HeaderMap, body: &[u8], limits: &Limits) -> Result<Event, EventError> {
     // Before anything is copied, as `Event::from_json` does it for the other modes.
     if body.len() > limits.event_bytes {
-        return Err(event::Error::TooLarge {
-            bytes: body.len(),
-            max: limits.event_bytes,
-        }
-        .into());
+        return Err(event::Error::TooLarge { bytes: body.len(), max: limits.event_bytes }.into());
     }
     let builder = with_data(with_attributes(Event::builder(), headers)?, mode, body)?;
     Ok(builder.build(limits)?)
@@ -38,10 +34,8 @@ fn with_attributes(mut builder: EventBuilder, headers: &HeaderMap) -> Result<Eve
         if attribute == "datacontenttype" {
             return Err(EventError::DataContentTypeHeader);
         }
-        let value = header::decode(value.as_bytes()).map_err(|problem| EventError::Header {
-            attribute: attribute.to_owned(),
-            problem,
-        })?;
+        let value = header::decode(value.as_bytes())
+            .map_err(|problem| EventError::Header { attribute: attribute.to_owned(), problem })?;
         builder = builder.attribute(attribute, value);
     }
     match headers.get(CONTENT_TYPE) {
@@ -58,9 +52,7 @@ fn with_data(builder: EventBuilder, mode: Mode, body: &[u8]) -> Result<EventBuil
     if mode != (Mode::Binary { json: true }) {
         return Ok(builder.bytes(body));
     }
-    let text = std::str::from_utf8(body).map_err(|error| EventError::Utf8 {
-        offset: error.valid_up_to(),
-    })?;
+    let text = std::str::from_utf8(body).map_err(|error| EventError::Utf8 { offset: error.valid_up_to() })?;
     let data: Box<RawValue> =
         serde_json::from_str(text).map_err(|error| event::Error::DataNotJson(error.to_string()))?;
     Ok(builder.json(data))

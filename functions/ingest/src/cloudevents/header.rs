@@ -97,11 +97,7 @@ mod tests {
     fn only_one_round_is_undone() {
         assert_eq!(decoded("%2541").unwrap(), "%41");
         assert_eq!(decoded("\"a\\\"b\\\\%22\"").unwrap(), "a\"b\\\"");
-        assert_eq!(
-            decoded("%22a%22").unwrap(),
-            "\"a\"",
-            "quotes that were encoded are text"
-        );
+        assert_eq!(decoded("%22a%22").unwrap(), "\"a\"", "quotes that were encoded are text");
     }
 
     #[test]

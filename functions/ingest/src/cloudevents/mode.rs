@@ -48,11 +48,7 @@ impl Mode {
     pub fn of(headers: &HeaderMap) -> Result<Self, Error> {
         let binary = REQUIRED.iter().any(|name| headers.contains_key(*name));
         let Some(value) = headers.get(CONTENT_TYPE) else {
-            return if binary {
-                Ok(Self::Binary { json: false })
-            } else {
-                Err(Error::NoContentType)
-            };
+            return if binary { Ok(Self::Binary { json: false }) } else { Err(Error::NoContentType) };
         };
         let text = String::from_utf8_lossy(value.as_bytes());
         let shown = || text.chars().take(100).collect::<String>();
@@ -93,9 +89,7 @@ fn binary_place(pointer: &str) -> Option<Place> {
         return None;
     }
     if pointer.starts_with("/data/") {
-        return pointer
-            .strip_prefix("/data")
-            .map(|inner| Place::Pointer(inner.to_owned()));
+        return pointer.strip_prefix("/data").map(|inner| Place::Pointer(inner.to_owned()));
     }
     let attribute = pointer.trim_start_matches('/').replace("~1", "/").replace("~0", "~");
     Some(Place::Header(match attribute.as_str() {
@@ -110,24 +104,13 @@ mod tests {
     use crate::code::Code;
 
     fn mode(headers: &[(&'static str, &str)]) -> Result<Mode, Error> {
-        Mode::of(
-            &headers
-                .iter()
-                .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
-                .collect(),
-        )
+        Mode::of(&headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect())
     }
 
     #[test]
     fn the_content_type_says_structured_or_batched_even_beside_ce_headers() {
-        assert_eq!(
-            mode(&[("content-type", "application/cloudevents+json")]).unwrap(),
-            Mode::Structured
-        );
-        let both = [
-            ("content-type", "Application/CloudEvents-Batch+JSON; charset=UTF-8"),
-            ("ce-id", "1"),
-        ];
+        assert_eq!(mode(&[("content-type", "application/cloudevents+json")]).unwrap(), Mode::Structured);
+        let both = [("content-type", "Application/CloudEvents-Batch+JSON; charset=UTF-8"), ("ce-id", "1")];
         assert_eq!(mode(&both).unwrap(), Mode::Batched);
     }
 
@@ -144,10 +127,7 @@ mod tests {
     fn plain_json_is_refused_with_a_sentence_that_mends_it() {
         let error = mode(&[("content-type", "application/json"), ("ce-subject", "x")]).unwrap_err();
         assert_eq!(error.code(), Code::UnsupportedMediaType);
-        assert!(
-            error.to_string().contains("send it as application/cloudevents+json"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("send it as application/cloudevents+json"), "{error}");
         assert_eq!(mode(&[]).unwrap_err(), Error::NoContentType);
     }
 
@@ -156,30 +136,16 @@ mod tests {
         fn with(kind: &str) -> Result<Mode, Error> {
             mode(&[("content-type", kind), ("ce-id", "1")])
         }
-        for kind in [
-            "application/cloudevents+xml",
-            "application/cloudevents-batch+avro",
-            "application/cloudevents",
-        ] {
+        for kind in ["application/cloudevents+xml", "application/cloudevents-batch+avro", "application/cloudevents"] {
             assert_eq!(with(kind).unwrap_err(), Error::Format(kind.to_owned()));
         }
-        for kind in [
-            "application/json",
-            "application/cloudevents+json",
-            "application/cloudevents-batch+json",
-        ] {
+        for kind in ["application/json", "application/cloudevents+json", "application/cloudevents-batch+json"] {
             let latin = format!("{kind}; charset=latin1");
             assert_eq!(with(&latin).unwrap_err(), Error::Charset("latin1".to_owned()));
         }
-        assert_eq!(
-            with("nonsense").unwrap_err(),
-            Error::NotAMediaType("nonsense".to_owned())
-        );
+        assert_eq!(with("nonsense").unwrap_err(), Error::NotAMediaType("nonsense".to_owned()));
         // of text that is no JSON, the charset is the data's own business
-        assert_eq!(
-            with("text/plain; charset=latin1").unwrap(),
-            Mode::Binary { json: false }
-        );
+        assert_eq!(with("text/plain; charset=latin1").unwrap(), Mode::Binary { json: false });
     }
 
     #[test]

@@ -10,10 +10,7 @@ const BATCHED: &str = "application/cloudevents-batch+json";
 const EVENT: &str = r#"{"specversion":"1.0","id":"1","source":"/s","type":"t"}"#;
 
 fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
-    pairs
-        .iter()
-        .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse().unwrap()))
-        .collect()
+    pairs.iter().map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse().unwrap())).collect()
 }
 
 fn read_with(limits: &Limits, pairs: &[(&str, &str)], body: &[u8]) -> Result<Vec<Judged>, Error> {
@@ -35,15 +32,8 @@ fn batched(body: impl AsRef<[u8]>) -> Result<Vec<Judged>, Error> {
 
 /// A binary request with all required attributes and more, or with others in their place.
 fn binary(more: &[(&str, &str)], body: impl AsRef<[u8]>) -> Judged {
-    let required = [
-        ("ce-specversion", "1.0"),
-        ("ce-id", "1"),
-        ("ce-source", "/s"),
-        ("ce-type", "t"),
-    ];
-    let kept = required
-        .into_iter()
-        .filter(|(name, _)| more.iter().all(|(other, _)| other != name));
+    let required = [("ce-specversion", "1.0"), ("ce-id", "1"), ("ce-source", "/s"), ("ce-type", "t")];
+    let kept = required.into_iter().filter(|(name, _)| more.iter().all(|(other, _)| other != name));
     let pairs: Vec<_> = kept.chain(more.iter().copied()).collect();
     read(&pairs, body).unwrap().remove(0)
 }
@@ -76,21 +66,13 @@ fn every_rule_of_an_event_is_told_by_its_code_and_pointer() {
         "]".repeat(10_000)
     );
     let rows = [
-        (
-            r#"{"specversion":"1.0","source":"/s","type":"t"}"#,
-            "missing_attribute",
-            pointer("/id"),
-        ),
+        (r#"{"specversion":"1.0","source":"/s","type":"t"}"#, "missing_attribute", pointer("/id")),
         (
             r#"{"specversion":"0.3","id":"1","source":"/s","type":"t"}"#,
             "unsupported_specversion",
             pointer("/specversion"),
         ),
-        (
-            r#"{"specversion":"1.0","id":"1","id":"2","source":"/s","type":"t"}"#,
-            "duplicate_attribute",
-            pointer("/id"),
-        ),
+        (r#"{"specversion":"1.0","id":"1","id":"2","source":"/s","type":"t"}"#, "duplicate_attribute", pointer("/id")),
         (
             r#"{"specversion":"1.0","id":"1","source":"/s","type":"t","subject":"a\u0000"}"#,
             "invalid_attribute",
@@ -109,29 +91,17 @@ fn every_rule_of_an_event_is_told_by_its_code_and_pointer() {
         (deep.as_str(), "too_deep", None),
         ("[]", "not_an_event", None),
         ("{", "malformed_json", None),
-        (
-            r#"{"specversion":"1.0","id":"1","source":"/s","type":"t"} x"#,
-            "malformed_json",
-            None,
-        ),
+        (r#"{"specversion":"1.0","id":"1","source":"/s","type":"t"} x"#, "malformed_json", None),
     ];
     for (body, code, place) in rows {
-        assert_eq!(
-            fault(&structured(body).unwrap()[0]),
-            (code, place),
-            "{}",
-            &body[..body.len().min(80)]
-        );
+        assert_eq!(fault(&structured(body).unwrap()[0]), (code, place), "{}", &body[..body.len().min(80)]);
     }
 }
 
 #[test]
 fn one_bad_event_refuses_no_other_of_its_batch() {
     let judged = batched(format!(r#"[{EVENT}, {{"id":"2"}}, 7, {EVENT}]"#)).unwrap();
-    assert_eq!(
-        judged.iter().map(Result::is_ok).collect::<Vec<_>>(),
-        [true, false, false, true]
-    );
+    assert_eq!(judged.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, false, true]);
     assert_eq!(fault(&judged[1]), ("missing_attribute", pointer("/1/specversion")));
     assert_eq!(judged[1].as_ref().unwrap_err().id.as_deref(), Some("2"));
     assert_eq!(fault(&judged[2]), ("not_an_event", pointer("/2")));
@@ -149,10 +119,7 @@ fn an_empty_batch_has_no_events_and_501_are_too_many() {
     assert!(batched("[]").unwrap().is_empty());
     let of = |count: usize| format!("[{}]", vec![EVENT; count].join(","));
     assert_eq!(batched(of(500)).unwrap().len(), 500);
-    assert_eq!(
-        batched(of(501)).unwrap_err(),
-        Error::TooManyEvents { found: 501, max: 500 }
-    );
+    assert_eq!(batched(of(501)).unwrap_err(), Error::TooManyEvents { found: 501, max: 500 });
 }
 
 #[test]
@@ -167,35 +134,19 @@ fn a_body_that_is_empty_or_not_utf_8_is_refused_as_a_whole() {
 
 #[test]
 fn the_bound_is_on_the_event_as_it_is_stored() {
-    let limits = Limits {
-        event_bytes: 200,
-        ..Limits::DEFAULT
-    };
+    let limits = Limits { event_bytes: 200, ..Limits::DEFAULT };
     let kind = ("content-type", "application/octet-stream");
-    let attributes = [
-        ("ce-specversion", "1.0"),
-        ("ce-id", "1"),
-        ("ce-source", "/s"),
-        ("ce-type", "t"),
-        kind,
-    ];
+    let attributes = [("ce-specversion", "1.0"), ("ce-id", "1"), ("ce-source", "/s"), ("ce-type", "t"), kind];
     // 100 bytes of data stay under the bound, 136 characters of base64 and the attributes do not
     let judged = read_with(&limits, &attributes, &[0; 100]).unwrap();
     assert_eq!(fault(&judged[0]), ("event_too_large", None));
     assert!(read_with(&limits, &attributes, &[0; 40]).unwrap()[0].is_ok());
-    assert_eq!(
-        fault(&read_with(&limits, &attributes, &[0; 201]).unwrap()[0]),
-        ("event_too_large", None)
-    );
+    assert_eq!(fault(&read_with(&limits, &attributes, &[0; 201]).unwrap()[0]), ("event_too_large", None));
 }
 
 #[test]
 fn a_binary_event_is_made_of_headers_and_body() {
-    let more = [
-        ("content-type", "application/json"),
-        ("ce-subject", "caf%C3%A9%20%22x%22"),
-        ("ce-tenant", "7"),
-    ];
+    let more = [("content-type", "application/json"), ("ce-subject", "caf%C3%A9%20%22x%22"), ("ce-tenant", "7")];
     let ready = binary(&more, r#" {"a" : 1.0} "#).unwrap();
     let expected = concat!(
         r#"{"specversion":"1.0","id":"1","source":"/s","type":"t","subject":"café \"x\"","#,
@@ -212,10 +163,7 @@ fn binary_data_that_is_not_json_is_kept_as_bytes() {
         body(&[("content-type", "text/plain; charset=latin1")], b"caf\xE9")
             .ends_with(r#""datacontenttype":"text/plain; charset=latin1","data_base64":"Y2Fm6Q=="}"#)
     );
-    assert!(
-        body(&[], b"{}").ends_with(r#""type":"t","data_base64":"e30="}"#),
-        "no type: nothing says it is JSON"
-    );
+    assert!(body(&[], b"{}").ends_with(r#""type":"t","data_base64":"e30="}"#), "no type: nothing says it is JSON");
     assert_eq!(
         body(&[("content-type", "application/json")], b""),
         EVENT.replace('}', r#","datacontenttype":"application/json"}"#)
@@ -234,10 +182,7 @@ fn binary_data_that_calls_itself_json_has_to_be_json() {
     let deep = "[".repeat(10_000) + &"]".repeat(10_000);
     assert_eq!(fault(&binary(&[json], deep)), ("too_deep", None));
     let keyed = [json, ("ce-type", "keyed")];
-    assert_eq!(
-        fault(&binary(&keyed, "{}")),
-        ("invalid_partition_key", pointer("/order/id"))
-    );
+    assert_eq!(fault(&binary(&keyed, "{}")), ("invalid_partition_key", pointer("/order/id")));
 }
 
 #[test]
@@ -253,12 +198,7 @@ fn a_fault_of_a_binary_event_names_the_header() {
         ("ce-bad_name", "x", "invalid_attribute", "ce-bad_name"),
         ("ce-", "x", "invalid_attribute", "ce-"),
         ("ce-data", "x", "invalid_attribute", "ce-data"),
-        (
-            "ce-datacontenttype",
-            "application/json",
-            "invalid_attribute",
-            "ce-datacontenttype",
-        ),
+        ("ce-datacontenttype", "application/json", "invalid_attribute", "ce-datacontenttype"),
     ];
     for (name, value, code, header) in rows {
         let judged = binary(&[(name, value)], "");
@@ -270,20 +210,10 @@ fn a_fault_of_a_binary_event_names_the_header() {
 
 #[test]
 fn a_header_that_comes_twice_is_a_duplicate_attribute() {
-    let mut twice = headers(&[
-        ("ce-specversion", "1.0"),
-        ("ce-id", "1"),
-        ("ce-source", "/s"),
-        ("ce-type", "t"),
-    ]);
+    let mut twice = headers(&[("ce-specversion", "1.0"), ("ce-id", "1"), ("ce-source", "/s"), ("ce-type", "t")]);
     twice.append("ce-id", HeaderValue::from_static("2"));
     let keys = KeyRules::default();
-    let judged = Rules {
-        limits: &Limits::DEFAULT,
-        keys: &keys,
-    }
-    .read(&twice, b"")
-    .unwrap();
+    let judged = Rules { limits: &Limits::DEFAULT, keys: &keys }.read(&twice, b"").unwrap();
     assert_eq!(fault(&judged[0]), ("duplicate_attribute", in_header("ce-id")));
 }
 

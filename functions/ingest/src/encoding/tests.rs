@@ -38,13 +38,7 @@ fn the_header_is_read_whatever_its_case_and_however_it_is_split() {
 
 #[test]
 fn another_encoding_or_two_at_once_are_unsupported() {
-    for values in [
-        &["br"][..],
-        &["deflate"],
-        &["gzip, gzip"],
-        &["gzip", "zstd"],
-        &["gzip;q=1"],
-    ] {
+    for values in [&["br"][..], &["deflate"], &["gzip, gzip"], &["gzip", "zstd"], &["gzip;q=1"]] {
         let error = named(values).unwrap_err();
         assert_eq!(error.code(), Code::UnsupportedEncoding, "{values:?}");
     }
@@ -54,17 +48,11 @@ fn another_encoding_or_two_at_once_are_unsupported() {
 #[test]
 fn a_body_of_exactly_the_bound_passes_and_one_byte_more_does_not() {
     let body = vec![b'x'; 50_000];
-    for (encoding, coded) in [
-        (Encoding::Identity, body.clone()),
-        (Encoding::Gzip, gzip(&body)),
-        (Encoding::Zstd, zstd(&body)),
-    ] {
+    for (encoding, coded) in
+        [(Encoding::Identity, body.clone()), (Encoding::Gzip, gzip(&body)), (Encoding::Zstd, zstd(&body))]
+    {
         assert_eq!(encoding.decode(coded.clone(), 50_000).unwrap(), body);
-        assert_eq!(
-            encoding.decode(coded, 49_999).unwrap_err().code(),
-            Code::BodyTooLarge,
-            "{encoding:?}"
-        );
+        assert_eq!(encoding.decode(coded, 49_999).unwrap_err().code(), Code::BodyTooLarge, "{encoding:?}");
     }
 }
 
@@ -76,10 +64,7 @@ fn the_output_reserves_no_more_than_the_bound() {
 
 #[test]
 fn a_truncated_body_is_malformed_and_not_shorter() {
-    for (encoding, coded) in [
-        (Encoding::Gzip, gzip(b"hello, hello")),
-        (Encoding::Zstd, zstd(b"hello, hello")),
-    ] {
+    for (encoding, coded) in [(Encoding::Gzip, gzip(b"hello, hello")), (Encoding::Zstd, zstd(b"hello, hello"))] {
         for end in 1..coded.len() {
             let error = encoding.decode(coded[..end].to_vec(), 100).unwrap_err();
             assert_eq!(error.code(), Code::MalformedEncoding, "{encoding:?} cut at {end}");
@@ -91,11 +76,7 @@ fn a_truncated_body_is_malformed_and_not_shorter() {
 fn bytes_after_the_end_are_refused() {
     for (encoding, mut coded) in [(Encoding::Gzip, gzip(b"hello")), (Encoding::Zstd, zstd(b"hello"))] {
         coded.extend_from_slice(b"and more");
-        assert_eq!(
-            encoding.decode(coded, 100).unwrap_err().code(),
-            Code::MalformedEncoding,
-            "{encoding:?}"
-        );
+        assert_eq!(encoding.decode(coded, 100).unwrap_err().code(), Code::MalformedEncoding, "{encoding:?}");
     }
 }
 
@@ -104,29 +85,18 @@ fn a_wrong_checksum_is_malformed() {
     let mut coded = gzip(b"hello");
     let crc = coded.len() - 8;
     coded[crc] ^= 1;
-    assert_eq!(
-        Encoding::Gzip.decode(coded, 100).unwrap_err().code(),
-        Code::MalformedEncoding
-    );
+    assert_eq!(Encoding::Gzip.decode(coded, 100).unwrap_err().code(), Code::MalformedEncoding);
 }
 
 #[test]
 fn members_and_frames_in_a_row_are_one_body() {
-    for (encoding, one, two) in [
-        (Encoding::Gzip, gzip(b"one "), gzip(b"two")),
-        (Encoding::Zstd, zstd(b"one "), zstd(b"two")),
-    ] {
-        assert_eq!(
-            encoding.decode([one, two].concat(), 100).unwrap(),
-            b"one two",
-            "{encoding:?}"
-        );
+    for (encoding, one, two) in
+        [(Encoding::Gzip, gzip(b"one "), gzip(b"two")), (Encoding::Zstd, zstd(b"one "), zstd(b"two"))]
+    {
+        assert_eq!(encoding.decode([one, two].concat(), 100).unwrap(), b"one two", "{encoding:?}");
     }
     let many = gzip(b"").repeat(GZIP_MEMBERS_MAX + 1);
-    assert_eq!(
-        Encoding::Gzip.decode(many, 100).unwrap_err().code(),
-        Code::MalformedEncoding
-    );
+    assert_eq!(Encoding::Gzip.decode(many, 100).unwrap_err().code(), Code::MalformedEncoding);
 }
 
 #[test]

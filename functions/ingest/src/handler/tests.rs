@@ -94,12 +94,7 @@ fn request(method: &str, path: &str, headers: Value, body: Option<&[u8]>) -> Val
 }
 
 fn post(content_type: &str, body: impl AsRef<[u8]>) -> Value {
-    request(
-        "POST",
-        "/v1/events",
-        json!({"content-type": content_type}),
-        Some(body.as_ref()),
-    )
+    request("POST", "/v1/events", json!({"content-type": content_type}), Some(body.as_ref()))
 }
 
 fn event(id: &str, subject: &str) -> String {
@@ -135,12 +130,7 @@ fn each_mode_stores_the_event_and_answers_with_its_place() {
 
 #[test]
 fn outcomes_are_told_at_the_index_of_their_event() {
-    let batch = format!(
-        "[{},{{}},{},{}]",
-        event("1", "fast"),
-        event("3", "slow"),
-        event("4", "fast")
-    );
+    let batch = format!("[{},{{}},{},{}]", event("1", "fast"), event("3", "slow"), event("4", "fast"));
     let answer = answer(post(BATCHED, batch));
     assert_eq!(answer.status, 207);
     let body: Value = serde_json::from_str(&answer.body).unwrap();
@@ -148,22 +138,11 @@ fn outcomes_are_told_at_the_index_of_their_event() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|event| {
-            (
-                event["index"].as_u64().unwrap(),
-                event["id"].as_str(),
-                event["status"].as_str().unwrap(),
-            )
-        })
+        .map(|event| (event["index"].as_u64().unwrap(), event["id"].as_str(), event["status"].as_str().unwrap()))
         .collect();
     assert_eq!(
         told,
-        [
-            (0, Some("1"), "accepted"),
-            (1, None, "rejected"),
-            (2, Some("3"), "retry"),
-            (3, Some("4"), "accepted")
-        ]
+        [(0, Some("1"), "accepted"), (1, None, "rejected"), (2, Some("3"), "retry"), (3, Some("4"), "accepted")]
     );
     assert_eq!(answer.headers["retry-after"], "1");
 }
@@ -173,13 +152,7 @@ fn events_go_to_the_producer_in_their_order() {
     let batch: Vec<_> = (0..20).map(|n| event(&n.to_string(), &format!("key-{n}"))).collect();
     let memory = Memory::default();
     answer_on(&memory, post(BATCHED, format!("[{}]", batch.join(","))));
-    let keys: Vec<_> = memory
-        .stored
-        .lock()
-        .unwrap()
-        .iter()
-        .map(|record| record.key.to_string())
-        .collect();
+    let keys: Vec<_> = memory.stored.lock().unwrap().iter().map(|record| record.key.to_string()).collect();
     assert_eq!(keys, (0..20).map(|n| format!("key-{n}")).collect::<Vec<_>>());
 }
 
@@ -201,18 +174,9 @@ fn every_refusal_of_a_whole_request_has_its_status_and_stores_nothing() {
         (post(STRUCTURED, "{"), (400, "malformed_json")),
         (post(BATCHED, format!("[{},", event("1", "k"))), (400, "malformed_json")),
         (post(BATCHED, event("1", "k")), (400, "not_an_event")),
-        (
-            post(BATCHED, format!("[{}]", vec![event("1", "k"); 501].join(","))),
-            (413, "too_many_events"),
-        ),
-        (
-            post(STRUCTURED, vec![b' '; 6 * 1024 * 1024 + 1]),
-            (413, "body_too_large"),
-        ),
-        (
-            post("application/json", event("1", "k")),
-            (415, "unsupported_media_type"),
-        ),
+        (post(BATCHED, format!("[{}]", vec![event("1", "k"); 501].join(","))), (413, "too_many_events")),
+        (post(STRUCTURED, vec![b' '; 6 * 1024 * 1024 + 1]), (413, "body_too_large")),
+        (post("application/json", event("1", "k")), (415, "unsupported_media_type")),
         (post(STRUCTURED, r#"{"id":"1"}"#), (400, "missing_attribute")),
         (post(BATCHED, r#"[{"id":"1"},7]"#), (400, "events_rejected")),
     ];
@@ -232,11 +196,7 @@ fn a_compressed_body_is_read() {
     let zstd = zstd::stream::encode_all(event("1", "k").as_bytes(), 1).unwrap();
     for (encoding, body) in [("gzip", encoder.finish().unwrap()), ("zstd", zstd)] {
         let headers = json!({"content-type": STRUCTURED, "content-encoding": encoding});
-        assert_eq!(
-            answer(request("POST", "/v1/events", headers, Some(&body))).status,
-            202,
-            "{encoding}"
-        );
+        assert_eq!(answer(request("POST", "/v1/events", headers, Some(&body))).status, 202, "{encoding}");
     }
 }
 
@@ -248,10 +208,7 @@ fn the_streams_troubles_have_their_own_statuses() {
         (Error::Refused("x".to_owned()), (500, "stream_refused"), false),
     ];
     for (fault, (status, code), again) in rows {
-        let memory = Memory {
-            fault: Some(fault),
-            ..Memory::default()
-        };
+        let memory = Memory { fault: Some(fault), ..Memory::default() };
         let answer = answer_on(&memory, post(STRUCTURED, event("1", "k")));
         assert_eq!(status_and_code(&answer), (status, code.to_owned()));
         assert_eq!(answer.headers.contains_key("retry-after"), again, "{code}");
@@ -267,11 +224,7 @@ fn the_producer_stops_in_time_for_the_answer() {
         assert_eq!(status_and_code(&answer), (429, "throttled".to_owned()));
         assert!((&clock).now() <= Timestamp(latest), "{:?}", (&clock).now());
         // the longest wait between two tries is half a second with this jitter
-        assert!(
-            (&clock).now() > Timestamp(latest - 500),
-            "it does try: {:?}",
-            (&clock).now()
-        );
+        assert!((&clock).now() > Timestamp(latest - 500), "it does try: {:?}", (&clock).now());
     }
 }
 
@@ -286,30 +239,13 @@ fn without_time_nothing_is_put() {
 #[test]
 fn paths_and_methods_are_answered_here_too() {
     let ask = |method: &str, path: &str| answer(request(method, path, json!({}), None));
-    assert_eq!(
-        (ask("GET", "/v1/health").status, ask("GET", "/v1/health").body.as_str()),
-        (200, r#"{"status":"ok"}"#)
-    );
-    for path in [
-        "/",
-        "",
-        "/v1",
-        "/v1/events/",
-        "/v1/events/1",
-        "/v2/events",
-        "//v1/events",
-    ] {
-        assert_eq!(
-            status_and_code(&ask("POST", path)),
-            (404, "not_found".to_owned()),
-            "{path}"
-        );
+    assert_eq!((ask("GET", "/v1/health").status, ask("GET", "/v1/health").body.as_str()), (200, r#"{"status":"ok"}"#));
+    for path in ["/", "", "/v1", "/v1/events/", "/v1/events/1", "/v2/events", "//v1/events"] {
+        assert_eq!(status_and_code(&ask("POST", path)), (404, "not_found".to_owned()), "{path}");
     }
-    for (method, path, allowed) in [
-        ("GET", "/v1/events", "POST"),
-        ("PUT", "/v1/events", "POST"),
-        ("POST", "/v1/health", "GET"),
-    ] {
+    for (method, path, allowed) in
+        [("GET", "/v1/events", "POST"), ("PUT", "/v1/events", "POST"), ("POST", "/v1/health", "GET")]
+    {
         let answer = ask(method, path);
         assert_eq!(status_and_code(&answer), (405, "method_not_allowed".to_owned()));
         assert_eq!(answer.headers["allow"], allowed);
@@ -324,23 +260,14 @@ fn the_name_of_a_stage_before_the_path_is_no_part_of_it() {
         answer(request).status
     };
     assert_eq!(staged("/v1/v1/health"), 200);
-    assert_eq!(
-        staged("/v1/health"),
-        200,
-        "a custom domain's mapping leaves the stage out"
-    );
+    assert_eq!(staged("/v1/health"), 200, "a custom domain's mapping leaves the stage out");
     assert_eq!(staged("/v1x/v1/health"), 404);
 }
 
 #[test]
 fn the_lambda_event_is_answered_with_a_lambda_response() {
     let (memory, clock) = (Memory::default(), Ticks::default());
-    let ingest = Ingest::new(
-        Producer::new(&memory, &clock, || 0.5),
-        &clock,
-        KeyRules::default(),
-        Limits::DEFAULT,
-    );
+    let ingest = Ingest::new(Producer::new(&memory, &clock, || 0.5), &clock, KeyRules::default(), Limits::DEFAULT);
     let payload = serde_json::from_value(post(STRUCTURED, event("1", "k"))).unwrap();
     let mut context = lambda_runtime::Context::default();
     context.deadline = 3_000;

@@ -29,9 +29,7 @@ impl Item<'_> {
 
     pub(super) fn number<T: FromStr>(&self, name: &str) -> Result<T, Error> {
         let value = self.attributes.get(name).and_then(|value| value.as_n().ok());
-        value
-            .and_then(|digits| digits.parse().ok())
-            .ok_or_else(|| self.damaged(name))
+        value.and_then(|digits| digits.parse().ok()).ok_or_else(|| self.damaged(name))
     }
 
     pub(super) fn position(&self, name: &str) -> Result<Position, Error> {
@@ -57,10 +55,7 @@ impl Item<'_> {
     pub(super) fn version(&self, known: u32) -> Result<(), Error> {
         match self.number::<u32>("v")? {
             v if v == known => Ok(()),
-            v => Err(Error::Damaged(format!(
-                "a {} item has format {v}; this release reads format {known}",
-                self.what
-            ))),
+            v => Err(Error::Damaged(format!("a {} item has format {v}; this release reads format {known}", self.what))),
         }
     }
 }

@@ -8,6 +8,7 @@
 //! | `position` | S | sortable position; all at or below is settled |
 //! | `failures` | M | position to count |
 //! | `suspect`, `suspicions` | S, N | the event being handled alone, and how often that ended in a crash |
+//! | `ahead_from` | N | epoch of the earliest run whose segments speak of positions above `position` |
 //! | `arrival` | N | arrival of the event at `position`, ms |
 //! | `at` | N | time of the last commit, ms |
 //! | `v` | N | format, 1 |
@@ -36,11 +37,7 @@ pub struct ProgressTable {
 impl ProgressTable {
     /// The progress of `group` in `table`.
     pub fn new(client: Client, table: impl Into<String>, group: impl Into<String>) -> Self {
-        Self {
-            client,
-            table: table.into(),
-            group: group.into(),
-        }
+        Self { client, table: table.into(), group: group.into() }
     }
 
     fn key(&self, shard: &ShardId) -> AttributeValue {
@@ -69,12 +66,7 @@ impl Progress for ProgressTable {
     }
 
     async fn commit(&self, shard: &ShardId, epoch: u64, commit: &Commit) -> Result<Committed, Error> {
-        let mut set = vec![
-            "#position = :position",
-            "#failures = :failures",
-            "#attempts = :attempts",
-            "#at = :at",
-        ];
+        let mut set = vec!["#position = :position", "#failures = :failures", "#attempts = :attempts", "#at = :at"];
         let mut remove = Vec::new();
         let mut request = self
             .client
@@ -103,6 +95,14 @@ impl Progress for ProgressTable {
             }
             None => remove.extend(["#suspect", "#suspicions"]),
         }
+        request = request.expression_attribute_names("#ahead_from", "ahead_from");
+        match commit.ahead_from {
+            Some(epoch) => {
+                set.push("#ahead_from = :ahead_from");
+                request = request.expression_attribute_values(":ahead_from", n(epoch));
+            }
+            None => remove.push("#ahead_from"),
+        }
         if let Some(arrival) = commit.arrival {
             set.push("#arrival = :arrival");
             request = request
@@ -115,11 +115,7 @@ impl Progress for ProgressTable {
         }
         match request.update_expression(expression).send().await {
             Ok(_) => Ok(Committed::Yes),
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(|e| e.is_conditional_check_failed_exception()) =>
-            {
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => {
                 Ok(Committed::Fenced)
             }
             Err(error) => Err(classify("UpdateItem", error)),
@@ -128,30 +124,18 @@ impl Progress for ProgressTable {
 }
 
 fn encode_failures(failures: &BTreeMap<Position, u32>) -> AttributeValue {
-    AttributeValue::M(
-        failures
-            .iter()
-            .map(|(position, count)| (position.to_string(), n(count)))
-            .collect(),
-    )
+    AttributeValue::M(failures.iter().map(|(position, count)| (position.to_string(), n(count))).collect())
 }
 
 fn decode(attributes: &HashMap<String, AttributeValue>) -> Result<Begun, Error> {
-    let item = Item {
-        attributes,
-        what: "progress",
-    };
+    let item = Item { attributes, what: "progress" };
     item.version(FORMAT)?;
     let mut failures = BTreeMap::new();
     if item.has("failures") {
         for (position, count) in item.map("failures")? {
             let damaged = || Error::Damaged("a progress item has a failure that cannot be read".to_owned());
             let position = position.parse().map_err(|_| damaged())?;
-            let count = count
-                .as_n()
-                .ok()
-                .and_then(|digits| digits.parse().ok())
-                .ok_or_else(damaged)?;
+            let count = count.as_n().ok().and_then(|digits| digits.parse().ok()).ok_or_else(damaged)?;
             failures.insert(position, count);
         }
     }
@@ -163,12 +147,9 @@ fn decode(attributes: &HashMap<String, AttributeValue>) -> Result<Begun, Error> 
         epoch: item.number("epoch")?,
         attempts: item.number("attempts")?,
         // a shard that no run has committed on yet
-        position: if item.has("position") {
-            item.position("position")?
-        } else {
-            Position::start()
-        },
+        position: if item.has("position") { item.position("position")? } else { Position::start() },
         failures,
         suspect,
+        ahead_from: if item.has("ahead_from") { Some(item.number("ahead_from")?) } else { None },
     })
 }

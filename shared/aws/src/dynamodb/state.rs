@@ -31,10 +31,7 @@ pub struct StateTable {
 impl StateTable {
     /// The states in `table`.
     pub fn new(client: Client, table: impl Into<String>) -> Self {
-        Self {
-            client,
-            table: table.into(),
-        }
+        Self { client, table: table.into() }
     }
 }
 
@@ -53,27 +50,17 @@ impl States for StateTable {
     }
 
     async fn store(&self, key: &PartitionKey, state: &StoredState, before: Option<&Position>) -> Result<Stored, Error> {
-        let mut request = self
-            .client
-            .put_item()
-            .table_name(&self.table)
-            .set_item(Some(encode(key, state)));
+        let mut request = self.client.put_item().table_name(&self.table).set_item(Some(encode(key, state)));
         request = match before {
             Some(before) => request
                 .condition_expression("#applied = :before")
                 .expression_attribute_names("#applied", "applied")
                 .expression_attribute_values(":before", s(before.sortable())),
-            None => request
-                .condition_expression("attribute_not_exists(#pk)")
-                .expression_attribute_names("#pk", "pk"),
+            None => request.condition_expression("attribute_not_exists(#pk)").expression_attribute_names("#pk", "pk"),
         };
         match request.send().await {
             Ok(_) => Ok(Stored::Yes),
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(|e| e.is_conditional_check_failed_exception()) =>
-            {
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => {
                 Ok(Stored::Superseded)
             }
             Err(error) => Err(classify("PutItem", error)),
@@ -96,20 +83,13 @@ fn encode(key: &PartitionKey, state: &StoredState) -> HashMap<String, AttributeV
 }
 
 fn decode(attributes: &HashMap<String, AttributeValue>) -> Result<StoredState, Error> {
-    let item = Item {
-        attributes,
-        what: "state",
-    };
+    let item = Item { attributes, what: "state" };
     item.version(FORMAT)?;
     let damaged = || Error::Damaged("a state item has a refused position that cannot be read".to_owned());
     let position = |value: &AttributeValue| value.as_s().ok().and_then(|text| text.parse().ok()).ok_or_else(damaged);
     Ok(StoredState {
         applied: item.position("applied")?,
-        state: if item.has("state") {
-            Some(item.text("state")?.to_owned())
-        } else {
-            None
-        },
+        state: if item.has("state") { Some(item.text("state")?.to_owned()) } else { None },
         refused: item.list("refused")?.iter().map(position).collect::<Result<_, _>>()?,
     })
 }

@@ -7,6 +7,7 @@
 //! | `through` | S | sortable position; all at or below is settled |
 //! | `handled` | B | fingerprints of events, 8 bytes each, big-endian |
 //! | `ahead` | B | fingerprints of positions settled above `through`, likewise |
+//! | `top` | S | sortable position, the highest that the item speaks of |
 //! | `at` | N | when it was recorded, ms |
 //! | `handled_count`, `duplicate_count`, `dead_letter_count`, `foreign_count` | N | events by outcome |
 //! | `expires_at` | N | TTL, s |
@@ -32,6 +33,10 @@ const FORMAT: u32 = 1;
 /// Items live this much longer than the horizon, so that a slow run still finds what it needs.
 const SLACK: Duration = Duration::from_secs(60 * 60);
 
+/// An item that speaks of positions ahead is needed for as long as an event below them can be retried: Lambda's longest
+/// record age. <https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-parameters.html>
+const RECORD_AGE_MAX: Duration = Duration::from_secs(604_800);
+
 /// A group's window segments in DynamoDB.
 #[derive(Debug, Clone)]
 pub struct WindowTable {
@@ -44,12 +49,7 @@ pub struct WindowTable {
 impl WindowTable {
     /// The windows of `group` in `table`.
     pub fn new(client: Client, table: impl Into<String>, group: impl Into<String>, horizon: Duration) -> Self {
-        Self {
-            client,
-            table: table.into(),
-            group: group.into(),
-            horizon,
-        }
+        Self { client, table: table.into(), group: group.into(), horizon }
     }
 
     fn key(&self, shard: &ShardId) -> AttributeValue {
@@ -58,7 +58,13 @@ impl WindowTable {
 }
 
 impl Windows for WindowTable {
-    async fn load(&self, shard: &ShardId, after: u64, since: Timestamp) -> Result<Vec<Segment>, Error> {
+    async fn load(
+        &self,
+        shard: &ShardId,
+        after: u64,
+        since: Timestamp,
+        kept_from: Option<u64>,
+    ) -> Result<Vec<Segment>, Error> {
         let mut segments = Vec::new();
         let mut start = None;
         loop {
@@ -81,7 +87,7 @@ impl Windows for WindowTable {
             for item in page.items() {
                 let segment = decode(item)?;
                 // newest first: what follows is older still, and TTL deletes late
-                if segment.at < since {
+                if segment.at < since && kept_from.is_none_or(|from| segment.epoch < from) {
                     return Ok(segments);
                 }
                 segments.push(segment);
@@ -94,7 +100,8 @@ impl Windows for WindowTable {
     }
 
     async fn record(&self, shard: &ShardId, segment: &Segment) -> Result<(), Error> {
-        let expires = segment.at.plus(self.horizon + SLACK).as_secs();
+        let kept = if segment.ahead.is_empty() { SLACK } else { SLACK + RECORD_AGE_MAX };
+        let expires = segment.at.plus(self.horizon + kept).as_secs();
         self.client
             .put_item()
             .table_name(&self.table)
@@ -118,6 +125,7 @@ fn encode(pk: AttributeValue, segment: &Segment, expires_at: u64) -> HashMap<Str
         ("through", s(segment.through.sortable())),
         ("handled", pack(&segment.handled)),
         ("ahead", pack(&segment.ahead)),
+        ("top", s(segment.top.sortable())),
         ("at", n(segment.at.0)),
         ("handled_count", n(counts.handled)),
         ("duplicate_count", n(counts.duplicates)),
@@ -126,17 +134,11 @@ fn encode(pk: AttributeValue, segment: &Segment, expires_at: u64) -> HashMap<Str
         ("expires_at", n(expires_at)),
         ("v", n(FORMAT)),
     ];
-    attributes
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect()
+    attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 fn decode(attributes: &HashMap<String, AttributeValue>) -> Result<Segment, Error> {
-    let item = Item {
-        attributes,
-        what: "window",
-    };
+    let item = Item { attributes, what: "window" };
     item.version(FORMAT)?;
     let damaged = || Error::Damaged("a window item has no readable sort key".to_owned());
     let (epoch, part) = item.text("sk")?.split_once('/').ok_or_else(damaged)?;
@@ -147,6 +149,7 @@ fn decode(attributes: &HashMap<String, AttributeValue>) -> Result<Segment, Error
         through: item.position("through")?,
         handled: unpack(item.bytes("handled")?),
         ahead: unpack(item.bytes("ahead")?),
+        top: item.position("top")?,
         counts: Counts {
             handled: item.number("handled_count")?,
             duplicates: item.number("duplicate_count")?,
@@ -157,18 +160,11 @@ fn decode(attributes: &HashMap<String, AttributeValue>) -> Result<Segment, Error
 }
 
 fn pack(fingerprints: &[Fingerprint]) -> AttributeValue {
-    AttributeValue::B(Blob::new(
-        fingerprints.iter().flat_map(|f| f.0.to_be_bytes()).collect::<Vec<u8>>(),
-    ))
+    AttributeValue::B(Blob::new(fingerprints.iter().flat_map(|f| f.0.to_be_bytes()).collect::<Vec<u8>>()))
 }
 
 fn unpack(bytes: &[u8]) -> Vec<Fingerprint> {
-    bytes
-        .as_chunks::<8>()
-        .0
-        .iter()
-        .map(|chunk| Fingerprint(u64::from_be_bytes(*chunk)))
-        .collect()
+    bytes.as_chunks::<8>().0.iter().map(|chunk| Fingerprint(u64::from_be_bytes(*chunk))).collect()
 }
 
 #[cfg(test)]
@@ -181,17 +177,11 @@ mod tests {
             epoch: 7,
             part: 3,
             at: Timestamp(1_700_000_000_123),
-            through: "49500000000000000000000000000000000000000000000000000007.4"
-                .parse()
-                .unwrap(),
+            through: "49500000000000000000000000000000000000000000000000000007.4".parse().unwrap(),
             handled: vec![Fingerprint(1), Fingerprint(u64::MAX)],
             ahead: vec![],
-            counts: Counts {
-                handled: 2,
-                duplicates: 1,
-                dead_letters: 5,
-                foreign: 9,
-            },
+            top: "49500000000000000000000000000000000000000000000000000007.4".parse().unwrap(),
+            counts: Counts { handled: 2, duplicates: 1, dead_letters: 5, foreign: 9 },
         };
         assert_eq!(decode(&encode(s("g/shard"), &segment, 1)).unwrap(), segment);
     }
@@ -214,15 +204,13 @@ mod tests {
                 through: penstock::Position::start(),
                 handled: vec![],
                 ahead: vec![],
+                top: penstock::Position::start(),
                 counts: Counts::default(),
             },
             1,
         );
         item.insert("v".to_owned(), n(2));
         let error = decode(&item).unwrap_err().to_string();
-        assert!(
-            error.contains("a window item has format 2; this release reads format 1"),
-            "{error}"
-        );
+        assert!(error.contains("a window item has format 2; this release reads format 1"), "{error}");
     }
 }

@@ -27,10 +27,7 @@ impl From<Error> for Diagnostic {
             Error::Settle(penstock::settle::Error::Fenced(_)) => "Penstock.Fenced",
             Error::Settle(_) => "Penstock.Unavailable",
         };
-        Self {
-            error_type: error_type.to_owned(),
-            error_message: error.to_string(),
-        }
+        Self { error_type: error_type.to_owned(), error_message: error.to_string() }
     }
 }
 

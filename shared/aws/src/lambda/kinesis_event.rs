@@ -79,9 +79,8 @@ impl<'a> KinesisEvent<'a> {
     /// The first record that cannot be placed.
     pub fn into_batch(self) -> Result<ShardBatch, Error> {
         let first = self.records.first().ok_or(Error::Empty)?;
-        let shard = shard_of(&first.event_id)
-            .ok_or_else(|| bad(0, "an eventID without a shard", &first.event_id))?
-            .to_owned();
+        let shard =
+            shard_of(&first.event_id).ok_or_else(|| bad(0, "an eventID without a shard", &first.event_id))?.to_owned();
         let mut records = Vec::with_capacity(self.records.len());
         for (index, Outer { event_id, kinesis }) in self.records.into_iter().enumerate() {
             if shard_of(&event_id) != Some(shard.as_str()) {
@@ -101,38 +100,24 @@ impl<'a> KinesisEvent<'a> {
                 partition_key: kinesis.partition_key.into_owned(),
             });
         }
-        Ok(ShardBatch {
-            shard: ShardId::new(&shard),
-            records,
-        })
+        Ok(ShardBatch { shard: ShardId::new(&shard), records })
     }
 }
 
 /// `shardId-000000000006` of `shardId-000000000006:4954...`.
 fn shard_of(event_id: &str) -> Option<&str> {
-    event_id
-        .split_once(':')
-        .map(|(shard, _)| shard)
-        .filter(|shard| !shard.is_empty())
+    event_id.split_once(':').map(|(shard, _)| shard).filter(|shard| !shard.is_empty())
 }
 
 fn millis(seconds: f64) -> Option<Timestamp> {
     let millis = (seconds * 1000.0).round();
     let sound = (0.0..9.0e15).contains(&millis);
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "within the bounds just checked"
-    )]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within the bounds just checked")]
     sound.then_some(Timestamp(millis as u64))
 }
 
 fn bad(index: usize, what: &'static str, value: &str) -> Error {
-    Error::Record {
-        index,
-        what,
-        value: value.chars().take(80).collect(),
-    }
+    Error::Record { index, what, value: value.chars().take(80).collect() }
 }
 
 #[cfg(test)]
@@ -152,11 +137,9 @@ mod tests {
 
     #[test]
     fn the_fraction_of_the_arrival_is_a_fraction() {
-        for (arrival, millis) in [
-            ("1545084650.5", 1_545_084_650_500),
-            ("1545084650.987654", 1_545_084_650_988),
-            ("7", 7000),
-        ] {
+        for (arrival, millis) in
+            [("1545084650.5", 1_545_084_650_500), ("1545084650.987654", 1_545_084_650_988), ("7", 7000)]
+        {
             let batch = read(&event("shardId-000000000006:1", "1", arrival)).unwrap();
             assert_eq!(batch.records[0].arrival, Timestamp(millis));
         }
@@ -166,19 +149,13 @@ mod tests {
     fn a_batch_knows_its_shard_its_keys_and_its_bytes() {
         let batch = read(&event("shardId-000000000006:495", "495", "1.0")).unwrap();
         assert_eq!(batch.shard.as_str(), "shardId-000000000006");
-        assert_eq!(
-            (batch.records[0].partition_key.as_str(), &batch.records[0].data[..]),
-            ("k1", b"{}".as_slice())
-        );
+        assert_eq!((batch.records[0].partition_key.as_str(), &batch.records[0].data[..]), ("k1", b"{}".as_slice()));
     }
 
     #[test]
     fn what_cannot_be_placed_is_named() {
         for (text, part) in [
-            (
-                event("shardId-000000000006:1", "", "1.0"),
-                "record 0 of the Kinesis event has no sequence number",
-            ),
+            (event("shardId-000000000006:1", "", "1.0"), "record 0 of the Kinesis event has no sequence number"),
             (event("nonsense", "1", "1.0"), "an eventID without a shard"),
             (event("s:1", "1", "-1"), "no arrival time"),
             (r#"{"Records":[]}"#.to_owned(), "without records"),

@@ -67,10 +67,7 @@ impl EventBuilder {
             Some(ExtensionValue::String(version)) => return Err(Error::SpecVersion(version)),
             Some(_) => return Err(wrong_type("specversion")),
         }
-        let mut take = Take {
-            attributes: &mut self.attributes,
-            limits,
-        };
+        let mut take = Take { attributes: &mut self.attributes, limits };
         let event = Event {
             id: take.required("id")?,
             source: take.required("source")?,
@@ -118,28 +115,18 @@ impl Take<'_> {
 }
 
 fn wrong_type(attribute: &str) -> Error {
-    Error::WrongType {
-        attribute: attribute.to_owned(),
-        expected: "a string",
-    }
+    Error::WrongType { attribute: attribute.to_owned(), expected: "a string" }
 }
 
 fn check_extensions(extensions: &BTreeMap<String, ExtensionValue>, limits: &Limits) -> Result<(), Error> {
     if extensions.len() > limits.extensions {
-        return Err(Error::TooManyExtensions {
-            found: extensions.len(),
-            max: limits.extensions,
-        });
+        return Err(Error::TooManyExtensions { found: extensions.len(), max: limits.extensions });
     }
     for (name, value) in extensions {
         let letters = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
         // `data` is a member of the JSON format and no attribute may take its name.
         if name.is_empty() || name.len() > ATTRIBUTE_NAME_MAX || !letters || name == "data" {
-            let shown = name
-                .chars()
-                .filter(|c| !c.is_control())
-                .take(2 * ATTRIBUTE_NAME_MAX)
-                .collect();
+            let shown = name.chars().filter(|c| !c.is_control()).take(2 * ATTRIBUTE_NAME_MAX).collect();
             return Err(Error::AttributeName(shown));
         }
         match value {
@@ -158,11 +145,7 @@ fn check_text(name: &str, value: &str, max: usize) -> Result<(), Error> {
         return Err(Error::Empty(name.to_owned()));
     }
     if value.len() > max {
-        return Err(Error::TooLong {
-            attribute: name.to_owned(),
-            bytes: value.len(),
-            max,
-        });
+        return Err(Error::TooLong { attribute: name.to_owned(), bytes: value.len(), max });
     }
     // https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md#type-system
     if value.chars().any(char::is_control) {

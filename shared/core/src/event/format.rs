@@ -19,10 +19,7 @@ impl Event {
     /// What is wrong with it, with a pointer to the member at fault.
     pub fn from_json(text: &str, limits: &Limits) -> Result<Self, Error> {
         if text.len() > limits.event_bytes {
-            return Err(Error::TooLarge {
-                bytes: text.len(),
-                max: limits.event_bytes,
-            });
+            return Err(Error::TooLarge { bytes: text.len(), max: limits.event_bytes });
         }
         if crate::json::deeper_than(text, limits.json_depth) {
             return Err(Error::TooDeep { max: limits.json_depth });
@@ -47,9 +44,7 @@ impl Event {
             (None, None) => {}
             (Some(raw), None) => builder = builder.json(raw.to_owned()),
             (None, Some(raw)) => {
-                let text: Cow<'_, str> = serde_json::from_str::<Text<'_>>(raw.get())
-                    .map_err(|_| Error::Base64)?
-                    .0;
+                let text: Cow<'_, str> = serde_json::from_str::<Text<'_>>(raw.get()).map_err(|_| Error::Base64)?.0;
                 builder = builder.bytes(BASE64_STANDARD.decode(text.as_bytes()).map_err(|_| Error::Base64)?);
             }
             (Some(_), Some(_)) => return Err(Error::TwoKindsOfData),
@@ -59,10 +54,7 @@ impl Event {
 
     /// The event in the JSON format: one line, unless the sender's own `data` has more.
     pub fn to_json(&self) -> String {
-        #[expect(
-            clippy::expect_used,
-            reason = "every part is text, an integer, a boolean or valid JSON already"
-        )]
+        #[expect(clippy::expect_used, reason = "every part is text, an integer, a boolean or valid JSON already")]
         serde_json::to_string(self).expect("an event has no part that JSON cannot say")
     }
 }
@@ -77,10 +69,7 @@ fn attribute(name: &str, raw: &RawValue) -> Result<Option<ExtensionValue>, Error
         Some(b't' | b'f') => serde_json::from_str(text).ok().map(ExtensionValue::Boolean),
         _ => serde_json::from_str(text).ok().map(ExtensionValue::Integer),
     };
-    value.map(Some).ok_or_else(|| Error::WrongType {
-        attribute: name.to_owned(),
-        expected,
-    })
+    value.map(Some).ok_or_else(|| Error::WrongType { attribute: name.to_owned(), expected })
 }
 
 fn syntax(text: &str, error: &serde_json::Error) -> Error {
@@ -95,15 +84,8 @@ fn syntax(text: &str, error: &serde_json::Error) -> Error {
         return Error::NotAnObject { found };
     }
     let message = error.to_string();
-    let message = message
-        .rsplit_once(" at line ")
-        .map_or(message.as_str(), |(what, _)| what)
-        .to_owned();
-    Error::Json {
-        line: error.line(),
-        column: error.column(),
-        message,
-    }
+    let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(what, _)| what).to_owned();
+    Error::Json { line: error.line(), column: error.column(), message }
 }
 
 /// The members of an object in their order, doubles included, values untouched.

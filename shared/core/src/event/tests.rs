@@ -35,41 +35,13 @@ fn each_fault_has_its_code_and_pointer() {
         ("", "malformed_json", ""),
         ("{", "malformed_json", ""),
         ("[]", "not_an_event", ""),
-        (
-            r#"{"id":"1","source":"s","type":"t"}"#,
-            "missing_attribute",
-            "/specversion",
-        ),
-        (
-            r#"{"specversion":"0.3","id":"1","source":"s","type":"t"}"#,
-            "unsupported_specversion",
-            "/specversion",
-        ),
-        (
-            r#"{"specversion":"1.0","source":"s","type":"t"}"#,
-            "missing_attribute",
-            "/id",
-        ),
-        (
-            r#"{"specversion":"1.0","id":"","source":"s","type":"t"}"#,
-            "invalid_attribute",
-            "/id",
-        ),
-        (
-            r#"{"specversion":"1.0","id":7,"source":"s","type":"t"}"#,
-            "invalid_attribute",
-            "/id",
-        ),
-        (
-            r#"{"specversion":"1.0","id":"1","id":"2","source":"s","type":"t"}"#,
-            "duplicate_attribute",
-            "/id",
-        ),
-        (
-            r#"{"specversion":"1.0","id":"1","source":"s","type":"t","time":"yesterday"}"#,
-            "invalid_attribute",
-            "/time",
-        ),
+        (r#"{"id":"1","source":"s","type":"t"}"#, "missing_attribute", "/specversion"),
+        (r#"{"specversion":"0.3","id":"1","source":"s","type":"t"}"#, "unsupported_specversion", "/specversion"),
+        (r#"{"specversion":"1.0","source":"s","type":"t"}"#, "missing_attribute", "/id"),
+        (r#"{"specversion":"1.0","id":"","source":"s","type":"t"}"#, "invalid_attribute", "/id"),
+        (r#"{"specversion":"1.0","id":7,"source":"s","type":"t"}"#, "invalid_attribute", "/id"),
+        (r#"{"specversion":"1.0","id":"1","id":"2","source":"s","type":"t"}"#, "duplicate_attribute", "/id"),
+        (r#"{"specversion":"1.0","id":"1","source":"s","type":"t","time":"yesterday"}"#, "invalid_attribute", "/time"),
         (
             r#"{"specversion":"1.0","id":"1","source":"s","type":"t","partitionkey":"a\u0000b"}"#,
             "invalid_attribute",
@@ -80,21 +52,9 @@ fn each_fault_has_its_code_and_pointer() {
             "invalid_attribute",
             "/partitionkey",
         ),
-        (
-            r#"{"specversion":"1.0","id":"1","source":"s","type":"t","Bad":"x"}"#,
-            "invalid_attribute",
-            "/Bad",
-        ),
-        (
-            r#"{"specversion":"1.0","id":"1","source":"s","type":"t","x":{}}"#,
-            "invalid_attribute",
-            "/x",
-        ),
-        (
-            r#"{"specversion":"1.0","id":"1","source":"s","type":"t","data_base64":"?"}"#,
-            "invalid_data",
-            "/data_base64",
-        ),
+        (r#"{"specversion":"1.0","id":"1","source":"s","type":"t","Bad":"x"}"#, "invalid_attribute", "/Bad"),
+        (r#"{"specversion":"1.0","id":"1","source":"s","type":"t","x":{}}"#, "invalid_attribute", "/x"),
+        (r#"{"specversion":"1.0","id":"1","source":"s","type":"t","data_base64":"?"}"#, "invalid_data", "/data_base64"),
         (
             r#"{"specversion":"1.0","id":"1","source":"s","type":"t","data":1,"data_base64":"AA=="}"#,
             "invalid_data",
@@ -103,22 +63,13 @@ fn each_fault_has_its_code_and_pointer() {
     ];
     for (text, code, pointer) in faults {
         let error = read(text).expect_err(text);
-        assert_eq!(
-            (error.code(), error.pointer().as_str()),
-            (code, pointer),
-            "{text}: {error}"
-        );
+        assert_eq!((error.code(), error.pointer().as_str()), (code, pointer), "{text}: {error}");
     }
 }
 
 #[test]
 fn bounds_hold_at_the_bound_and_break_one_past_it() {
-    let with_id = |n: usize| {
-        format!(
-            r#"{{"specversion":"1.0","id":"{}","source":"s","type":"t"}}"#,
-            "x".repeat(n)
-        )
-    };
+    let with_id = |n: usize| format!(r#"{{"specversion":"1.0","id":"{}","source":"s","type":"t"}}"#, "x".repeat(n));
     assert!(read(&with_id(256)).is_ok());
     assert_eq!(read(&with_id(257)).unwrap_err().code(), "invalid_attribute");
     let nested = |n: usize| {
@@ -145,10 +96,7 @@ fn binary_data_travels_as_base64() {
     let again = read(&event.to_json()).unwrap();
     assert!(matches!(again.data(), Some(Data::Binary(bytes)) if bytes == &[0xF3, 0x89, 0x9A, 0xC2]));
     assert!(matches!(again.data_as::<u8>(), Err(DataError::NotJson(_))));
-    assert!(matches!(
-        read(MINIMAL).unwrap().data_as::<u8>(),
-        Err(DataError::Missing)
-    ));
+    assert!(matches!(read(MINIMAL).unwrap().data_as::<u8>(), Err(DataError::Missing)));
 }
 
 proptest! {

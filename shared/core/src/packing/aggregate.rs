@@ -77,11 +77,7 @@ pub fn decode(data: &Bytes) -> Option<Vec<UserRecord>> {
         return None;
     }
     let message = AggregatedRecord::decode(data.slice(MAGIC.len()..MAGIC.len() + length)).ok()?;
-    let AggregatedRecord {
-        partition_key_table: keys,
-        explicit_hash_key_table: hashes,
-        records,
-    } = message;
+    let AggregatedRecord { partition_key_table: keys, explicit_hash_key_table: hashes, records } = message;
     records
         .into_iter()
         .map(|entry| {
@@ -90,11 +86,7 @@ pub fn decode(data: &Bytes) -> Option<Vec<UserRecord>> {
                 Some(index) => HashKey::parse(hashes.get(usize::try_from(index).ok()?)?)?,
                 None => HashKey::of(&partition_key),
             };
-            Some(UserRecord {
-                partition_key,
-                hash_key,
-                data: entry.data,
-            })
+            Some(UserRecord { partition_key, hash_key, data: entry.data })
         })
         .collect()
 }

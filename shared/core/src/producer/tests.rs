@@ -16,10 +16,7 @@ struct Scripted {
 
 impl Scripted {
     fn new(verdicts: Vec<u8>) -> Self {
-        Self {
-            verdicts: Mutex::new(verdicts),
-            stored: Mutex::default(),
-        }
+        Self { verdicts: Mutex::new(verdicts), stored: Mutex::default() }
     }
 
     fn store(&self, record: &PackedRecord) -> Verdict {
@@ -29,10 +26,7 @@ impl Scripted {
             None => vec![record.data.to_vec()],
         };
         stored.extend(bodies.into_iter().map(|body| (record.key.as_str().to_owned(), body)));
-        Verdict::Stored {
-            shard: ShardId::new("shard"),
-            sequence: stored.len().to_string().parse().unwrap(),
-        }
+        Verdict::Stored { shard: ShardId::new("shard"), sequence: stored.len().to_string().parse().unwrap() }
     }
 }
 
@@ -78,10 +72,7 @@ impl Clock for Virtual {
 }
 
 fn outgoing(key: &str, body: String) -> Outgoing {
-    Outgoing {
-        key: PartitionKey::new(key).unwrap(),
-        body,
-    }
+    Outgoing { key: PartitionKey::new(key).unwrap(), body }
 }
 
 fn publish(stream: &Scripted, events: Vec<Outgoing>, deadline: u64) -> Vec<Fate> {
@@ -95,24 +86,14 @@ fn a_throttled_shard_is_retried_and_then_told() {
     let fates = publish(&stream, vec![outgoing("k", "{}".into())], 10_000);
     assert!(matches!(fates[0], Fate::Accepted { .. }));
     let fates = publish(&Scripted::new(vec![1; 1000]), vec![outgoing("k", "{}".into())], 3_000);
-    assert_eq!(
-        fates,
-        [Fate::Throttled {
-            retry_after: RETRY_AFTER
-        }]
-    );
+    assert_eq!(fates, [Fate::Throttled { retry_after: RETRY_AFTER }]);
 }
 
 #[test]
 fn no_time_at_all_is_told_and_nothing_is_put() {
     let stream = Scripted::new(vec![]);
     let fates = publish(&stream, vec![outgoing("k", "{}".into())], 0);
-    assert_eq!(
-        fates,
-        [Fate::OutOfTime {
-            retry_after: RETRY_AFTER
-        }]
-    );
+    assert_eq!(fates, [Fate::OutOfTime { retry_after: RETRY_AFTER }]);
     assert!(stream.stored.lock().unwrap().is_empty());
 }
 
@@ -137,10 +118,7 @@ fn a_call_stays_within_the_bounds_of_put_records() {
         async fn put(&self, records: &[PackedRecord]) -> Result<Vec<Verdict>, Error> {
             assert!(records.len() <= 500);
             assert!(records.iter().map(|r| r.data.len()).sum::<usize>() <= PUT_BYTES_MAX);
-            let stored = Verdict::Stored {
-                shard: ShardId::new("s"),
-                sequence: SequenceNumber::zero(),
-            };
+            let stored = Verdict::Stored { shard: ShardId::new("s"), sequence: SequenceNumber::zero() };
             Ok(vec![stored; records.len()])
         }
     }

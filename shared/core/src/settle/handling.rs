@@ -24,10 +24,7 @@ impl<H: EventHandler> Work for Handling<H> {
             match self.one(delivery, context).await {
                 Ok(outcome) => outcomes.push(outcome),
                 Err(stop) => {
-                    return LaneEnd {
-                        outcomes,
-                        stop: Some(stop),
-                    };
+                    return LaneEnd { outcomes, stop: Some(stop) };
                 }
             }
         }
@@ -41,9 +38,7 @@ impl<H: EventHandler> Handling<H> {
         if left.is_zero() {
             return Err(Stop::OutOfTime);
         }
-        let Ok(content) = &delivery.content else {
-            unreachable!("lanes hold events only")
-        };
+        let Ok(content) = &delivery.content else { unreachable!("lanes hold events only") };
         let attempt = context.failures_of(&delivery.position) + 1;
         let about = HandlerContext {
             group: &context.settings.group,
@@ -62,10 +57,7 @@ impl<H: EventHandler> Handling<H> {
         match result {
             Ok(Ok(())) => Ok(Outcome::Handled),
             Ok(Err(Failure::Refuse(reason))) => {
-                context
-                    .give_up(delivery, Code::Refused, &reason, attempt)
-                    .await
-                    .map_err(Stop::Outside)?;
+                context.give_up(delivery, Code::Refused, &reason, attempt).await.map_err(Stop::Outside)?;
                 // its name is not recorded: a redrive sends it again and must not be swallowed
                 Ok(Outcome::DeadLettered)
             }
@@ -77,6 +69,5 @@ impl<H: EventHandler> Handling<H> {
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("without a message")
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
 }

@@ -46,7 +46,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
             }
             // what needed no handler is recorded before a commit passes over it
             self.record(run, window, begun.epoch, context.shard).await?;
-            if !self.alone(run, index, begun, context).await? {
+            if !self.alone(run, index, window, begun, context).await? {
                 break;
             }
         }
@@ -58,6 +58,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
         &self,
         run: &mut Run,
         index: usize,
+        window: &mut Window,
         begun: &Begun,
         context: &LaneContext<'_, O>,
     ) -> Result<bool, Error> {
@@ -68,35 +69,29 @@ impl<W: Work, O: Outside> Settler<W, O> {
         };
         if suspicions >= SUSPICIONS_MAX {
             let reason = format!("the function crashed {suspicions} times while handling only this event");
-            return Ok(
-                match context
-                    .give_up(run.delivery(index), Code::Crashed, &reason, suspicions)
-                    .await
-                {
-                    Ok(()) => {
-                        run.settle(index, Outcome::DeadLettered);
-                        true
-                    }
-                    Err(error) => {
-                        warn!(%position, %error, "could not dead-letter");
-                        false
-                    }
-                },
-            );
+            return Ok(match context.give_up(run.delivery(index), Code::Crashed, &reason, suspicions).await {
+                Ok(()) => {
+                    run.settle(index, Outcome::DeadLettered);
+                    true
+                }
+                Err(error) => {
+                    warn!(%position, %error, "could not dead-letter");
+                    false
+                }
+            });
         }
+        window.advance(run.watermark());
         let commit = Commit {
             position: run.watermark().clone(),
             arrival: run.watermark_arrival(),
             failures: run.failures(),
             suspect: Some((position.clone(), suspicions + 1)),
+            ahead_from: window.ahead_from(),
             attempts: begun.attempts,
             at: self.outside.now(),
         };
         self.commit(context.shard, begun.epoch, &commit).await?;
-        let segment = LaneSegment {
-            lane: run.lane_of(index),
-            events: vec![index],
-        };
+        let segment = LaneSegment { lane: run.lane_of(index), events: vec![index] };
         let end = self.work.run(&[run.delivery(index)], context).await;
         Ok(match run.apply(&segment, end) {
             None => true,

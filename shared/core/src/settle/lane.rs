@@ -37,10 +37,7 @@ pub struct LaneEnd {
 impl LaneEnd {
     /// A lane that settled nothing.
     pub(super) fn nothing(stop: Stop) -> Self {
-        Self {
-            outcomes: Vec::new(),
-            stop: Some(stop),
-        }
+        Self { outcomes: Vec::new(), stop: Some(stop) }
     }
 }
 

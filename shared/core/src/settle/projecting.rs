@@ -30,6 +30,10 @@ impl<P: Projection, S: States> Projecting<P, S> {
         Self { projection, states }
     }
 
+    fn concerns(&self, delivery: &Delivery) -> bool {
+        delivery.content.as_ref().is_ok_and(|content| self.projection.concerns(&content.event))
+    }
+
     async fn fold<O: Outside>(
         &self,
         events: &[&Delivery],
@@ -48,34 +52,29 @@ impl<P: Projection, S: States> Projecting<P, S> {
         let mut refused = Vec::new();
         for delivery in events {
             let position = &delivery.position;
-            if applied.is_some_and(|applied| position <= applied) {
-                let was_refused = before.as_ref().is_some_and(|stored| stored.refused.contains(position));
-                outcomes.push(if was_refused {
-                    Outcome::DeadLettered
-                } else {
-                    Outcome::Handled
-                });
+            if !self.concerns(delivery) {
+                outcomes.push(Outcome::Handled);
                 continue;
             }
-            let Ok(content) = &delivery.content else {
-                unreachable!("lanes hold events only")
-            };
+            if applied.is_some_and(|applied| position <= applied) {
+                let was_refused = before.as_ref().is_some_and(|stored| stored.refused.contains(position));
+                outcomes.push(if was_refused { Outcome::DeadLettered } else { Outcome::Handled });
+                continue;
+            }
+            let Ok(content) = &delivery.content else { unreachable!("lanes hold events only") };
             match self.projection.fold(state.clone(), &content.event) {
                 Ok(next) => {
                     state = Some(next);
                     outcomes.push(Outcome::Handled);
                 }
                 Err(Refusal(reason)) => {
-                    context
-                        .give_up(delivery, Code::Refused, &reason, 1)
-                        .await
-                        .map_err(Stop::Outside)?;
+                    context.give_up(delivery, Code::Refused, &reason, 1).await.map_err(Stop::Outside)?;
                     refused.push(position.clone());
                     outcomes.push(Outcome::DeadLettered);
                 }
             }
         }
-        let last = events.last().map_or(&first.position, |delivery| &delivery.position);
+        let last = concerned.last().map_or(&first.position, |delivery| &delivery.position);
         if applied.is_some_and(|applied| applied >= last) {
             return Ok(Some(outcomes));
         }
@@ -85,21 +84,10 @@ impl<P: Projection, S: States> Projecting<P, S> {
         };
         if let Some(bytes) = state.as_ref().map(String::len).filter(|bytes| *bytes > STATE_BYTES_MAX) {
             // counted, so that a state that has outgrown its item ends in dead letters and does not block the shard
-            return Err(Stop::Retry(format!(
-                "the state would take {bytes} bytes; at most {STATE_BYTES_MAX} fit"
-            )));
+            return Err(Stop::Retry(format!("the state would take {bytes} bytes; at most {STATE_BYTES_MAX} fit")));
         }
-        let after = StoredState {
-            applied: last.clone(),
-            state,
-            refused,
-        };
-        match self
-            .states
-            .store(&first.key, &after, applied)
-            .await
-            .map_err(Stop::Outside)?
-        {
+        let after = StoredState { applied: last.clone(), state, refused };
+        match self.states.store(&first.key, &after, applied).await.map_err(Stop::Outside)? {
             Stored::Yes => Ok(Some(outcomes)),
             Stored::Superseded => Ok(None),
         }
@@ -119,15 +107,10 @@ impl<P: Projection, S: States> Work for Projecting<P, S> {
                 Err(stop) => return LaneEnd::nothing(stop),
             }
         }
-        LaneEnd::nothing(Stop::Outside(ports::Error::Throttled(
-            "the state is being written by another run".into(),
-        )))
+        LaneEnd::nothing(Stop::Outside(ports::Error::Throttled("the state is being written by another run".into())))
     }
 }
 
 fn damaged(first: &Delivery, error: &serde_json::Error) -> Stop {
-    Stop::Outside(ports::Error::Damaged(format!(
-        "the state of key {}: {error}",
-        first.key
-    )))
+    Stop::Outside(ports::Error::Damaged(format!("the state of key {}: {error}", first.key)))
 }

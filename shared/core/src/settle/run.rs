@@ -103,26 +103,13 @@ impl Run {
             }
             twin[index] = names.insert(content.fingerprint, index);
             let lane = *lane_of.entry(delivery.key.as_str()).or_insert_with(|| {
-                lanes.push(Lane {
-                    events: Vec::new(),
-                    next: 0,
-                    blocked: false,
-                });
+                lanes.push(Lane { events: Vec::new(), next: 0, blocked: false });
                 lanes.len() - 1
             });
             lanes[lane].events.push(index);
         }
         let recorded = vec![false; deliveries.len()];
-        Self {
-            deliveries,
-            outcomes,
-            twin,
-            lanes,
-            failures: begun.failures.clone(),
-            floor,
-            recorded,
-            parts: 0,
-        }
+        Self { deliveries, outcomes, twin, lanes, failures: begun.failures.clone(), floor, recorded, parts: 0 }
     }
 
     pub(super) fn delivery(&self, index: usize) -> &Delivery {
@@ -191,14 +178,8 @@ impl Run {
 
     /// Takes what a lane did; the event that stopped it, and why.
     pub(super) fn apply(&mut self, segment: &LaneSegment, end: LaneEnd) -> Option<(usize, Stop)> {
-        assert!(
-            end.outcomes.len() <= segment.events.len(),
-            "no more outcomes than events"
-        );
-        assert!(
-            end.stop.is_some() || end.outcomes.len() == segment.events.len(),
-            "a lane stops for a reason"
-        );
+        assert!(end.outcomes.len() <= segment.events.len(), "no more outcomes than events");
+        assert!(end.stop.is_some() || end.outcomes.len() == segment.events.len(), "a lane stops for a reason");
         for (index, outcome) in segment.events.iter().zip(&end.outcomes) {
             self.settle(*index, *outcome);
         }
@@ -225,20 +206,14 @@ impl Run {
                 lane.next += 1;
             }
         }
-        let failures = self
-            .failures
-            .entry(self.deliveries[index].position.clone())
-            .or_insert(0);
+        let failures = self.failures.entry(self.deliveries[index].position.clone()).or_insert(0);
         *failures += 1;
         *failures
     }
 
     /// How many of the batch's first events are settled.
     fn prefix(&self) -> usize {
-        self.outcomes
-            .iter()
-            .position(Option::is_none)
-            .unwrap_or(self.outcomes.len())
+        self.outcomes.iter().position(Option::is_none).unwrap_or(self.outcomes.len())
     }
 
     /// Every event at or below it is settled.
@@ -266,10 +241,7 @@ impl Run {
 
     /// Events that an earlier run had settled.
     pub(super) fn passed_over(&self) -> usize {
-        self.outcomes
-            .iter()
-            .filter(|outcome| **outcome == Some(Outcome::Before))
-            .count()
+        self.outcomes.iter().filter(|outcome| **outcome == Some(Outcome::Before)).count()
     }
 
     /// What this run settled.
@@ -292,10 +264,7 @@ impl Run {
     fn above_watermark(&self, failures: &BTreeMap<Position, u32>) -> BTreeMap<Position, u32> {
         let watermark = self.watermark();
         let above = failures.iter().filter(|(position, _)| *position > watermark);
-        let kept: BTreeMap<_, _> = above
-            .map(|(position, n)| (position.clone(), *n))
-            .take(FAILURES_MAX)
-            .collect();
+        let kept: BTreeMap<_, _> = above.map(|(position, n)| (position.clone(), *n)).take(FAILURES_MAX).collect();
         if kept.len() == FAILURES_MAX {
             warn!(kept = FAILURES_MAX, "more events fail than progress remembers");
         }
@@ -311,9 +280,7 @@ impl Run {
         let watermark = self.watermark().clone();
         let mut segments = Vec::new();
         for chunk in new.chunks(SEGMENT_EVENTS_MAX) {
-            let last = chunk
-                .last()
-                .map_or(&watermark, |&index| &self.deliveries[index].position);
+            let last = chunk.last().map_or(&watermark, |&index| &self.deliveries[index].position);
             let is_handled = |index: &&usize| self.outcomes[**index] == Some(Outcome::Handled);
             let name = |index: &usize| self.deliveries[*index].content.as_ref().ok().map(|c| c.fingerprint);
             segments.push(Segment {
@@ -329,6 +296,7 @@ impl Run {
                     .filter(|position| **position > watermark)
                     .map(|position| fingerprints.position(position))
                     .collect(),
+                top: last.clone(),
                 counts: count(chunk.iter().filter_map(|&index| self.outcomes[index].as_ref())),
             });
             self.parts += 1;

@@ -79,6 +79,7 @@ impl Progress for World {
                         position,
                         failures: BTreeMap::new(),
                         suspect: None,
+                        ahead_from: None,
                     },
                     None,
                 )
@@ -103,6 +104,7 @@ impl Progress for World {
             begun.position = commit.position.clone();
             begun.failures = commit.failures.clone();
             begun.suspect = commit.suspect.clone();
+            begun.ahead_from = commit.ahead_from;
             begun.attempts = commit.attempts;
             *last = Some(commit.clone());
             Committed::Yes
@@ -111,9 +113,16 @@ impl Progress for World {
 }
 
 impl Windows for World {
-    async fn load(&self, shard: &ShardId, after: u64, _: Timestamp) -> Result<Vec<Segment>, ports::Error> {
+    async fn load(
+        &self,
+        shard: &ShardId,
+        after: u64,
+        since: Timestamp,
+        kept_from: Option<u64>,
+    ) -> Result<Vec<Segment>, ports::Error> {
         let all = self.store(|s| s.segments.get(shard).cloned().unwrap_or_default());
-        Ok(all.into_iter().filter(|segment| segment.epoch > after).collect())
+        let wanted = |segment: &Segment| segment.at >= since || kept_from.is_some_and(|from| segment.epoch >= from);
+        Ok(all.into_iter().filter(|segment| segment.epoch > after && wanted(segment)).collect())
     }
     async fn record(&self, shard: &ShardId, segment: &Segment) -> Result<(), ports::Error> {
         self.step(Step::Record)?;
@@ -132,10 +141,7 @@ impl DeadLetters for World {
 
 impl Shards for World {
     async fn lineage(&self, _: &ShardId) -> Result<Lineage, ports::Error> {
-        Ok(Lineage {
-            parents: self.store(|s| s.parents.clone()),
-            range: HashRange::ALL,
-        })
+        Ok(Lineage { parents: self.store(|s| s.parents.clone()), range: HashRange::ALL })
     }
 }
 
@@ -190,28 +196,17 @@ fn batch(first: u32, events: &[(&str, &str, &str)]) -> ShardBatch {
             _ => format!(r#"{{"specversion":"1.0","id":"{id}","source":"s","type":"t","data":"{data}"}}"#).into(),
         },
     };
-    ShardBatch {
-        shard: ShardId::new(SHARD),
-        records: (first..).zip(events).map(record).collect(),
-    }
+    ShardBatch { shard: ShardId::new(SHARD), records: (first..).zip(events).map(record).collect() }
 }
 
 fn settler(world: &World) -> Settler<Handling<Obedient>, World> {
     let work = Handling(Obedient(world.clone()));
-    Settler::new(
-        Settings::new("g", "stream"),
-        Fingerprinter::new("test"),
-        work,
-        world.clone(),
-    )
+    Settler::new(Settings::new("g", "stream"), Fingerprinter::new("test"), work, world.clone())
 }
 
 fn settle<W: Work>(settler: &Settler<W, World>, batch: &ShardBatch) -> Result<Settled, Error> {
     let deadline = Timestamp(settler.outside.now().0 + 30_000);
-    settler
-        .settle(batch, deadline)
-        .now_or_never()
-        .expect("nothing here waits")
+    settler.settle(batch, deadline).now_or_never().expect("nothing here waits")
 }
 
 fn resume(settled: &Settled) -> Option<&str> {
@@ -229,31 +224,11 @@ fn letters(world: &World) -> Vec<(String, Code)> {
 #[test]
 fn duplicates_are_found_in_the_batch_and_across_batches() {
     let world = World::default();
-    let first = settle(
-        &settler(&world),
-        &batch(1, &[("k", "a", "ok"), ("k", "a", "ok"), ("l", "b", "ok")]),
-    )
-    .unwrap();
-    assert_eq!(
-        first.counts,
-        Counts {
-            handled: 2,
-            duplicates: 1,
-            dead_letters: 0,
-            foreign: 0
-        }
-    );
+    let first = settle(&settler(&world), &batch(1, &[("k", "a", "ok"), ("k", "a", "ok"), ("l", "b", "ok")])).unwrap();
+    assert_eq!(first.counts, Counts { handled: 2, duplicates: 1, dead_letters: 0, foreign: 0 });
     // another process, with nothing in memory
     let second = settle(&settler(&world), &batch(4, &[("other", "a", "ok"), ("k", "c", "ok")])).unwrap();
-    assert_eq!(
-        second.counts,
-        Counts {
-            handled: 1,
-            duplicates: 1,
-            dead_letters: 0,
-            foreign: 0
-        }
-    );
+    assert_eq!(second.counts, Counts { handled: 1, duplicates: 1, dead_letters: 0, foreign: 0 });
     assert_eq!(handled(&world), ["a", "b", "c"]);
 }
 
@@ -263,28 +238,14 @@ fn a_warm_process_loads_nothing_and_still_finds_duplicates() {
     let settler = settler(&world);
     settle(&settler, &batch(1, &[("k", "a", "ok")])).unwrap();
     world.store(|s| s.segments.clear());
-    assert_eq!(
-        settle(&settler, &batch(2, &[("k", "a", "ok")]))
-            .unwrap()
-            .counts
-            .duplicates,
-        1
-    );
+    assert_eq!(settle(&settler, &batch(2, &[("k", "a", "ok")])).unwrap().counts.duplicates, 1);
 }
 
 #[test]
 fn a_retry_holds_its_key_and_no_other_and_ends_in_the_dead_letters() {
     let world = World::default();
     let settler = settler(&world);
-    let events = batch(
-        1,
-        &[
-            ("k", "a", "ok"),
-            ("k", "b", "retry"),
-            ("k", "c", "ok"),
-            ("l", "d", "ok"),
-        ],
-    );
+    let events = batch(1, &[("k", "a", "ok"), ("k", "b", "retry"), ("k", "c", "ok"), ("l", "d", "ok")]);
     let first = settle(&settler, &events).unwrap();
     assert_eq!((resume(&first), first.unsettled), (Some("2"), 2));
     assert_eq!(handled(&world), ["a", "d"]);
@@ -300,26 +261,12 @@ fn a_retry_holds_its_key_and_no_other_and_ends_in_the_dead_letters() {
 #[test]
 fn a_refusal_and_garbage_are_dead_lettered_with_their_bytes_and_the_shard_goes_on() {
     let world = World::default();
-    let settled = settle(
-        &settler(&world),
-        &batch(1, &[("k", "a", "refuse"), ("k", "", "garbage"), ("k", "b", "ok")]),
-    )
-    .unwrap();
-    assert_eq!(
-        settled.counts,
-        Counts {
-            handled: 1,
-            duplicates: 0,
-            dead_letters: 2,
-            foreign: 0
-        }
-    );
+    let settled =
+        settle(&settler(&world), &batch(1, &[("k", "a", "refuse"), ("k", "", "garbage"), ("k", "b", "ok")])).unwrap();
+    assert_eq!(settled.counts, Counts { handled: 1, duplicates: 0, dead_letters: 2, foreign: 0 });
     let mut letters = letters(&world);
     letters.sort_by(|a, b| a.0.cmp(&b.0));
-    assert_eq!(
-        letters,
-        [("1.0".to_owned(), Code::Refused), ("2.0".to_owned(), Code::NotAnEvent)]
-    );
+    assert_eq!(letters, [("1.0".to_owned(), Code::Refused), ("2.0".to_owned(), Code::NotAnEvent)]);
     assert!(world.store(|s| s.letters.iter().any(|l| l.data[..] == [0xff])));
 }
 
@@ -343,19 +290,41 @@ fn a_dead_letter_beyond_the_watermark_is_not_sent_again() {
 }
 
 #[test]
+fn what_was_settled_beyond_a_retry_is_passed_over_however_late_and_in_whatever_pieces_it_comes_again() {
+    for cold in [false, true] {
+        let world = World::default();
+        let mut run = settler(&world);
+        let events = [("k", "a", "retry"), ("l", "b", "ok"), ("m", "c", "refuse"), ("n", "d", "ok")];
+        settle(&run, &batch(1, &events)).unwrap();
+        // long after the window's horizon
+        world.store(|s| s.now += 100 * 60 * 60 * 1000);
+        // Lambda halves what failed: first the event at fault alone, until it is given up
+        for _ in 0..2 {
+            if cold {
+                run = settler(&world);
+            }
+            settle(&run, &batch(1, &events[..1])).unwrap();
+        }
+        if cold {
+            run = settler(&world);
+        }
+        for half in [&events[1..2], &events[2..]] {
+            let first = if half.len() == 1 { 2 } else { 3 };
+            let again = settle(&run, &batch(first, half)).unwrap();
+            assert_eq!((again.passed_over, again.counts.total()), (half.len(), 0), "cold: {cold}");
+        }
+        assert_eq!(handled(&world), ["b", "d"]);
+        let progress = world.store(|s| s.progress[&ShardId::new(SHARD)].0.clone());
+        assert_eq!((progress.position, progress.ahead_from), ("4.0".parse().unwrap(), None));
+    }
+}
+
+#[test]
 fn after_a_crash_between_record_and_commit_nothing_is_repeated() {
     for cold in [false, true] {
         let world = World::default();
         let mut run = settler(&world);
-        let events = batch(
-            1,
-            &[
-                ("k", "a", "ok"),
-                ("l", "b", "retry"),
-                ("m", "c", "ok"),
-                ("m", "c", "ok"),
-            ],
-        );
+        let events = batch(1, &[("k", "a", "ok"), ("l", "b", "retry"), ("m", "c", "ok"), ("m", "c", "ok")]);
         world.store(|s| s.crash_at = Some(Step::Commit));
         assert!(matches!(settle(&run, &events), Err(Error::Commit(_))));
         if cold {
@@ -364,13 +333,7 @@ fn after_a_crash_between_record_and_commit_nothing_is_repeated() {
         let again = settle(&run, &events).unwrap();
         assert_eq!((again.passed_over, again.counts.total()), (3, 0));
         assert_eq!(handled(&world), ["a", "c"]);
-        let total: u64 = world.store(|s| {
-            s.segments
-                .values()
-                .flatten()
-                .map(|segment| segment.counts.total())
-                .sum()
-        });
+        let total: u64 = world.store(|s| s.segments.values().flatten().map(|segment| segment.counts.total()).sum());
         assert_eq!(total, 3, "each event is counted once");
     }
 }
@@ -419,12 +382,7 @@ fn an_event_that_crashes_the_process_is_found_and_dead_lettered_unrun() {
     let crash = |world: &World| {
         let settler = settler(world);
         let frozen = Frozen(world.clone());
-        let settler = Settler::new(
-            settler.settings,
-            settler.fingerprints,
-            Handling(Obedient(world.clone())),
-            frozen,
-        );
+        let settler = Settler::new(settler.settings, settler.fingerprints, Handling(Obedient(world.clone())), frozen);
         assert!(settler.settle(&events, Timestamp(30_000)).now_or_never().is_none());
     };
     for _ in 0..5 {
@@ -462,8 +420,14 @@ impl Progress for Frozen {
     }
 }
 impl Windows for Frozen {
-    async fn load(&self, shard: &ShardId, after: u64, since: Timestamp) -> Result<Vec<Segment>, ports::Error> {
-        Windows::load(&self.0, shard, after, since).await
+    async fn load(
+        &self,
+        shard: &ShardId,
+        after: u64,
+        since: Timestamp,
+        kept_from: Option<u64>,
+    ) -> Result<Vec<Segment>, ports::Error> {
+        Windows::load(&self.0, shard, after, since, kept_from).await
     }
     async fn record(&self, shard: &ShardId, segment: &Segment) -> Result<(), ports::Error> {
         self.0.record(shard, segment).await
@@ -522,6 +486,9 @@ struct Join;
 
 impl Projection for Join {
     type State = String;
+    fn concerns(&self, event: &Event) -> bool {
+        event.data_as::<String>().is_ok_and(|told| told != "other")
+    }
     fn fold(&self, state: Option<String>, event: &Event) -> Result<String, Refusal> {
         match event.data_as::<String>()?.as_str() {
             "refuse" => Err(Refusal::new("illegal")),
@@ -532,12 +499,7 @@ impl Projection for Join {
 
 fn projecting(world: &World) -> Settler<Projecting<Join, World>, World> {
     let work = Projecting::new(Join, world.clone());
-    Settler::new(
-        Settings::new("g", "stream"),
-        Fingerprinter::new("test"),
-        work,
-        world.clone(),
-    )
+    Settler::new(Settings::new("g", "stream"), Fingerprinter::new("test"), work, world.clone())
 }
 
 fn state(world: &World, key: &str) -> Option<String> {
@@ -549,38 +511,28 @@ fn a_projection_applies_each_event_once_wherever_its_run_dies() {
     for crash in [None, Some(Step::Letter), Some(Step::Record), Some(Step::Commit)] {
         let world = World::default();
         world.store(|s| s.crash_at = crash);
-        let events = batch(
-            1,
-            &[
-                ("k", "a", "ok"),
-                ("k", "x", "refuse"),
-                ("k", "b", "ok"),
-                ("k", "a", "ok"),
-                ("l", "c", "ok"),
-            ],
-        );
+        let events =
+            batch(1, &[("k", "a", "ok"), ("k", "x", "refuse"), ("k", "b", "ok"), ("k", "a", "ok"), ("l", "c", "ok")]);
         while !settle(&projecting(&world), &events).is_ok_and(|settled| settled.resume_at.is_none()) {}
         assert_eq!(state(&world, "k").as_deref(), Some("\"ab\""), "crash at {crash:?}");
         assert_eq!(state(&world, "l").as_deref(), Some("\"c\""));
         assert_eq!(letters(&world), [("2.0".to_owned(), Code::Refused)]);
         let counts = world.store(|s| {
-            s.segments
-                .values()
-                .flatten()
-                .fold(Counts::default(), |mut sum, segment| {
-                    sum += segment.counts;
-                    sum
-                })
+            s.segments.values().flatten().fold(Counts::default(), |mut sum, segment| {
+                sum += segment.counts;
+                sum
+            })
         });
-        assert_eq!(
-            counts,
-            Counts {
-                handled: 3,
-                duplicates: 1,
-                dead_letters: 1,
-                foreign: 0
-            },
-            "crash at {crash:?}"
-        );
+        assert_eq!(counts, Counts { handled: 3, duplicates: 1, dead_letters: 1, foreign: 0 }, "crash at {crash:?}");
     }
+}
+
+#[test]
+fn a_projection_settles_what_does_not_concern_it_and_stores_nothing_for_it() {
+    let world = World::default();
+    let events = batch(1, &[("k", "a", "other"), ("l", "b", "other"), ("l", "c", "ok"), ("l", "d", "other")]);
+    let settled = settle(&projecting(&world), &events).unwrap();
+    assert_eq!((settled.counts.handled, resume(&settled)), (4, None));
+    assert_eq!(state(&world, "l").as_deref(), Some("\"c\""));
+    assert_eq!(world.store(|s| s.states.len()), 1);
 }

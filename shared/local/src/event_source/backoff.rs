@@ -16,10 +16,7 @@ pub struct Backoff {
 
 impl Default for Backoff {
     fn default() -> Self {
-        Self {
-            first: Duration::from_millis(100),
-            max: Duration::from_secs(5),
-        }
+        Self { first: Duration::from_millis(100), max: Duration::from_secs(5) }
     }
 }
 
@@ -43,19 +40,12 @@ mod tests {
     fn waits_double_between_half_and_whole_up_to_the_bound() {
         let backoff = Backoff::default();
         let whole = |ms| (Duration::from_millis(ms / 2), Duration::from_millis(ms));
-        for (failures, (least, most)) in [
-            (1, whole(100)),
-            (2, whole(200)),
-            (6, whole(3200)),
-            (7, whole(5000)),
-            (u32::MAX, whole(5000)),
-        ] {
+        for (failures, (least, most)) in
+            [(1, whole(100)), (2, whole(200)), (6, whole(3200)), (7, whole(5000)), (u32::MAX, whole(5000))]
+        {
             for jitter in [0, 1, 77, 12_345, u64::MAX] {
                 let wait = backoff.wait(failures, jitter);
-                assert!(
-                    (least..=most).contains(&wait),
-                    "{failures} failures, jitter {jitter}: {wait:?}"
-                );
+                assert!((least..=most).contains(&wait), "{failures} failures, jitter {jitter}: {wait:?}");
             }
             assert_eq!(backoff.wait(failures, 0), least);
         }

@@ -122,12 +122,7 @@ impl Batch {
             return (self, None);
         }
         let (first, second) = self.records.split_at(self.len() / 2);
-        let second = Self {
-            records: second.into(),
-            failures: 0,
-            not_before: Timestamp(0),
-            ..self
-        };
+        let second = Self { records: second.into(), failures: 0, not_before: Timestamp(0), ..self };
         self.records = first.into();
         (self, Some(second))
     }

@@ -82,11 +82,7 @@ impl Buffer {
 
     /// When something is to be done if nothing happens until then.
     pub(crate) fn wake_at(&self) -> Timestamp {
-        if self.records.is_empty() {
-            self.next_read
-        } else {
-            self.next_read.min(self.window_ends)
-        }
+        if self.records.is_empty() { self.next_read } else { self.next_read.min(self.window_ends) }
     }
 
     /// Takes what a read gave. Records that were read before are dropped: a service that answers twice delivers once.
@@ -96,10 +92,7 @@ impl Buffer {
         self.caught_up = records.is_empty();
         if records.is_empty() {
             let pacing = &settings.pacing;
-            self.idle_wait = self
-                .idle_wait
-                .saturating_mul(2)
-                .clamp(pacing.idle_poll_min, pacing.idle_poll_max);
+            self.idle_wait = self.idle_wait.saturating_mul(2).clamp(pacing.idle_poll_min, pacing.idle_poll_max);
             self.next_read = now.plus(self.idle_wait);
             return;
         }
@@ -154,13 +147,7 @@ impl Buffer {
             size += len + usize::from(*index > 0);
             size <= PAYLOAD_MAX
         };
-        let fitting = self
-            .records
-            .iter()
-            .take(batch_size)
-            .enumerate()
-            .take_while(fits)
-            .count();
+        let fitting = self.records.iter().take(batch_size).enumerate().take_while(fits).count();
         fitting.max(1)
     }
 }

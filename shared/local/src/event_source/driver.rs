@@ -51,9 +51,5 @@ pub enum MappingError {
 }
 
 fn list(errors: &[SettingsError]) -> String {
-    errors
-        .iter()
-        .map(SettingsError::to_string)
-        .collect::<Vec<_>>()
-        .join("; ")
+    errors.iter().map(SettingsError::to_string).collect::<Vec<_>>().join("; ")
 }

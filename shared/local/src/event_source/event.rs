@@ -169,12 +169,7 @@ mod tests {
     #[test]
     fn the_event_has_the_documented_shape() {
         let sequence = "49590338271490256608559692538361571095921575989136588898";
-        let records = [record(
-            sequence,
-            "1",
-            b"Hello, this is a test.".to_vec(),
-            1_545_084_650_987,
-        )];
+        let records = [record(sequence, "1", b"Hello, this is a test.".to_vec(), 1_545_084_650_987)];
         let payload = source().payload(&ShardId::new("shardId-000000000006"), &records);
         assert_eq!(
             serde_json::from_slice::<Value>(&payload).unwrap(),
@@ -196,10 +191,7 @@ mod tests {
             }]})
         );
         let text = String::from_utf8(payload.to_vec()).unwrap();
-        assert!(
-            text.contains(r#""approximateArrivalTimestamp":1545084650.987}"#),
-            "{text}"
-        );
+        assert!(text.contains(r#""approximateArrivalTimestamp":1545084650.987}"#), "{text}");
     }
 
     proptest! {

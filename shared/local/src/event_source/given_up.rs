@@ -155,12 +155,7 @@ mod tests {
             arrival: Timestamp(arrival),
         };
         let records = [record(FIRST, 1_573_691_884_835), record(LAST, 1_573_691_885_580)];
-        let given_up = GivenUp {
-            condition,
-            records: records.into(),
-            invocations,
-            function_error,
-        };
+        let given_up = GivenUp { condition, records: records.into(), invocations, function_error };
         let source = EventSource {
             stream_arn: "arn:aws:kinesis:us-east-2:123456789012:stream/mystream".into(),
             region: "us-east-2".into(),

@@ -69,9 +69,7 @@ impl Mapping {
     /// mapping that has begun does not matter any more.
     pub fn new(settings: Settings, source: EventSource, checkpoint: Option<Checkpoint>, now: Timestamp) -> Self {
         let (start, restored) = match checkpoint {
-            Some(Checkpoint {
-                start_at_ms, shards, ..
-            }) => (start_at_ms.map(Timestamp), shards),
+            Some(Checkpoint { start_at_ms, shards, .. }) => (start_at_ms.map(Timestamp), shards),
             None => (begin(settings.starting_position, now), BTreeMap::new()),
         };
         Self {
@@ -91,11 +89,7 @@ impl Mapping {
         if let Some(step) = self.list(now) {
             return step;
         }
-        let mut wake_at = if self.listing {
-            now.plus(self.settings.pacing.list_every)
-        } else {
-            self.next_listing
-        };
+        let mut wake_at = if self.listing { now.plus(self.settings.pacing.list_every) } else { self.next_listing };
         let mut drained = Vec::new();
         for (id, shard) in &mut self.shards {
             let Shard::Reading(machine) = shard else { continue };
@@ -104,10 +98,7 @@ impl Mapping {
                 Next::WaitUntil(at) => wake_at = wake_at.min(at),
                 Next::Busy => {}
                 Next::Drained => {
-                    let status = ShardStatus {
-                        state: ShardState::Drained,
-                        ..machine.status(now)
-                    };
+                    let status = ShardStatus { state: ShardState::Drained, ..machine.status(now) };
                     drained.push((id.clone(), status));
                 }
             }
@@ -147,9 +138,7 @@ impl Mapping {
                     let status = ShardStatus::at_rest(ShardState::Drained, progress.settled_to.clone());
                     Shard::Drained(Box::new(status))
                 }
-                None => Shard::Waiting {
-                    parents: parents.clone(),
-                },
+                None => Shard::Waiting { parents: parents.clone() },
             };
             self.shards.insert(id.clone(), shard);
         }
@@ -175,11 +164,7 @@ impl Mapping {
 
     /// Starts the shards whose parents are all drained. A parent that is not there any more counts as drained.
     fn start_ready(&mut self) {
-        let unfinished = |id: &ShardId| {
-            self.shards
-                .get(id)
-                .is_some_and(|shard| !matches!(shard, Shard::Drained(_)))
-        };
+        let unfinished = |id: &ShardId| self.shards.get(id).is_some_and(|shard| !matches!(shard, Shard::Drained(_)));
         let ready: Vec<ShardId> = self
             .shards
             .iter()
@@ -236,9 +221,7 @@ impl Mapping {
 
     /// Whether an invocation or a notice is under way.
     pub fn delivers(&self) -> bool {
-        self.shards
-            .values()
-            .any(|shard| matches!(shard, Shard::Reading(machine) if machine.delivers()))
+        self.shards.values().any(|shard| matches!(shard, Shard::Reading(machine) if machine.delivers()))
     }
 
     /// Where a restart goes on.
@@ -247,14 +230,8 @@ impl Mapping {
         shards.extend(self.shards.iter().filter_map(|(id, shard)| {
             let progress = match shard {
                 Shard::Waiting { .. } => return None,
-                Shard::Reading(machine) => ShardProgress {
-                    settled_to: machine.settled_to().cloned(),
-                    drained: false,
-                },
-                Shard::Drained(last) => ShardProgress {
-                    settled_to: last.checkpoint.clone(),
-                    drained: true,
-                },
+                Shard::Reading(machine) => ShardProgress { settled_to: machine.settled_to().cloned(), drained: false },
+                Shard::Drained(last) => ShardProgress { settled_to: last.checkpoint.clone(), drained: true },
             };
             Some((id.clone(), progress))
         }));
@@ -262,11 +239,7 @@ impl Mapping {
             ReadFrom::AtTimestamp(at) => Some(at.0),
             ReadFrom::TrimHorizon | ReadFrom::After(_) => None,
         };
-        Checkpoint {
-            stream_arn: self.source.stream_arn.clone(),
-            start_at_ms,
-            shards,
-        }
+        Checkpoint { stream_arn: self.source.stream_arn.clone(), start_at_ms, shards }
     }
 
     /// What observers see.
@@ -276,13 +249,7 @@ impl Mapping {
             Shard::Reading(machine) => machine.status(now),
             Shard::Drained(last) => last.as_ref().clone(),
         };
-        MappingStatus {
-            shards: self
-                .shards
-                .iter()
-                .map(|(id, shard)| (id.clone(), status(shard)))
-                .collect(),
-        }
+        MappingStatus { shards: self.shards.iter().map(|(id, shard)| (id.clone(), status(shard))).collect() }
     }
 }
 

@@ -76,10 +76,7 @@ pub(crate) fn judge(invocation: &Invocation, records: &[Record], report_batch_it
     let body = match invocation {
         Invocation::Throttled => return Verdict::Throttled,
         Invocation::Failed { error_type, message } => {
-            let failure = Failure::Function {
-                error_type: error_type.clone(),
-                message: message.clone(),
-            };
+            let failure = Failure::Function { error_type: error_type.clone(), message: message.clone() };
             return Verdict::ResumeAt(0, failure);
         }
         // without the setting, an answer that reports failures is a success like any other
@@ -124,9 +121,7 @@ fn lowest(identifiers: &[String], records: &[Record]) -> Result<Option<usize>, R
         let unknown = || ResponseError::UnknownIdentifier(identifier.clone());
         let sequence: SequenceNumber = identifier.parse().map_err(|_| unknown())?;
         // ordered by length, then by digits: the numbers exceed a u128
-        let index = records
-            .binary_search_by(|record| record.sequence.cmp(&sequence))
-            .map_err(|_| unknown())?;
+        let index = records.binary_search_by(|record| record.sequence.cmp(&sequence)).map_err(|_| unknown())?;
         lowest = Some(lowest.map_or(index, |lowest: usize| lowest.min(index)));
     }
     Ok(lowest)
@@ -155,31 +150,19 @@ mod tests {
             arrival: Timestamp(0),
         };
         let records: Vec<_> = SEQUENCES.iter().map(record).collect();
-        judge(
-            &Invocation::Returned(Bytes::copy_from_slice(body.as_bytes())),
-            &records,
-            report,
-        )
+        judge(&Invocation::Returned(Bytes::copy_from_slice(body.as_bytes())), &records, report)
     }
 
     fn reporting(sequences: &[&str]) -> String {
-        let items: Vec<_> = sequences
-            .iter()
-            .map(|s| serde_json::json!({"itemIdentifier": s}))
-            .collect();
+        let items: Vec<_> = sequences.iter().map(|s| serde_json::json!({"itemIdentifier": s})).collect();
         serde_json::json!({"batchItemFailures": items}).to_string()
     }
 
     #[test]
     fn an_empty_or_null_response_or_list_is_a_success() {
-        for body in [
-            "",
-            "null",
-            "{}",
-            r#"{"batchItemFailures":[]}"#,
-            r#"{"batchItemFailures":null}"#,
-            r#"{"statusCode":200}"#,
-        ] {
+        for body in
+            ["", "null", "{}", r#"{"batchItemFailures":[]}"#, r#"{"batchItemFailures":null}"#, r#"{"statusCode":200}"#]
+        {
             assert_eq!(judged(body, true), Verdict::Settled, "{body}");
         }
     }
@@ -222,11 +205,7 @@ mod tests {
             ("[]", ResponseError::NotAnObject),
             (r#"{"batchItemFailures":{}}"#, ResponseError::NotAList),
         ] {
-            assert_eq!(
-                judged(body, true),
-                Verdict::ResumeAt(0, Failure::Response(error)),
-                "{body}"
-            );
+            assert_eq!(judged(body, true), Verdict::ResumeAt(0, Failure::Response(error)), "{body}");
         }
     }
 
@@ -239,15 +218,9 @@ mod tests {
 
     #[test]
     fn a_function_error_fails_the_whole_batch_whatever_the_settings() {
-        let failed = Invocation::Failed {
-            error_type: "Runtime.ExitError".into(),
-            message: "exit status 1".into(),
-        };
+        let failed = Invocation::Failed { error_type: "Runtime.ExitError".into(), message: "exit status 1".into() };
         for report in [false, true] {
-            assert!(matches!(
-                judge(&failed, &[], report),
-                Verdict::ResumeAt(0, Failure::Function { .. })
-            ));
+            assert!(matches!(judge(&failed, &[], report), Verdict::ResumeAt(0, Failure::Function { .. })));
         }
     }
 }

@@ -116,10 +116,7 @@ impl Settings {
         if self.batching_window > BATCHING_WINDOW_MAX {
             errors.push(SettingsError::BatchingWindow(self.batching_window));
         }
-        if let Some(attempts) = self
-            .maximum_retry_attempts
-            .filter(|attempts| *attempts > RETRY_ATTEMPTS_MAX)
-        {
+        if let Some(attempts) = self.maximum_retry_attempts.filter(|attempts| *attempts > RETRY_ATTEMPTS_MAX) {
             errors.push(SettingsError::RetryAttempts(attempts));
         }
         if let Some(age) = self.maximum_record_age.filter(|age| !RECORD_AGE.contains(age)) {
@@ -139,10 +136,7 @@ mod tests {
         assert_eq!(settings.validate(), Ok(()));
         assert_eq!(settings.batch_size, 100);
         assert_eq!(settings.batching_window, Duration::ZERO);
-        assert_eq!(
-            (settings.maximum_retry_attempts, settings.maximum_record_age),
-            (None, None)
-        );
+        assert_eq!((settings.maximum_retry_attempts, settings.maximum_record_age), (None, None));
     }
 
     #[test]
@@ -163,13 +157,6 @@ mod tests {
                 SettingsError::RecordAge(Duration::from_secs(59)),
             ])
         );
-        assert!(
-            Settings {
-                batch_size: 0,
-                ..Settings::default()
-            }
-            .validate()
-            .is_err()
-        );
+        assert!(Settings { batch_size: 0, ..Settings::default() }.validate().is_err());
     }
 }

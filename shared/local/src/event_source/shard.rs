@@ -129,10 +129,7 @@ impl ShardMachine {
         }
         self.awaited = Some(Awaited::Records);
         let from = self.buffer.read_from().clone();
-        Next::Do(Action::Fetch {
-            from,
-            limit: self.buffer.read_limit(&self.settings),
-        })
+        Next::Do(Action::Fetch { from, limit: self.buffer.read_limit(&self.settings) })
     }
 
     /// A read gave these records, in order; `at_end` says that the shard has ended behind them.
@@ -210,10 +207,7 @@ impl ShardMachine {
         let Some(Awaited::GivenUp(count)) = self.awaited.take() else {
             panic!("nothing was to be given up");
         };
-        let batch = self
-            .pending
-            .pop_front()
-            .expect("what is given up is of the first batch");
+        let batch = self.pending.pop_front().expect("what is given up is of the first batch");
         self.advance(&batch.records()[..count]);
         self.totals.given_up += count as u64;
         if let Some(rest) = batch.without_first(count) {
@@ -268,9 +262,7 @@ impl ShardMachine {
     fn iterator_age(&self, now: Timestamp) -> Duration {
         let pending = self.pending.front().and_then(|batch| batch.records().first());
         let oldest = pending.or_else(|| self.buffer.oldest()).map(|record| record.arrival);
-        let settled = self
-            .last_settled_arrival
-            .filter(|_| !self.ended && !self.buffer.caught_up());
+        let settled = self.last_settled_arrival.filter(|_| !self.ended && !self.buffer.caught_up());
         oldest.or(settled).map_or(Duration::ZERO, |arrival| now.since(arrival))
     }
 }

@@ -105,10 +105,7 @@ const ENVELOPE: usize = r#"{"Records":[]}"#.len();
 fn close(messages: &mut Vec<Message>, records: &mut String) -> SqsBatch {
     let payload = format!(r#"{{"Records":[{records}]}}"#).into();
     records.clear();
-    SqsBatch {
-        messages: std::mem::take(messages),
-        payload,
-    }
+    SqsBatch { messages: std::mem::take(messages), payload }
 }
 
 /// What `invocation` does to the messages of its batch.
@@ -119,36 +116,25 @@ fn close(messages: &mut Vec<Message>, records: &mut String) -> SqsBatch {
 pub fn settle(messages: &[Message], invocation: &Invocation, report_batch_item_failures: bool) -> Outcome {
     let failed = match invocation {
         Invocation::Throttled => Err(None),
-        Invocation::Failed { error_type, message } => Err(Some(Failure::Function {
-            error_type: error_type.clone(),
-            message: message.clone(),
-        })),
+        Invocation::Failed { error_type, message } => {
+            Err(Some(Failure::Function { error_type: error_type.clone(), message: message.clone() }))
+        }
         Invocation::Returned(_) if !report_batch_item_failures => Ok(BTreeSet::new()),
         Invocation::Returned(body) => failed_ids(body, messages).map_err(|error| Some(Failure::Response(error))),
     };
     match failed {
-        Err(failure) => Outcome {
-            delete: Vec::new(),
-            kept: messages.len(),
-            failure,
-        },
+        Err(failure) => Outcome { delete: Vec::new(), kept: messages.len(), failure },
         Ok(failed) => {
             let settled = messages.iter().filter(|message| !failed.contains(&message.message_id));
             let delete: Vec<_> = settled.map(|message| message.receipt_handle.clone()).collect();
-            Outcome {
-                kept: messages.len() - delete.len(),
-                delete,
-                failure: None,
-            }
+            Outcome { kept: messages.len() - delete.len(), delete, failure: None }
         }
     }
 }
 
 fn failed_ids(body: &[u8], messages: &[Message]) -> Result<BTreeSet<String>, ResponseError> {
     let failed = reported(body)?;
-    let unknown = failed
-        .iter()
-        .find(|id| !messages.iter().any(|message| message.message_id == **id));
+    let unknown = failed.iter().find(|id| !messages.iter().any(|message| message.message_id == **id));
     match unknown {
         Some(id) => Err(ResponseError::UnknownIdentifier(id.clone())),
         None => Ok(failed.into_iter().collect()),
@@ -213,13 +199,7 @@ mod tests {
 
     #[test]
     fn an_empty_answer_deletes_all_and_an_unreadable_one_none() {
-        for body in [
-            "",
-            "null",
-            "{}",
-            r#"{"batchItemFailures":null}"#,
-            r#"{"batchItemFailures":[]}"#,
-        ] {
+        for body in ["", "null", "{}", r#"{"batchItemFailures":null}"#, r#"{"batchItemFailures":[]}"#] {
             assert_eq!(settled(body, true), (3, 0), "{body}");
         }
         for body in [
@@ -236,10 +216,7 @@ mod tests {
     #[test]
     fn a_failed_or_throttled_invocation_deletes_none() {
         let messages = [message("a", String::new())];
-        let failed = Invocation::Failed {
-            error_type: "Error".into(),
-            message: "no".into(),
-        };
+        let failed = Invocation::Failed { error_type: "Error".into(), message: "no".into() };
         for invocation in [failed, Invocation::Throttled] {
             let outcome = settle(&messages, &invocation, true);
             assert_eq!((outcome.delete.len(), outcome.kept), (0, 1));
@@ -249,23 +226,13 @@ mod tests {
     #[test]
     fn a_batch_ends_at_its_size_and_at_6_mb() {
         let small: Vec<_> = (0..7).map(|id| message(&id.to_string(), String::new())).collect();
-        let sizes = |messages, size| {
-            cut(messages, size)
-                .iter()
-                .map(|batch| batch.messages.len())
-                .collect::<Vec<_>>()
-        };
+        let sizes = |messages, size| cut(messages, size).iter().map(|batch| batch.messages.len()).collect::<Vec<_>>();
         assert_eq!(sizes(small, 3), [3, 3, 1]);
-        let large: Vec<_> = (0..10)
-            .map(|id| message(&id.to_string(), "x".repeat(1_000_000)))
-            .collect();
+        let large: Vec<_> = (0..10).map(|id| message(&id.to_string(), "x".repeat(1_000_000))).collect();
         assert_eq!(sizes(large.clone(), 10), [6, 4]);
         assert!(cut(large, 10).iter().all(|batch| batch.payload.len() <= PAYLOAD_MAX));
-        let huge = vec![
-            message("a", String::new()),
-            message("b", "x".repeat(PAYLOAD_MAX)),
-            message("c", String::new()),
-        ];
+        let huge =
+            vec![message("a", String::new()), message("b", "x".repeat(PAYLOAD_MAX)), message("c", String::new())];
         assert_eq!(sizes(huge, 10), [1, 1, 1]);
         assert_eq!(sizes(Vec::new(), 10), Vec::<usize>::new());
     }

@@ -87,15 +87,8 @@ fn headers(from: &HeaderMap) -> Option<BTreeMap<String, String>> {
 }
 
 fn cookies(headers: &HeaderMap) -> Vec<&str> {
-    let values = headers
-        .get_all(http::header::COOKIE)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
-    values
-        .flat_map(|value| value.split(';'))
-        .map(str::trim)
-        .filter(|cookie| !cookie.is_empty())
-        .collect()
+    let values = headers.get_all(http::header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(';')).map(str::trim).filter(|cookie| !cookie.is_empty()).collect()
 }
 
 fn query_parameters(query: &str) -> BTreeMap<String, String> {
@@ -115,10 +108,7 @@ fn as_text<'a>(headers: &HeaderMap, body: &'a [u8]) -> Option<&'a str> {
     if headers.contains_key(http::header::CONTENT_ENCODING) {
         return None;
     }
-    let kind = headers
-        .get(http::header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
+    let kind = headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let textual = kind.starts_with("text/")
         || kind.ends_with("+json")
@@ -129,18 +119,10 @@ fn as_text<'a>(headers: &HeaderMap, body: &'a [u8]) -> Option<&'a str> {
 
 /// `12/Mar/2020:19:03:58 +0000`, as access logs have it.
 fn clf_time(seconds: u64) -> String {
-    const MONTHS: [&str; 12] = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
-    let time = i64::try_from(seconds)
-        .ok()
-        .and_then(|s| time::OffsetDateTime::from_unix_timestamp(s).ok());
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let time = i64::try_from(seconds).ok().and_then(|s| time::OffsetDateTime::from_unix_timestamp(s).ok());
     let time = time.unwrap_or(time::OffsetDateTime::UNIX_EPOCH);
     let month = MONTHS[usize::from(u8::from(time.month())) - 1];
     let (hour, minute, second) = time.to_hms();
-    format!(
-        "{:02}/{month}/{}:{hour:02}:{minute:02}:{second:02} +0000",
-        time.day(),
-        time.year()
-    )
+    format!("{:02}/{month}/{}:{hour:02}:{minute:02}:{second:02} +0000", time.day(), time.year())
 }

@@ -46,11 +46,7 @@ pub(super) fn from_function(bytes: &[u8]) -> Response {
 
 fn build(answer: Answer) -> Option<Response> {
     let body = answer.body.unwrap_or_default();
-    let body = if answer.is_base64_encoded {
-        BASE64_STANDARD.decode(body).ok()?
-    } else {
-        body.into_bytes()
-    };
+    let body = if answer.is_base64_encoded { BASE64_STANDARD.decode(body).ok()? } else { body.into_bytes() };
     let mut response = Response::builder().status(answer.status_code);
     for (name, value) in answer.headers {
         let value = match value {

@@ -56,12 +56,7 @@ impl<T> Routes<T> {
             if routes.iter().any(|other| other.key == key) {
                 return Err(RouteError::Twice(key));
             }
-            routes.push(Route {
-                key,
-                method,
-                parts,
-                target,
-            });
+            routes.push(Route { key, method, parts, target });
         }
         Ok(Self(routes))
     }
@@ -70,24 +65,14 @@ impl<T> Routes<T> {
         let segments = split(path);
         let matching = self.0.iter().filter_map(|route| {
             let fits = route.method.as_ref().is_none_or(|own| own == method);
-            fits.then(|| parameters(&route.parts, &segments))
-                .flatten()
-                .map(|parameters| (route, parameters))
+            fits.then(|| parameters(&route.parts, &segments)).flatten().map(|parameters| (route, parameters))
         });
         let (route, parameters) = matching.max_by_key(|(route, _)| {
             let literal = |part: &Part| matches!(part, Part::Literal(_));
             let greedy = route.parts.iter().any(|part| matches!(part, Part::Greedy(_)));
-            (
-                !greedy,
-                route.parts.iter().filter(|part| literal(part)).count(),
-                route.method.is_some(),
-            )
+            (!greedy, route.parts.iter().filter(|part| literal(part)).count(), route.method.is_some())
         })?;
-        Some(Found {
-            key: route.key.clone(),
-            parameters,
-            target: &route.target,
-        })
+        Some(Found { key: route.key.clone(), parameters, target: &route.target })
     }
 }
 
@@ -138,21 +123,10 @@ mod tests {
     use super::*;
 
     fn find(path: &str) -> Option<(usize, BTreeMap<String, String>)> {
-        let routes = [
-            ("POST", "/v1/events"),
-            ("ANY", "/v1/{name}"),
-            ("ANY", "/v1/{rest+}"),
-            ("GET", "/v1/{name}"),
-        ];
-        let routes = routes
-            .iter()
-            .enumerate()
-            .map(|(n, (m, p))| ((*m).to_owned(), (*p).to_owned(), n))
-            .collect();
+        let routes = [("POST", "/v1/events"), ("ANY", "/v1/{name}"), ("ANY", "/v1/{rest+}"), ("GET", "/v1/{name}")];
+        let routes = routes.iter().enumerate().map(|(n, (m, p))| ((*m).to_owned(), (*p).to_owned(), n)).collect();
         let routes = Routes::new(routes).unwrap();
-        routes
-            .find(&Method::POST, path)
-            .map(|found| (*found.target, found.parameters))
+        routes.find(&Method::POST, path).map(|found| (*found.target, found.parameters))
     }
 
     #[test]

@@ -1,1 +1,136 @@
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 
+use serde_json::{Value, json};
+
+use super::*;
+use crate::lambda::FunctionConfig;
+
+/// The example, which cargo builds beside the tests: it echoes its event.
+fn binary() -> PathBuf {
+    let here = std::env::current_exe().unwrap();
+    here.ancestors().nth(2).unwrap().join("examples/obedient_function")
+}
+
+struct Api {
+    url: String,
+    function: Function,
+    http: reqwest::Client,
+    cancel: CancellationToken,
+}
+
+async fn api() -> Api {
+    let config = FunctionConfig {
+        name: "echo".into(),
+        arn: "arn".into(),
+        binary: binary(),
+        timeout: Duration::from_secs(5),
+        memory_mb: 512,
+        environment: BTreeMap::new(),
+        max_concurrency: 1,
+    };
+    let function = Function::new(config, Arc::new(|_: &str| {})).unwrap();
+    let routes = vec![
+        ("POST".to_owned(), "/v1/things/{id}".to_owned(), function.clone()),
+        ("GET".to_owned(), "/v1/things".to_owned(), function.clone()),
+    ];
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let cancel = CancellationToken::new();
+    tokio::spawn(Gateway::new(routes).unwrap().serve(listener, cancel.clone()));
+    Api { url, function, http: reqwest::Client::new(), cancel }
+}
+
+impl Api {
+    async fn send(&self, request: reqwest::RequestBuilder) -> (u16, Value) {
+        let response = request.send().await.unwrap();
+        (response.status().as_u16(), response.json().await.unwrap())
+    }
+
+    async fn stop(self) {
+        self.cancel.cancel();
+        self.function.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn the_event_is_that_of_payload_format_2() {
+    let api = api().await;
+    let request = api.http.post(format!("{}/v1/things/7?a=1&a=2&b=%20", api.url)).header("cookie", "c=1; d=2");
+    let request = request.header("X-Two", "one").header("X-Two", "two").header("content-type", "application/json");
+    let (status, answer) = api.send(request.body(r#"{"x":"é"}"#)).await;
+    assert_eq!(status, 200);
+    let event = &answer["echo"];
+    for (name, expected) in [
+        ("version", json!("2.0")),
+        ("routeKey", json!("POST /v1/things/{id}")),
+        ("rawPath", json!("/v1/things/7")),
+        ("rawQueryString", json!("a=1&a=2&b=%20")),
+        ("cookies", json!(["c=1", "d=2"])),
+        ("queryStringParameters", json!({ "a": "1,2", "b": " " })),
+        ("pathParameters", json!({ "id": "7" })),
+        ("body", json!(r#"{"x":"é"}"#)),
+        ("isBase64Encoded", json!(false)),
+    ] {
+        assert_eq!(event[name], expected, "{name}");
+    }
+    assert_eq!(event["headers"]["x-two"], "one,two");
+    assert!(event["headers"].get("cookie").is_none());
+    let context = &event["requestContext"];
+    assert_eq!((&context["stage"], &context["http"]["method"]), (&json!("$default"), &json!("POST")));
+    // the shape that the functions read it with
+    serde_json::from_value::<aws_lambda_events::apigw::ApiGatewayV2httpRequest>(event.clone()).unwrap();
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_text_travels_as_base64() {
+    let api = api().await;
+    let url = format!("{}/v1/things/7", api.url);
+    for (kind, encoding, body, base64) in [
+        ("application/octet-stream", None, &b"text"[..], true),
+        ("text/plain", None, b"text", false),
+        ("text/plain", None, b"\xff", true),
+        ("application/cloudevents+json", None, b"{}", false),
+        ("application/json", Some("gzip"), b"{}", true),
+    ] {
+        let mut request = api.http.post(&url).header("content-type", kind).body(body);
+        if let Some(encoding) = encoding {
+            request = request.header("content-encoding", encoding);
+        }
+        let (_, answer) = api.send(request).await;
+        assert_eq!(answer["echo"]["isBase64Encoded"], base64, "{kind} {encoding:?}");
+    }
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn what_the_gateway_answers_itself() {
+    let api = api().await;
+    let url = format!("{}/v1/things/7", api.url);
+    let not_found = (404, json!({ "message": "Not Found" }));
+    assert_eq!(api.send(api.http.get(format!("{}/nowhere", api.url))).await, not_found);
+    assert_eq!(api.send(api.http.get(&url)).await, not_found, "the method has no route");
+    let too_large = api.http.post(&url).body(vec![b'x'; BODY_MAX + 1]);
+    assert_eq!(api.send(too_large).await, (413, json!({ "message": "Request Entity Too Large" })));
+    // over Lambda's 6 MB once it is base64 in an event
+    let too_long = api.http.post(&url).body(vec![0; 5 * 1024 * 1024]);
+    assert_eq!(api.send(too_long).await, (413, json!({ "message": "Request Too Long" })));
+    api.stop().await;
+}
+
+#[test]
+fn a_functions_answer_becomes_http() {
+    let status = |bytes: &[u8]| response::from_function(bytes).status().as_u16();
+    assert_eq!(status(br#"{"statusCode":201,"headers":{"a":"b","n":1},"cookies":["c=1"],"body":"x"}"#), 201);
+    assert_eq!(status(br#"{"any":"json"}"#), 200);
+    for broken in [
+        &b"no json"[..],
+        br#"{"statusCode":"x"}"#,
+        br#"{"statusCode":200,"headers":{"a\n":"b"}}"#,
+        br#"{"statusCode":200,"isBase64Encoded":true,"body":"?"}"#,
+        br#"{"statusCode":99}"#,
+    ] {
+        assert_eq!(status(broken), 500, "{}", String::from_utf8_lossy(broken));
+    }
+}

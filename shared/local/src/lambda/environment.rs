@@ -71,10 +71,7 @@ impl Environment {
         let api = RuntimeApi::start().await.map_err(InitError::Listen)?;
         let mut child = command(config, api.address())
             .spawn()
-            .map_err(|source| InitError::Spawn {
-                path: config.binary.display().to_string(),
-                source,
-            })?;
+            .map_err(|source| InitError::Spawn { path: config.binary.display().to_string(), source })?;
         let pid = child.id().unwrap_or_default();
         let tail = Tail::default();
         if let Some(out) = child.stdout.take() {
@@ -85,24 +82,9 @@ impl Environment {
         }
         let dead = Arc::new(AtomicBool::new(false));
         let (sender, ended) = watch::channel(None);
-        tokio::spawn(guard(
-            child,
-            pid,
-            u64::from(config.memory_mb) * 1024 * 1024,
-            Arc::clone(&dead),
-            sender,
-        ));
+        tokio::spawn(guard(child, pid, u64::from(config.memory_mb) * 1024 * 1024, Arc::clone(&dead), sender));
         let arn = config.arn.clone();
-        Ok(Self {
-            pid,
-            arn,
-            api,
-            busy: AtomicBool::new(true),
-            dead,
-            ended,
-            tail,
-            number: AtomicU64::new(0),
-        })
+        Ok(Self { pid, arn, api, busy: AtomicBool::new(true), dead, ended, tail, number: AtomicU64::new(0) })
     }
 
     /// Waits until the process asks for work.
@@ -126,10 +108,7 @@ impl Environment {
     }
 
     pub(super) fn info(&self) -> super::ProcessInfo {
-        super::ProcessInfo {
-            pid: self.pid,
-            busy: self.busy.load(Ordering::Acquire),
-        }
+        super::ProcessInfo { pid: self.pid, busy: self.busy.load(Ordering::Acquire) }
     }
 
     /// Runs one invocation in an environment that was reserved. If this future is dropped, the process ends.
@@ -293,10 +272,7 @@ fn describe(end: Option<&End>) -> String {
 /// A trace id in X-Ray's form; nothing is sampled here.
 fn trace_id(number: u64) -> String {
     let random = uuid::Uuid::new_v4().simple().to_string();
-    let seconds = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs();
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let mut id = format!("Root=1-{seconds:08x}-{}", &random[..24]);
     _ = write!(id, ";Parent={number:016x};Sampled=0");
     id

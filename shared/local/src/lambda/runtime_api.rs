@@ -58,9 +58,7 @@ impl Shared {
     /// The invocation under way, if it is the one named.
     fn take(&self, request_id: &str) -> Option<oneshot::Sender<Invocation>> {
         let mut desk = self.desk();
-        desk.under_way
-            .take_if(|(id, _)| id == request_id)
-            .map(|(_, answer)| answer)
+        desk.under_way.take_if(|(id, _)| id == request_id).map(|(_, answer)| answer)
     }
 }
 
@@ -74,10 +72,7 @@ impl RuntimeApi {
             .route("/2018-06-01/runtime/invocation/next", get(next))
             .route("/2018-06-01/runtime/invocation/{id}/response", post(respond))
             .route("/2018-06-01/runtime/invocation/{id}/error", post(fail))
-            .route(
-                "/2018-06-01/runtime/init/error",
-                post(|| async { StatusCode::ACCEPTED }),
-            )
+            .route("/2018-06-01/runtime/init/error", post(|| async { StatusCode::ACCEPTED }))
             // a response over the limit is read and named, one far over it is cut off
             .layer(DefaultBodyLimit::max(4 * PAYLOAD_MAX))
             .with_state(Arc::clone(&shared));
@@ -91,11 +86,7 @@ impl RuntimeApi {
                 () = stopped.cancelled() => {}
             }
         });
-        Ok(Self {
-            address,
-            shared,
-            _stop: token.drop_guard(),
-        })
+        Ok(Self { address, shared, _stop: token.drop_guard() })
     }
 
     /// `host:port`, as in `AWS_LAMBDA_RUNTIME_API`.
@@ -145,14 +136,9 @@ async fn respond(State(shared): State<Arc<Shared>>, Path(id): Path<String>, body
         return StatusCode::BAD_REQUEST;
     };
     let (status, invocation) = if body.len() > PAYLOAD_MAX {
-        let message = format!(
-            "Response payload size ({} bytes) exceeded maximum allowed ({PAYLOAD_MAX} bytes).",
-            body.len()
-        );
-        (
-            StatusCode::PAYLOAD_TOO_LARGE,
-            Invocation::failed("Function.ResponseSizeTooLarge", message),
-        )
+        let message =
+            format!("Response payload size ({} bytes) exceeded maximum allowed ({PAYLOAD_MAX} bytes).", body.len());
+        (StatusCode::PAYLOAD_TOO_LARGE, Invocation::failed("Function.ResponseSizeTooLarge", message))
     } else {
         (StatusCode::ACCEPTED, Invocation::Returned(body))
     };
@@ -179,17 +165,12 @@ async fn fail(
         return StatusCode::BAD_REQUEST;
     };
     let report: Report = serde_json::from_slice(&body).unwrap_or_default();
-    let header = headers
-        .get("lambda-runtime-function-error-type")
-        .and_then(|value| value.to_str().ok());
+    let header = headers.get("lambda-runtime-function-error-type").and_then(|value| value.to_str().ok());
     let error_type = [report.error_type.as_str(), header.unwrap_or_default(), "Unhandled"]
         .into_iter()
         .find(|name| !name.is_empty())
         .unwrap_or_default()
         .to_owned();
-    drop(answer.send(Invocation::Failed {
-        error_type,
-        message: report.error_message,
-    }));
+    drop(answer.send(Invocation::Failed { error_type, message: report.error_message }));
     StatusCode::ACCEPTED
 }

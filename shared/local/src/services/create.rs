@@ -107,10 +107,7 @@ impl Created {
 /// How to get out of a [`CreateError::Shape`].
 fn mend(state_dir: Option<&Path>) -> String {
     match state_dir {
-        Some(dir) => format!(
-            "remove the state directory {} to start afresh, or revert the template",
-            dir.display()
-        ),
+        Some(dir) => format!("remove the state directory {} to start afresh, or revert the template", dir.display()),
         None => "start again, or revert the template".to_owned(),
     }
 }

@@ -16,10 +16,7 @@ const SERVICE: &str = "DynamoDB";
 /// Opens the database.
 pub(crate) fn open(state: Option<&StateDir>) -> Result<Database, StartError> {
     let Some(state) = state else {
-        return Database::memory().map_err(|error| StartError::Store {
-            service: SERVICE,
-            reason: error.to_string(),
-        });
+        return Database::memory().map_err(|error| StartError::Store { service: SERVICE, reason: error.to_string() });
     };
     let path = state.dynamodb();
     let Some(name) = path.to_str() else {
@@ -28,10 +25,7 @@ pub(crate) fn open(state: Option<&StateDir>) -> Result<Database, StartError> {
             reason: format!("the path {} is not UTF-8", path.display()),
         });
     };
-    Database::new(name).map_err(|error| StartError::Corrupt {
-        reason: error.to_string(),
-        path: path.clone(),
-    })
+    Database::new(name).map_err(|error| StartError::Corrupt { reason: error.to_string(), path: path.clone() })
 }
 
 /// Serves it until `stop`.

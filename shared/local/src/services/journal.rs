@@ -19,11 +19,7 @@ pub(crate) enum OpenError {
     Io { path: PathBuf, source: io::Error },
     /// A whole line is not an entry.
     #[error("{} line {line}: {source}", path.display())]
-    Corrupt {
-        path: PathBuf,
-        line: usize,
-        source: serde_json::Error,
-    },
+    Corrupt { path: PathBuf, line: usize, source: serde_json::Error },
 }
 
 /// An open journal.
@@ -36,10 +32,7 @@ pub(crate) struct Journal {
 
 /// Hands every entry at `path` to `apply`, oldest first. A file that is not there holds none.
 pub(crate) fn replay<E: DeserializeOwned>(path: &Path, mut apply: impl FnMut(E)) -> Result<(), OpenError> {
-    let failed = |source| OpenError::Io {
-        path: path.to_owned(),
-        source,
-    };
+    let failed = |source| OpenError::Io { path: path.to_owned(), source };
     let mut reader = match File::open(path) {
         Ok(file) => BufReader::new(file),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -72,19 +65,13 @@ impl Journal {
                 serde_json::to_writer(&mut writer, &entry)?;
                 writer.write_all(b"\n")?;
             }
-            writer
-                .into_inner()
-                .map_err(io::IntoInnerError::into_error)?
-                .sync_all()?;
+            writer.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
             std::fs::rename(&fresh, path)?;
             let file = OpenOptions::new().append(true).open(path)?;
             let end = file.metadata()?.len();
             Ok(Self { file, end })
         };
-        write().map_err(|source| OpenError::Io {
-            path: path.to_owned(),
-            source,
-        })
+        write().map_err(|source| OpenError::Io { path: path.to_owned(), source })
     }
 
     /// Appends `entries`, all or none.

@@ -134,14 +134,9 @@ async fn write_down(State(kinesis): State<Kinesis>, request: Request, next: Next
 }
 
 fn reads_only(request: &Request) -> bool {
-    let target = request
-        .headers()
-        .get("x-amz-target")
-        .and_then(|value| value.to_str().ok());
+    let target = request.headers().get("x-amz-target").and_then(|value| value.to_str().ok());
     let operation = target.and_then(|target| target.split('.').next_back()).unwrap_or("");
-    ["Get", "List", "Describe", "Subscribe"]
-        .iter()
-        .any(|verb| operation.starts_with(verb))
+    ["Get", "List", "Describe", "Subscribe"].iter().any(|verb| operation.starts_with(verb))
 }
 
 /// The put happened and may be lost: a client has to treat it as not acknowledged.

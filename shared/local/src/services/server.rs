@@ -36,9 +36,7 @@ pub(crate) fn serve(listener: TcpListener, router: Router, stop: CancellationTok
         .layer(middleware::from_fn_with_state(stop.clone(), answer_until_stopped))
         .layer(DefaultBodyLimit::max(BODY_MAX));
     tokio::spawn(async move {
-        let served = axum::serve(listener, app)
-            .with_graceful_shutdown(stop.cancelled_owned())
-            .await;
+        let served = axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await;
         if let Err(error) = served {
             tracing::error!(%error, "a local service ended");
         }
@@ -46,7 +44,5 @@ pub(crate) fn serve(listener: TcpListener, router: Router, stop: CancellationTok
 }
 
 async fn answer_until_stopped(State(stop): State<CancellationToken>, request: Request, next: Next) -> Response {
-    stop.run_until_cancelled(next.run(request))
-        .await
-        .unwrap_or_else(|| StatusCode::SERVICE_UNAVAILABLE.into_response())
+    stop.run_until_cancelled(next.run(request)).await.unwrap_or_else(|| StatusCode::SERVICE_UNAVAILABLE.into_response())
 }

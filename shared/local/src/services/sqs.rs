@@ -100,12 +100,7 @@ async fn answer(State(sqs): State<Sqs>, request: Request) -> Response {
     }
     let response = sqs
         .protocol
-        .handle(MockRequest {
-            method: parts.method.to_string(),
-            uri: sqs.host.clone(),
-            headers: parts.headers,
-            body,
-        })
+        .handle(MockRequest { method: parts.method.to_string(), uri: sqs.host.clone(), headers: parts.headers, body })
         .await;
     let status = StatusCode::from_u16(response.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     (status, response.headers, response.body).into_response()

@@ -56,10 +56,9 @@ impl From<journal::OpenError> for StartError {
     fn from(error: journal::OpenError) -> Self {
         match error {
             journal::OpenError::Io { path, source } => Self::StateDir { path, source },
-            journal::OpenError::Corrupt { path, line, source } => Self::Corrupt {
-                path,
-                reason: format!("line {line}: {source}"),
-            },
+            journal::OpenError::Corrupt { path, line, source } => {
+                Self::Corrupt { path, reason: format!("line {line}: {source}") }
+            }
         }
     }
 }

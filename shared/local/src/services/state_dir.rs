@@ -18,34 +18,20 @@ pub(crate) struct StateDir {
 impl StateDir {
     /// Creates the directory where it is missing, and locks it.
     pub(crate) fn open(path: &Path) -> Result<Self, StartError> {
-        let refused = |source| StartError::StateDir {
-            path: path.to_owned(),
-            source,
-        };
+        let refused = |source| StartError::StateDir { path: path.to_owned(), source };
         std::fs::create_dir_all(path).map_err(refused)?;
         let lock_path = path.join("lock");
-        let mut lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .open(&lock_path)
-            .map_err(refused)?;
+        let mut lock =
+            OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&lock_path).map_err(refused)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                return Err(StartError::InUse {
-                    path: path.to_owned(),
-                    pid: holder(&lock_path),
-                });
+                return Err(StartError::InUse { path: path.to_owned(), pid: holder(&lock_path) });
             }
             Err(TryLockError::Error(error)) => return Err(refused(error)),
         }
         write_pid(&mut lock).map_err(refused)?;
-        Ok(Self {
-            path: path.to_owned(),
-            _lock: lock,
-        })
+        Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
     /// The directory.

@@ -39,10 +39,7 @@ fn stream(name: &str, shards: u32) -> Stream {
 }
 
 fn table(name: &str, range_key: Option<&str>) -> Table {
-    let key = |name: &str| KeyAttribute {
-        name: name.to_owned(),
-        kind: "S".to_owned(),
-    };
+    let key = |name: &str| KeyAttribute { name: name.to_owned(), kind: "S".to_owned() };
     Table {
         logical_id: name.to_owned(),
         name: name.to_owned(),

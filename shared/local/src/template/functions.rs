@@ -30,13 +30,7 @@ const IGNORED: [&str; 19] = [
     "Tracing",
     "DeploymentPreference",
 ];
-const UNSUPPORTED: [&str; 5] = [
-    "DeadLetterQueue",
-    "EventInvokeConfig",
-    "FunctionUrlConfig",
-    "Layers",
-    "VpcConfig",
-];
+const UNSUPPORTED: [&str; 5] = ["DeadLetterQueue", "EventInvokeConfig", "FunctionUrlConfig", "Layers", "VpcConfig"];
 
 /// What a function's block says besides its properties.
 pub(super) struct Block<'a> {
@@ -57,19 +51,10 @@ pub(super) fn read(block: Block<'_>, targets: &Targets, pipeline: &mut Pipeline,
     let line = properties.line();
     let runtime = properties.required("Runtime");
     if !runtime.is_empty() && !runtime.starts_with("provided.") {
-        properties.problem(
-            line,
-            "Runtime",
-            format!("is `{runtime}`; this machine runs provided.al2023 binaries"),
-        );
+        properties.problem(line, "Runtime", format!("is `{runtime}`; this machine runs provided.al2023 binaries"));
     }
     let code = properties.required("CodeUri");
-    let folder = code
-        .trim_end_matches('/')
-        .rsplit('/')
-        .next()
-        .unwrap_or_default()
-        .to_owned();
+    let folder = code.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned();
     let events = properties.take("Events");
     let environment = environment(&mut properties);
     properties.take("FunctionName");
@@ -86,11 +71,7 @@ pub(super) fn read(block: Block<'_>, targets: &Targets, pipeline: &mut Pipeline,
     };
     properties.finish(&IGNORED, &UNSUPPORTED);
     pipeline.functions.push(function);
-    if let Some(Value {
-        kind: ValueKind::Map(events),
-        ..
-    }) = events
-    {
+    if let Some(Value { kind: ValueKind::Map(events), .. }) = events {
         for (id, event) in events {
             read_event(block.logical_id, &id, event, targets, pipeline, problems, &mut warnings);
         }
@@ -153,22 +134,11 @@ fn read_event(
         "HttpApi" => {
             let method = properties.required("Method").to_uppercase();
             let path = properties.required("Path");
-            if let Some(version) = properties
-                .text("PayloadFormatVersion")
-                .filter(|version| version != "2.0")
-            {
-                properties.problem(
-                    line,
-                    "PayloadFormatVersion",
-                    format!("is `{version}`; this machine speaks 2.0"),
-                );
+            if let Some(version) = properties.text("PayloadFormatVersion").filter(|version| version != "2.0") {
+                properties.problem(line, "PayloadFormatVersion", format!("is `{version}`; this machine speaks 2.0"));
             }
             properties.finish(&["ApiId", "TimeoutInMillis"], &["Auth", "RouteSettings"]);
-            pipeline.routes.push(Route {
-                method,
-                path,
-                function: function.to_owned(),
-            });
+            pipeline.routes.push(Route { method, path, function: function.to_owned() });
         }
         "Kinesis" => {
             let arn = properties.required("Stream");

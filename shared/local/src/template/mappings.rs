@@ -36,11 +36,7 @@ impl Targets {
         let found = among.get(arn).cloned();
         if found.is_none() && !arn.is_empty() {
             let line = properties.line();
-            properties.problem(
-                line,
-                name,
-                format!("is `{arn}`, which is the ARN of no {what} of this template"),
-            );
+            properties.problem(line, name, format!("is `{arn}`, which is the ARN of no {what} of this template"));
         }
         found
     }
@@ -74,11 +70,7 @@ pub(super) fn kinesis(
     };
     let age = properties.number("MaximumRecordAgeInSeconds", -1i64, -1..=604_800);
     if (0..60).contains(&age) {
-        properties.problem(
-            line,
-            "MaximumRecordAgeInSeconds",
-            format!("is {age}; AWS takes -1 or 60 to 604800"),
-        );
+        properties.problem(line, "MaximumRecordAgeInSeconds", format!("is {age}; AWS takes -1 or 60 to 604800"));
     }
     let retries = properties.number("MaximumRetryAttempts", -1i64, -1..=10_000);
     let on_failure = on_failure(targets, &mut properties);
@@ -95,10 +87,7 @@ pub(super) fn kinesis(
         max_record_age: u64::try_from(age).ok().map(Duration::from_secs),
         on_failure,
     };
-    properties.finish(
-        &["Enabled", "Tags"],
-        &["FilterCriteria", "TumblingWindowInSeconds", "KmsKeyArn"],
-    );
+    properties.finish(&["Enabled", "Tags"], &["FilterCriteria", "TumblingWindowInSeconds", "KmsKeyArn"]);
     mapping
 }
 
@@ -108,11 +97,7 @@ pub(super) fn sqs(logical_id: String, function: &str, queue: String, mut propert
     let window = properties.number("MaximumBatchingWindowInSeconds", 0, 0..=300);
     let batch_size = properties.number("BatchSize", 10, 1..=10_000);
     if batch_size > 10 && window == 0 {
-        properties.problem(
-            line,
-            "BatchSize",
-            "is above 10, which AWS takes only with a batching window",
-        );
+        properties.problem(line, "BatchSize", "is above 10, which AWS takes only with a batching window");
     }
     if batch_size > 10 || window > 0 {
         properties.warn("batches of at most 10 messages, at once: what one receive gives");

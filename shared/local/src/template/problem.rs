@@ -25,22 +25,12 @@ impl Error {
     pub(super) fn new(file: &str, mut problems: Vec<Problem>) -> Self {
         problems.sort_by(|a, b| (a.line, &a.place, &a.what).cmp(&(b.line, &b.place, &b.what)));
         problems.dedup();
-        Self {
-            file: file.to_owned(),
-            problems,
-        }
+        Self { file: file.to_owned(), problems }
     }
 
     pub(super) fn unreadable(file: &str, error: &std::io::Error) -> Self {
         let what = format!("cannot be read: {error}");
-        Self {
-            file: file.to_owned(),
-            problems: vec![Problem {
-                line: 0,
-                place: String::new(),
-                what,
-            }],
-        }
+        Self { file: file.to_owned(), problems: vec![Problem { line: 0, place: String::new(), what }] }
     }
 }
 
@@ -68,9 +58,7 @@ impl std::error::Error for Error {}
 
 /// ` (did you mean ...?)` if one of `known` is close to `word`, else nothing.
 pub(super) fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    let close = known
-        .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate));
+    let close = known.into_iter().map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate));
     let close = close.filter(|(distance, _)| *distance <= 2.max(word.len() / 4)).min();
     close.map_or_else(String::new, |(_, candidate)| format!(" (did you mean `{candidate}`?)"))
 }

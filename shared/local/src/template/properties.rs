@@ -31,34 +31,15 @@ impl<'a> Properties<'a> {
             // `Properties:` with nothing below it
             ValueKind::Text(text) if text.is_empty() || text == "~" || text == "null" => {}
             ValueKind::Text(_) | ValueKind::List(_) => {
-                problems.push(Problem {
-                    line,
-                    place: place.to_owned(),
-                    what: "must be a mapping".to_owned(),
-                });
+                problems.push(Problem { line, place: place.to_owned(), what: "must be a mapping".to_owned() });
             }
         }
-        Self {
-            place: place.to_owned(),
-            line,
-            entries,
-            known: Vec::new(),
-            problems,
-            warnings,
-        }
+        Self { place: place.to_owned(), line, entries, known: Vec::new(), problems, warnings }
     }
 
     pub(super) fn problem(&mut self, line: usize, name: &str, what: impl Into<String>) {
-        let place = if name.is_empty() {
-            self.place.clone()
-        } else {
-            format!("{}.{name}", self.place)
-        };
-        self.problems.push(Problem {
-            line,
-            place,
-            what: what.into(),
-        });
+        let place = if name.is_empty() { self.place.clone() } else { format!("{}.{name}", self.place) };
+        self.problems.push(Problem { line, place, what: what.into() });
     }
 
     pub(super) fn warn(&mut self, what: impl Display) {
@@ -78,10 +59,7 @@ impl<'a> Properties<'a> {
 
     /// A mapping below this one.
     pub(super) fn below(&mut self, name: &'static str) -> Properties<'_> {
-        let value = self.take(name).unwrap_or(Value {
-            line: self.line,
-            kind: ValueKind::Absent,
-        });
+        let value = self.take(name).unwrap_or(Value { line: self.line, kind: ValueKind::Absent });
         Properties::new(&format!("{}.{name}", self.place), value, self.problems, self.warnings)
     }
 
@@ -116,11 +94,7 @@ impl<'a> Properties<'a> {
             Ok(number) if bounds.contains(&number) => number,
             _ => {
                 let (min, max) = bounds.into_inner();
-                self.problem(
-                    value.line,
-                    name,
-                    format!("is `{text}`; AWS takes a number from {min} to {max}"),
-                );
+                self.problem(value.line, name, format!("is `{text}`; AWS takes a number from {min} to {max}"));
                 default
             }
         }

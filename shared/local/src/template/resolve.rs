@@ -63,11 +63,7 @@ impl<'a> Scope<'a> {
 
     pub(super) fn problem(&mut self, line: usize, what: impl Into<String>) {
         let place = self.place.clone();
-        self.problems.push(Problem {
-            line,
-            place,
-            what: what.into(),
-        });
+        self.problems.push(Problem { line, place, what: what.into() });
     }
 
     fn read_parameters(&mut self, root: &Node) {
@@ -87,27 +83,17 @@ impl<'a> Scope<'a> {
                 continue;
             };
             let kind = node.get("Type").and_then(Node::text).unwrap_or("String");
-            if let Some(Node {
-                kind: Kind::List(allowed),
-                ..
-            }) = node.get("AllowedValues")
+            if let Some(Node { kind: Kind::List(allowed), .. }) = node.get("AllowedValues")
                 && !allowed.iter().any(|one| one.text() == Some(&value))
             {
                 let allowed: Vec<_> = allowed.iter().filter_map(Node::text).collect();
-                self.problem(
-                    node.line,
-                    format!("is `{value}`; it must be one of {}", allowed.join(", ")),
-                );
+                self.problem(node.line, format!("is `{value}`; it must be one of {}", allowed.join(", ")));
             }
             if kind == "Number" {
                 self.check_number(node, &value);
             }
             let list = kind == "CommaDelimitedList" || kind.starts_with("List<");
-            let values = if list {
-                value.split(',').map(|v| v.trim().to_owned()).collect()
-            } else {
-                vec![value]
-            };
+            let values = if list { value.split(',').map(|v| v.trim().to_owned()).collect() } else { vec![value] };
             self.parameters.insert(name.clone(), values);
         }
         self.place.clear();
@@ -117,11 +103,7 @@ impl<'a> Scope<'a> {
         let Ok(number) = value.parse::<f64>() else {
             return self.problem(node.line, format!("is `{value}`; it must be a number"));
         };
-        let bound = |name| {
-            node.get(name)
-                .and_then(Node::text)
-                .and_then(|text| text.parse::<f64>().ok())
-        };
+        let bound = |name| node.get(name).and_then(Node::text).and_then(|text| text.parse::<f64>().ok());
         if bound("MinValue").is_some_and(|min| number < min) || bound("MaxValue").is_some_and(|max| number > max) {
             let show = |name| node.get(name).and_then(Node::text).unwrap_or("any").to_owned();
             let (min, max) = (show("MinValue"), show("MaxValue"));
@@ -159,24 +141,13 @@ impl<'a> Scope<'a> {
             "Fn::Sub" => self.substitute(argument),
             "Fn::If" => match &argument.kind {
                 Kind::List(parts) if parts.len() == 3 => {
-                    let holds = parts[0]
-                        .text()
-                        .map(|name| self.condition(name, line))
-                        .unwrap_or_default();
+                    let holds = parts[0].text().map(|name| self.condition(name, line)).unwrap_or_default();
                     self.resolve(&parts[if holds { 1 } else { 2 }]).kind
                 }
                 _ => self.broken(line, "`Fn::If` takes a condition and two values"),
             },
             "Fn::Join" => match self.list(argument, 2).as_deref() {
-                Some(
-                    [
-                        by,
-                        Value {
-                            kind: ValueKind::List(items),
-                            ..
-                        },
-                    ],
-                ) => {
+                Some([by, Value { kind: ValueKind::List(items), .. }]) => {
                     let items: Vec<_> = items.iter().map(Value::as_text).collect();
                     ValueKind::Text(items.join(&by.as_text()))
                 }
@@ -185,24 +156,13 @@ impl<'a> Scope<'a> {
             "Fn::Split" => match self.list(argument, 2).as_deref() {
                 Some([by, text]) if !by.as_text().is_empty() => {
                     let (by, text) = (by.as_text(), text.as_text());
-                    let parts = text.split(&by).map(|part| Value {
-                        line,
-                        kind: ValueKind::Text(part.into()),
-                    });
+                    let parts = text.split(&by).map(|part| Value { line, kind: ValueKind::Text(part.into()) });
                     ValueKind::List(parts.collect())
                 }
                 _ => self.broken(line, "`Fn::Split` takes a delimiter and a text"),
             },
             "Fn::Select" => match self.list(argument, 2).as_deref() {
-                Some(
-                    [
-                        index,
-                        Value {
-                            kind: ValueKind::List(items),
-                            ..
-                        },
-                    ],
-                ) => {
+                Some([index, Value { kind: ValueKind::List(items), .. }]) => {
                     let item = index.as_text().parse::<usize>().ok().and_then(|index| items.get(index));
                     match item {
                         Some(item) => item.kind.clone(),
@@ -251,10 +211,7 @@ impl<'a> Scope<'a> {
         match self.parameters.get(target).map(Vec::as_slice) {
             Some([one]) => ValueKind::Text(one.clone()),
             Some(many) => {
-                let many = many.iter().map(|text| Value {
-                    line,
-                    kind: ValueKind::Text(text.clone()),
-                });
+                let many = many.iter().map(|text| Value { line, kind: ValueKind::Text(text.clone()) });
                 ValueKind::List(many.collect())
             }
             None => {
@@ -273,16 +230,9 @@ impl<'a> Scope<'a> {
                 None => return self.broken(line, "`Fn::GetAtt` takes Resource.Attribute"),
             },
             Kind::List(parts) => match parts.as_slice() {
-                [
-                    Node {
-                        kind: Kind::Text(resource),
-                        ..
-                    },
-                    Node {
-                        kind: Kind::Text(attribute),
-                        ..
-                    },
-                ] => (resource.clone(), attribute.clone()),
+                [Node { kind: Kind::Text(resource), .. }, Node { kind: Kind::Text(attribute), .. }] => {
+                    (resource.clone(), attribute.clone())
+                }
                 _ => return self.broken(line, "`Fn::GetAtt` takes a resource and an attribute"),
             },
             Kind::Map(_) => return self.broken(line, "`Fn::GetAtt` takes Resource.Attribute"),
@@ -295,10 +245,7 @@ impl<'a> Scope<'a> {
             Some(text) => ValueKind::Text(text.clone()),
             None => {
                 let hint = did_you_mean(&attribute, found.attributes.keys().copied());
-                self.broken(
-                    line,
-                    &format!("`{resource}` has no attribute `{attribute}` on this machine{hint}"),
-                )
+                self.broken(line, &format!("`{resource}` has no attribute `{attribute}` on this machine{hint}"))
             }
         }
     }
@@ -307,15 +254,9 @@ impl<'a> Scope<'a> {
         let (text, variables) = match &argument.kind {
             Kind::Text(text) => (text.as_str(), &[][..]),
             Kind::List(parts) => match parts.as_slice() {
-                [
-                    Node {
-                        kind: Kind::Text(text), ..
-                    },
-                    Node {
-                        kind: Kind::Map(variables),
-                        ..
-                    },
-                ] => (text.as_str(), variables.as_slice()),
+                [Node { kind: Kind::Text(text), .. }, Node { kind: Kind::Map(variables), .. }] => {
+                    (text.as_str(), variables.as_slice())
+                }
                 _ => return self.broken(argument.line, "`Fn::Sub` takes a text, or a text and its variables"),
             },
             Kind::Map(_) => return self.broken(argument.line, "`Fn::Sub` takes a text, or a text and its variables"),
@@ -335,33 +276,21 @@ impl<'a> Scope<'a> {
             }
             let value = match variables.iter().find(|(known, _)| known == name) {
                 Some((_, node)) => self.resolve(node).kind,
-                None if name.contains('.') => self.attribute(&Node {
-                    line: argument.line,
-                    kind: Kind::Text(name.to_owned()),
-                }),
+                None if name.contains('.') => {
+                    self.attribute(&Node { line: argument.line, kind: Kind::Text(name.to_owned()) })
+                }
                 None => self.reference(name, argument.line),
             };
-            out.push_str(
-                &Value {
-                    line: argument.line,
-                    kind: value,
-                }
-                .as_text(),
-            );
+            out.push_str(&Value { line: argument.line, kind: value }.as_text());
         }
         out.push_str(rest);
         ValueKind::Text(out)
     }
 
     fn find_in_map(&mut self, argument: &Node) -> ValueKind {
-        let path: Option<Vec<String>> = self
-            .list(argument, 3)
-            .map(|path| path.iter().map(Value::as_text).collect());
-        let found = path.as_ref().and_then(|path| {
-            path.iter()
-                .try_fold(self.mappings?, |node, name| node.get(name))
-                .cloned()
-        });
+        let path: Option<Vec<String>> = self.list(argument, 3).map(|path| path.iter().map(Value::as_text).collect());
+        let found =
+            path.as_ref().and_then(|path| path.iter().try_fold(self.mappings?, |node, name| node.get(name)).cloned());
         match (found, path) {
             (Some(node), _) => self.resolve(&node).kind,
             (None, Some(path)) => self.broken(argument.line, &format!("there is no mapping {}", path.join("."))),
@@ -387,10 +316,7 @@ impl<'a> Scope<'a> {
 
     fn holds(&mut self, node: &Node) -> bool {
         let [(name, argument)] = node.entries() else {
-            self.problem(
-                node.line,
-                "a condition is one of Fn::Equals, Fn::Not, Fn::And, Fn::Or, Condition",
-            );
+            self.problem(node.line, "a condition is one of Fn::Equals, Fn::Not, Fn::And, Fn::Or, Condition");
             return false;
         };
         let parts: &[Node] = match &argument.kind {
@@ -411,10 +337,7 @@ impl<'a> Scope<'a> {
                 parts.iter().map(|part| self.holds(part)).fold(false, |a, b| a | b)
             }
             _ => {
-                self.problem(
-                    argument.line,
-                    format!("`{name}` is no condition, or has the wrong number of parts"),
-                );
+                self.problem(argument.line, format!("`{name}` is no condition, or has the wrong number of parts"));
                 false
             }
         }

@@ -30,12 +30,8 @@ const UNENFORCED: [&str; 7] = [
     "AWS::KMS::Key",
 ];
 /// What a user would see on AWS and does not see here: each type is named.
-const NOT_RUN: [&str; 4] = [
-    "AWS::CloudWatch::Alarm",
-    "AWS::CloudWatch::Dashboard",
-    "AWS::SNS::Topic",
-    "AWS::SNS::Subscription",
-];
+const NOT_RUN: [&str; 4] =
+    ["AWS::CloudWatch::Alarm", "AWS::CloudWatch::Dashboard", "AWS::SNS::Topic", "AWS::SNS::Subscription"];
 
 /// Shards that an ON_DEMAND stream starts with:
 /// <https://docs.aws.amazon.com/streams/latest/dev/how-do-i-size-a-stream.html>.
@@ -90,10 +86,7 @@ fn top_level(root: &Node, scope: &mut Scope<'_>) {
     for (name, node) in root.entries() {
         if !SECTIONS.contains(&name.as_str()) {
             let hint = did_you_mean(name, SECTIONS);
-            scope.problem(
-                node.line,
-                format!("`{name}` is no section of a template that is known here{hint}"),
-            );
+            scope.problem(node.line, format!("`{name}` is no section of a template that is known here{hint}"));
         }
     }
     if root.get("Resources").is_none() {
@@ -149,10 +142,7 @@ fn present<'a>(root: &'a Node, scope: &mut Scope<'_>, warnings: &mut Vec<String>
         } else if ![STREAM, TABLE, QUEUE, FUNCTION, HTTP_API, MAPPING].contains(&kind) {
             let known = [STREAM, TABLE, QUEUE, FUNCTION, HTTP_API, MAPPING];
             let hint = did_you_mean(kind, known);
-            let what = format!(
-                "`{kind}` cannot be run on this machine{hint}; it runs {}",
-                known.join(", ")
-            );
+            let what = format!("`{kind}` cannot be run on this machine{hint}; it runs {}", known.join(", "));
             scope.problem(node.line, what);
             continue;
         }
@@ -162,10 +152,7 @@ fn present<'a>(root: &'a Node, scope: &mut Scope<'_>, warnings: &mut Vec<String>
         warnings.push("permissions and log groups are not enforced on this machine".to_owned());
     }
     for (kind, ids) in not_run {
-        warnings.push(format!(
-            "resources of type {kind} are not run on this machine: {}",
-            ids.join(", ")
-        ));
+        warnings.push(format!("resources of type {kind} are not run on this machine: {}", ids.join(", ")));
     }
     scope.place.clear();
     found
@@ -174,13 +161,7 @@ fn present<'a>(root: &'a Node, scope: &mut Scope<'_>, warnings: &mut Vec<String>
 /// What `Ref` and `Fn::GetAtt` give for a resource.
 fn identify(resource: &Resource<'_>, scope: &mut Scope<'_>) -> Identity {
     let Resource { id, kind, node } = *resource;
-    let Context {
-        region,
-        account_id,
-        stack_name,
-        sqs_endpoint,
-        ..
-    } = scope.context;
+    let Context { region, account_id, stack_name, sqs_endpoint, .. } = scope.context;
     let named = |property: &str, scope: &mut Scope<'_>| {
         let explicit = node.get("Properties").and_then(|properties| properties.get(property));
         scope.place = format!("{id}.{property}");
@@ -193,37 +174,21 @@ fn identify(resource: &Resource<'_>, scope: &mut Scope<'_>) -> Identity {
     match kind {
         STREAM => {
             let name = named("Name", scope);
-            Identity {
-                attributes: [("Arn", arn("kinesis", &format!("stream/{name}")))].into(),
-                reference: name,
-            }
+            Identity { attributes: [("Arn", arn("kinesis", &format!("stream/{name}")))].into(), reference: name }
         }
         TABLE => {
             let name = named("TableName", scope);
-            Identity {
-                attributes: [("Arn", arn("dynamodb", &format!("table/{name}")))].into(),
-                reference: name,
-            }
+            Identity { attributes: [("Arn", arn("dynamodb", &format!("table/{name}")))].into(), reference: name }
         }
         QUEUE => {
             let name = named("QueueName", scope);
             let url = format!("{sqs_endpoint}/{account_id}/{name}");
-            let attributes = [
-                ("Arn", arn("sqs", &name)),
-                ("QueueName", name),
-                ("QueueUrl", url.clone()),
-            ];
-            Identity {
-                reference: url,
-                attributes: attributes.into(),
-            }
+            let attributes = [("Arn", arn("sqs", &name)), ("QueueName", name), ("QueueUrl", url.clone())];
+            Identity { reference: url, attributes: attributes.into() }
         }
         FUNCTION => {
             let name = named("FunctionName", scope);
-            Identity {
-                attributes: [("Arn", arn("lambda", &format!("function:{name}")))].into(),
-                reference: name,
-            }
+            Identity { attributes: [("Arn", arn("lambda", &format!("function:{name}")))].into(), reference: name }
         }
         HTTP_API => Identity {
             reference: id.to_lowercase(),
@@ -241,18 +206,10 @@ fn targets(resources: &[Resource<'_>], scope: &Scope<'_>) -> Targets {
     let of = |wanted: &str| {
         let matching = resources.iter().filter(|resource| resource.kind == wanted);
         matching
-            .map(|resource| {
-                (
-                    scope.resources[resource.id].attributes["Arn"].clone(),
-                    resource.id.to_owned(),
-                )
-            })
+            .map(|resource| (scope.resources[resource.id].attributes["Arn"].clone(), resource.id.to_owned()))
             .collect()
     };
-    Targets {
-        streams: of(STREAM),
-        queues: of(QUEUE),
-    }
+    Targets { streams: of(STREAM), queues: of(QUEUE) }
 }
 
 fn read_one(
@@ -270,33 +227,15 @@ fn read_one(
     scope.place = id.to_owned();
     let line = node.line;
     let properties = node.get("Properties").map(|properties| scope.resolve(properties));
-    let properties = properties.unwrap_or(Value {
-        line,
-        kind: ValueKind::Absent,
-    });
+    let properties = properties.unwrap_or(Value { line, kind: ValueKind::Absent });
     let identity = scope.resources[id].clone();
     let arn = identity.attributes.get("Arn").cloned().unwrap_or_default();
     if kind == FUNCTION {
         let globals = globals.map(|globals| scope.resolve(globals));
-        let binary = node
-            .get("Metadata")
-            .and_then(|metadata| metadata.get("BuildProperties"));
-        let binary = binary
-            .and_then(|properties| properties.get("Binary"))
-            .and_then(Node::text)
-            .map(str::to_owned);
-        let globals = globals.unwrap_or(Value {
-            line,
-            kind: ValueKind::Absent,
-        });
-        let block = Block {
-            logical_id: id,
-            name: identity.reference,
-            arn,
-            binary,
-            globals,
-            properties,
-        };
+        let binary = node.get("Metadata").and_then(|metadata| metadata.get("BuildProperties"));
+        let binary = binary.and_then(|properties| properties.get("Binary")).and_then(Node::text).map(str::to_owned);
+        let globals = globals.unwrap_or(Value { line, kind: ValueKind::Absent });
+        let block = Block { logical_id: id, name: identity.reference, arn, binary, globals, properties };
         return functions::read(block, targets, pipeline, problems);
     }
     let mut warnings = Vec::new();
@@ -306,21 +245,12 @@ fn read_one(
         TABLE => pipeline.tables.push(table(id, identity.reference, arn, properties)),
         QUEUE => {
             let name = identity.attributes["QueueName"].clone();
-            pipeline
-                .queues
-                .push(queue(id, name, arn, identity.reference, targets, properties));
+            pipeline.queues.push(queue(id, name, arn, identity.reference, targets, properties));
         }
         MAPPING => mapping(id, node, targets, scope, pipeline, properties),
         _ => properties.finish(
             &["Description", "Name", "Tags", "StageName", "PropagateTags"],
-            &[
-                "AccessLogSettings",
-                "Auth",
-                "CorsConfiguration",
-                "DefaultRouteSettings",
-                "Domain",
-                "RouteSettings",
-            ],
+            &["AccessLogSettings", "Auth", "CorsConfiguration", "DefaultRouteSettings", "Domain", "RouteSettings"],
         ),
     }
     pipeline.warnings.append(&mut warnings);
@@ -334,11 +264,7 @@ fn stream(id: &str, name: String, arn: String, mut properties: Properties<'_>) -
         None | Some("PROVISIONED") => false,
         Some("ON_DEMAND") => true,
         Some(other) => {
-            mode.problem(
-                line,
-                "StreamMode",
-                format!("is `{other}`; AWS takes PROVISIONED or ON_DEMAND"),
-            );
+            mode.problem(line, "StreamMode", format!("is `{other}`; AWS takes PROVISIONED or ON_DEMAND"));
             false
         }
     };
@@ -349,13 +275,7 @@ fn stream(id: &str, name: String, arn: String, mut properties: Properties<'_>) -
         &["StreamEncryption", "Tags", "DesiredShardLevelMetrics"],
         &["MaxRecordSizeInKiB", "WarmThroughputMiBps"],
     );
-    Stream {
-        logical_id: id.to_owned(),
-        name,
-        arn,
-        shards,
-        retention: Duration::from_secs(hours * 3600),
-    }
+    Stream { logical_id: id.to_owned(), name, arn, shards, retention: Duration::from_secs(hours * 3600) }
 }
 
 fn table(id: &str, name: String, arn: String, mut properties: Properties<'_>) -> Table {
@@ -365,12 +285,7 @@ fn table(id: &str, name: String, arn: String, mut properties: Properties<'_>) ->
         let ValueKind::Map(entries) = value.kind else {
             return None;
         };
-        let get = |name: &str| {
-            entries
-                .iter()
-                .find(|(known, _)| known == name)
-                .map(|(_, value)| value.as_text())
-        };
+        let get = |name: &str| entries.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_text());
         Some((get(a)?, get(b)?))
     };
     let kinds: BTreeMap<String, String> = properties
@@ -384,30 +299,19 @@ fn table(id: &str, name: String, arn: String, mut properties: Properties<'_>) ->
             continue;
         };
         let Some(kind) = kinds.get(&name).cloned() else {
-            properties.problem(
-                line,
-                "KeySchema",
-                format!("names `{name}`, which AttributeDefinitions does not have"),
-            );
+            properties.problem(line, "KeySchema", format!("names `{name}`, which AttributeDefinitions does not have"));
             continue;
         };
         let key = Some(KeyAttribute { name, kind });
         match role.as_str() {
             "HASH" => hash_key = key,
             "RANGE" => range_key = key,
-            other => properties.problem(
-                line,
-                "KeySchema",
-                format!("has KeyType `{other}`; AWS takes HASH or RANGE"),
-            ),
+            other => properties.problem(line, "KeySchema", format!("has KeyType `{other}`; AWS takes HASH or RANGE")),
         }
     }
     let hash_key = hash_key.unwrap_or_else(|| {
         properties.problem(line, "KeySchema", "has no HASH key");
-        KeyAttribute {
-            name: String::new(),
-            kind: String::new(),
-        }
+        KeyAttribute { name: String::new(), kind: String::new() }
     });
     let mut ttl = properties.below("TimeToLiveSpecification");
     let enabled = ttl.boolean("Enabled");
@@ -427,21 +331,9 @@ fn table(id: &str, name: String, arn: String, mut properties: Properties<'_>) ->
             "Tags",
             "WarmThroughput",
         ],
-        &[
-            "GlobalSecondaryIndexes",
-            "KinesisStreamSpecification",
-            "LocalSecondaryIndexes",
-            "StreamSpecification",
-        ],
+        &["GlobalSecondaryIndexes", "KinesisStreamSpecification", "LocalSecondaryIndexes", "StreamSpecification"],
     );
-    Table {
-        logical_id: id.to_owned(),
-        name,
-        arn,
-        hash_key,
-        range_key,
-        ttl_attribute,
-    }
+    Table { logical_id: id.to_owned(), name, arn, hash_key, range_key, ttl_attribute }
 }
 
 fn queue(id: &str, name: String, arn: String, url: String, targets: &Targets, mut properties: Properties<'_>) -> Queue {
@@ -478,15 +370,7 @@ fn queue(id: &str, name: String, arn: String, url: String, targets: &Targets, mu
         ],
         &["DelaySeconds", "MaximumMessageSize"],
     );
-    Queue {
-        logical_id: id.to_owned(),
-        name,
-        arn,
-        url,
-        visibility_timeout,
-        retention,
-        redrive,
-    }
+    Queue { logical_id: id.to_owned(), name, arn, url, visibility_timeout, retention, redrive }
 }
 
 /// A mapping that is a resource of its own.
@@ -515,9 +399,7 @@ fn mapping(
         let mapping = mappings::kinesis(id.to_owned(), &function, stream.clone(), targets, properties);
         pipeline.kinesis_mappings.push(mapping);
     } else if let Some(queue) = targets.queues.get(&arn) {
-        pipeline
-            .sqs_mappings
-            .push(mappings::sqs(id.to_owned(), &function, queue.clone(), properties));
+        pipeline.sqs_mappings.push(mappings::sqs(id.to_owned(), &function, queue.clone(), properties));
     } else {
         let what = format!("is `{arn}`, which is no stream or queue of this template");
         properties.problem(node.line, "EventSourceArn", what);

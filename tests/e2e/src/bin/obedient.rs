@@ -35,15 +35,8 @@ impl EventHandler for Obedient {
             },
             Order::Hang => std::future::pending().await,
         }
-        let sent = self
-            .effects
-            .send_message()
-            .queue_url(&self.url)
-            .message_body(event.id())
-            .send()
-            .await;
-        sent.map(drop)
-            .map_err(|error| Failure::retry(aws_sdk_sqs::error::DisplayErrorContext(error)))
+        let sent = self.effects.send_message().queue_url(&self.url).message_body(event.id()).send().await;
+        sent.map(drop).map_err(|error| Failure::retry(aws_sdk_sqs::error::DisplayErrorContext(error)))
     }
 }
 

@@ -10,18 +10,13 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 
 /// A port that nothing listens on just now.
 fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn dev_stays_up_is_asked_and_stops_on_ctrl_c_with_all_its_processes() {
-    let port = free_port().to_string();
+/// Starts `penstock dev` on `port`; the process, and what it printed until it was up.
+async fn start_dev(port: &str) -> (tokio::process::Child, String) {
     let mut dev = tokio::process::Command::new(binaries().await.join("penstock"))
-        .args(["dev", "--port", &port])
+        .args(["dev", "--port", port])
         .current_dir(root())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -31,41 +26,58 @@ async fn dev_stays_up_is_asked_and_stops_on_ctrl_c_with_all_its_processes() {
     let mut lines = BufReader::new(dev.stdout.take().unwrap()).lines();
     let mut printed = String::new();
     while !printed.contains("Ctrl-C") {
-        let line = tokio::time::timeout(Duration::from_secs(120), lines.next_line())
-            .await
-            .unwrap()
-            .unwrap()
-            .unwrap();
+        let line = tokio::time::timeout(Duration::from_secs(120), lines.next_line()).await.unwrap().unwrap().unwrap();
         printed.push_str(&line);
         printed.push('\n');
     }
+    // the rest is read, so that the pipe never fills
+    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+    (dev, printed)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn functions_do_not_outlive_a_pipeline_that_was_killed() {
+    let port = free_port().to_string();
+    let (mut dev, _) = start_dev(&port).await;
+    // a function's first process starts with its first invocation
+    let sent = penstock(&["send", "-", "--port", &port], &e2e::event("1", "k", "t", "1")).await;
+    assert!(sent.status.success(), "{}", text(&sent.stderr));
+    let pid = i32::try_from(dev.id().unwrap()).unwrap();
+    let orphans = loop {
+        let orphans = children(pid);
+        if orphans.len() >= 3 {
+            break orphans;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    dev.start_kill().unwrap();
+    dev.wait().await.unwrap();
+    for orphan in orphans {
+        let proc = std::path::PathBuf::from(format!("/proc/{orphan}"));
+        let began = std::time::Instant::now();
+        while proc.exists() {
+            assert!(began.elapsed() < Duration::from_secs(20), "process {orphan} is still there");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dev_stays_up_is_asked_and_stops_on_ctrl_c_with_all_its_processes() {
+    let port = free_port().to_string();
+    let (mut dev, printed) = start_dev(&port).await;
     let endpoint = format!("http://127.0.0.1:{port}");
     assert!(printed.contains(&format!("listening on {endpoint}")), "{printed}");
 
     // the curl line that it prints works as it stands
     let from = printed.find("curl").unwrap();
     let curl = &printed[from..from + printed[from..].find("see what").unwrap()];
-    let curled = tokio::process::Command::new("sh")
-        .args(["-c", curl])
-        .output()
-        .await
-        .unwrap();
-    assert!(
-        text(&curled.stdout).contains("202") && text(&curled.stdout).contains("shardId-"),
-        "{curled:?}"
-    );
+    let curled = tokio::process::Command::new("sh").args(["-c", curl]).output().await.unwrap();
+    assert!(text(&curled.stdout).contains("202") && text(&curled.stdout).contains("shardId-"), "{curled:?}");
 
     let samples = penstock(&["send", "events/samples/orders.ndjson", "--port", &port], "").await;
-    assert!(
-        text(&samples.stdout).contains("992 accepted, 8 refused, 0 not taken"),
-        "{}",
-        text(&samples.stdout)
-    );
-    assert!(
-        text(&samples.stderr).contains("line 99: refused: malformed_json"),
-        "{}",
-        text(&samples.stderr)
-    );
+    assert!(text(&samples.stdout).contains("992 accepted, 8 refused, 0 not taken"), "{}", text(&samples.stdout));
+    assert!(text(&samples.stderr).contains("line 99: refused: malformed_json"), "{}", text(&samples.stderr));
 
     let state = loop {
         let state = penstock(&["state", "--port", &port, "order-status", "ORDER-1"], "").await;
@@ -79,12 +91,7 @@ async fn dev_stays_up_is_asked_and_stops_on_ctrl_c_with_all_its_processes() {
     loop {
         let letters = penstock(&["dlq", "list", "--group", "order-alerts", "--port", &port], "").await;
         if text(&letters.stderr).contains("3 dead letters of order-alerts") {
-            assert_eq!(
-                text(&letters.stdout).matches("refused: order").count(),
-                3,
-                "{}",
-                text(&letters.stdout)
-            );
+            assert_eq!(text(&letters.stdout).matches("refused: order").count(), 3, "{}", text(&letters.stdout));
             break;
         }
         assert!(began.elapsed() < Duration::from_secs(60), "{}", text(&letters.stderr));
@@ -100,23 +107,13 @@ async fn dev_stays_up_is_asked_and_stops_on_ctrl_c_with_all_its_processes() {
     let children = children(pid.as_raw_nonzero().get());
     assert!(children.len() >= 3, "a process for each function: {children:?}");
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-    let status = tokio::time::timeout(Duration::from_secs(30), dev.wait())
-        .await
-        .unwrap()
-        .unwrap();
+    let status = tokio::time::timeout(Duration::from_secs(30), dev.wait()).await.unwrap().unwrap();
     assert!(status.success(), "{status}");
     for child in children {
-        assert!(
-            !std::path::Path::new(&format!("/proc/{child}")).exists(),
-            "process {child} is still there"
-        );
+        assert!(!std::path::Path::new(&format!("/proc/{child}")).exists(), "process {child} is still there");
     }
     let gone = penstock(&["state", "order-status", "ORDER-1", "--port", &port], "").await;
-    assert!(
-        text(&gone.stderr).contains(&format!("no pipeline is running on port {port}")),
-        "{}",
-        text(&gone.stderr)
-    );
+    assert!(text(&gone.stderr).contains(&format!("no pipeline is running on port {port}")), "{}", text(&gone.stderr));
 }
 
 /// The processes that `parent` has started.
@@ -156,18 +153,9 @@ async fn a_template_typo_is_one_clear_line_with_the_place_and_the_right_word() {
     let folder = tempfile::tempdir().unwrap();
     let template = std::fs::read_to_string(root().join("template.yaml")).unwrap();
     let file = folder.path().join("template.yaml");
-    std::fs::write(
-        &file,
-        template.replacen("RetentionPeriodHours:", "RetentionPeriodHuors:", 1),
-    )
-    .unwrap();
+    std::fs::write(&file, template.replacen("RetentionPeriodHours:", "RetentionPeriodHuors:", 1)).unwrap();
     let line = complaint(&["dev", "--port", "0", "--template", file.to_str().unwrap()]).await;
-    for part in [
-        "template.yaml:",
-        "Events",
-        "RetentionPeriodHuors",
-        "RetentionPeriodHours",
-    ] {
+    for part in ["template.yaml:", "Events", "RetentionPeriodHuors", "RetentionPeriodHours"] {
         assert!(line.contains(part), "{part} in {line}");
     }
 }
@@ -186,9 +174,7 @@ async fn a_missing_binary_is_one_clear_line_that_names_it() {
         log: Arc::new(|_: &str, _: &str| {}),
         progress: Arc::new(|_: &str| {}),
     };
-    let Err(error) = Stack::start(options).await else {
-        panic!("it cannot start")
-    };
+    let Err(error) = Stack::start(options).await else { panic!("it cannot start") };
     let line = format!("{error:#}");
     assert!(line.contains("ingest") && !line.contains('\n'), "{line}");
 }
@@ -203,13 +189,9 @@ async fn a_function_without_its_configuration_says_every_variable_that_it_misses
         .unwrap();
     assert!(!output.status.success());
     let said = text(&output.stderr);
-    for name in [
-        "PENSTOCK_GROUP",
-        "PENSTOCK_STREAM",
-        "PENSTOCK_PROGRESS_TABLE",
-        "PENSTOCK_WINDOW_TABLE",
-        "ALERTS_QUEUE_URL",
-    ] {
+    for name in
+        ["PENSTOCK_GROUP", "PENSTOCK_STREAM", "PENSTOCK_PROGRESS_TABLE", "PENSTOCK_WINDOW_TABLE", "ALERTS_QUEUE_URL"]
+    {
         assert!(said.contains(&format!("{name} is not set")), "{name} in {said}");
     }
 }

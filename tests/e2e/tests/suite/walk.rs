@@ -18,15 +18,8 @@ fn blocks(page: &str) -> Vec<Block> {
     for line in page.lines() {
         match (&mut open, line.strip_prefix("```")) {
             (None, Some(language)) => {
-                let file = before
-                    .strip_prefix('`')
-                    .and_then(|rest| rest.strip_suffix("`:"))
-                    .map(str::to_owned);
-                open = Some(Block {
-                    language: language.to_owned(),
-                    file,
-                    text: String::new(),
-                });
+                let file = before.strip_prefix('`').and_then(|rest| rest.strip_suffix("`:")).map(str::to_owned);
+                open = Some(Block { language: language.to_owned(), file, text: String::new() });
             }
             (Some(_), Some(_)) => blocks.extend(open.take()),
             (Some(block), None) => {
@@ -41,11 +34,7 @@ fn blocks(page: &str) -> Vec<Block> {
 }
 
 fn run(folder: &Path, program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program)
-        .args(arguments)
-        .current_dir(folder)
-        .output()
-        .unwrap();
+    let output = Command::new(program).args(arguments).current_dir(folder).output().unwrap();
     let (out, err) = (e2e::text(&output.stdout), e2e::text(&output.stderr));
     assert!(output.status.success(), "{program} {arguments:?}: {out}{err}");
     out
@@ -53,11 +42,7 @@ fn run(folder: &Path, program: &str, arguments: &[&str]) -> String {
 
 /// The workspace's own files, as git knows them.
 fn copy_workspace(to: &Path) {
-    let files = run(
-        &root(),
-        "git",
-        &["ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-    );
+    let files = run(&root(), "git", &["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
     for file in files.split('\0').filter(|file| !file.is_empty()) {
         let target = to.join(file);
         std::fs::create_dir_all(target.parent().unwrap()).unwrap();
@@ -93,15 +78,7 @@ async fn the_page_about_consumer_groups_makes_one_that_runs() {
     run(
         &copy,
         "cargo",
-        &[
-            "build",
-            "--quiet",
-            "--offline",
-            "--bin",
-            "order-receipts",
-            "--target-dir",
-            target.to_str().unwrap(),
-        ],
+        &["build", "--quiet", "--offline", "--bin", "order-receipts", "--target-dir", target.to_str().unwrap()],
     );
 
     let folder = tempfile::tempdir().unwrap();
@@ -113,33 +90,17 @@ async fn the_page_about_consumer_groups_makes_one_that_runs() {
     ] {
         std::os::unix::fs::symlink(from.join(name), folder.path().join(name)).unwrap();
     }
-    let setup = Setup {
-        template: Some(copy.join("template.yaml")),
-        ..Setup::default()
-    };
+    let setup = Setup { template: Some(copy.join("template.yaml")), ..Setup::default() };
     let pipeline = setup.start_with(folder.path()).await;
     let paid = |id: &str, cents: i64| {
-        event(
-            id,
-            id,
-            "shop.order.paid",
-            &format!(r#"{{"order_id":"{id}","amount_cents":{cents}}}"#),
-        )
+        event(id, id, "shop.order.paid", &format!(r#"{{"order_id":"{id}","amount_cents":{cents}}}"#))
     };
-    let body = format!(
-        "[{},{},{}]",
-        paid("A", 500),
-        paid("B", 0),
-        event("3", "A", "shop.order.shipped", "{}")
-    );
+    let body = format!("[{},{},{}]", paid("A", 500), paid("B", 0), event("3", "A", "shop.order.shipped", "{}"));
     let (status, answer) = pipeline.post("application/cloudevents-batch+json", body).await;
     assert_eq!(status, 202, "{answer}");
     let counts = pipeline.wait_for("order-receipts", 3).await;
     assert_eq!((counts.handled, counts.dead_letters), (2, 1));
     assert!(pipeline.logs().contains("receipt"), "{}", pipeline.logs());
-    assert_eq!(
-        pipeline.dead_letters("order-receipts").await[0].reason,
-        "order B was paid with 0 cents"
-    );
+    assert_eq!(pipeline.dead_letters("order-receipts").await[0].reason, "order B was paid with 0 cents");
     pipeline.stop().await;
 }

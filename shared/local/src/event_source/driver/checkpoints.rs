@@ -59,7 +59,7 @@ pub struct FileCheckpoints {
 }
 
 impl FileCheckpoints {
-    /// Keeps it at `path`, whose directory exists.
+    /// Keeps it at `path`; the directory is made when it is missing.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }
     }
@@ -82,15 +82,15 @@ impl CheckpointStore for FileCheckpoints {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(self.io()(error)),
         };
-        let corrupt = |source| CheckpointError::Corrupt {
-            path: self.path.clone(),
-            source,
-        };
+        let corrupt = |source| CheckpointError::Corrupt { path: self.path.clone(), source };
         serde_json::from_slice(&bytes).map(Some).map_err(corrupt)
     }
 
     async fn save(&self, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
         let bytes = serde_json::to_vec_pretty(checkpoint).expect("strings and integers are written to memory");
+        if let Some(folder) = self.path.parent() {
+            tokio::fs::create_dir_all(folder).await.map_err(self.io())?;
+        }
         let mut new = self.path.clone().into_os_string();
         new.push(".new");
         tokio::fs::write(&new, bytes).await.map_err(self.io())?;
@@ -108,10 +108,7 @@ mod tests {
     use crate::event_source::checkpoint::ShardProgress;
 
     fn checkpoint() -> Checkpoint {
-        let progress = ShardProgress {
-            settled_to: Some("4959".parse().unwrap()),
-            drained: true,
-        };
+        let progress = ShardProgress { settled_to: Some("4959".parse().unwrap()), drained: true };
         Checkpoint {
             stream_arn: "arn:aws:kinesis:us-east-1:000000000000:stream/s".into(),
             start_at_ms: Some(7),
@@ -144,11 +141,7 @@ mod tests {
         let path = dir.path().join("mapping.json");
         FileCheckpoints::new(&path).save(&checkpoint()).await.unwrap();
         assert_eq!(FileCheckpoints::new(&path).load().await.unwrap(), Some(checkpoint()));
-        assert_eq!(
-            std::fs::read_dir(dir.path()).unwrap().count(),
-            1,
-            "nothing else is left behind"
-        );
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing else is left behind");
     }
 
     #[tokio::test]

@@ -59,34 +59,18 @@ pub async fn run_kinesis(
 ) -> Result<(), MappingError> {
     config.settings.validate().map_err(MappingError::Settings)?;
     let saved = checkpoints.load().await?;
-    if let Some(other) = saved
-        .as_ref()
-        .filter(|saved| saved.stream_arn != config.source.stream_arn)
-    {
+    if let Some(other) = saved.as_ref().filter(|saved| saved.stream_arn != config.source.stream_arn) {
         let expected = config.source.stream_arn.clone();
-        return Err(MappingError::OtherStream {
-            found: other.stream_arn.clone(),
-            expected,
-        });
+        return Err(MappingError::OtherStream { found: other.stream_arn.clone(), expected });
     }
     let machine = Mapping::new(config.settings.clone(), config.source.clone(), saved.clone(), now());
     let grace = config.grace;
     let mut run = Run {
         machine,
-        work: Work {
-            config: Arc::new(config),
-            kinesis,
-            sqs,
-            invoker,
-        },
+        work: Work { config: Arc::new(config), kinesis, sqs, invoker },
         tasks: JoinSet::new(),
         iterators: Iterators::default(),
-        checkpoints: Checkpoints {
-            store: checkpoints,
-            saved,
-            next_save: Instant::now(),
-            failing: false,
-        },
+        checkpoints: Checkpoints { store: checkpoints, saved, next_save: Instant::now(), failing: false },
         status,
     };
     while !cancel.is_cancelled() {
@@ -109,18 +93,9 @@ struct Work<I> {
 /// What a task ended with.
 enum Done {
     Listed(Result<Vec<ListedShard>, ReadError>),
-    Read {
-        shard: ShardId,
-        from: ReadFrom,
-        page: Result<Page, ReadError>,
-    },
-    Invoked {
-        shard: ShardId,
-        invocation: Invocation,
-    },
-    GivenUp {
-        shard: ShardId,
-    },
+    Read { shard: ShardId, from: ReadFrom, page: Result<Page, ReadError> },
+    Invoked { shard: ShardId, invocation: Invocation },
+    GivenUp { shard: ShardId },
 }
 
 impl<I: Invoke> Work<I> {
@@ -140,12 +115,7 @@ impl<I: Invoke> Work<I> {
     }
 
     async fn give_up(self, shard: ShardId, given_up: GivenUp) -> Done {
-        let KinesisMapping {
-            source,
-            function_arn,
-            on_failure_queue_url,
-            ..
-        } = &*self.config;
+        let KinesisMapping { source, function_arn, on_failure_queue_url, .. } = &*self.config;
         let request_id = uuid::Uuid::new_v4().to_string();
         let notice = given_up.notice(source, &shard, function_arn, &request_id, now());
         on_failure::tell(&self.sqs, on_failure_queue_url.as_deref(), &shard, &given_up, &notice).await;
@@ -215,30 +185,16 @@ impl<I: Invoke, C: CheckpointStore> Run<I, C> {
             Done::Listed(Err(error)) => {
                 let failures = self.machine.on_listing_failed(now, fastrand::u64(..));
                 let stream = &self.work.config.stream_name;
-                complain(
-                    failures,
-                    || warn!(stream, %error, "the shards cannot be listed; trying on"),
-                );
+                complain(failures, || warn!(stream, %error, "the shards cannot be listed; trying on"));
             }
-            Done::Read {
-                shard,
-                from,
-                page: Ok(page),
-            } => {
+            Done::Read { shard, from, page: Ok(page) } => {
                 self.iterators.keep(&shard, from, &page);
                 self.machine.on_records(&shard, page.records, page.next.is_none(), now);
             }
-            Done::Read {
-                shard,
-                page: Err(error),
-                ..
-            } => {
+            Done::Read { shard, page: Err(error), .. } => {
                 let failures = self.machine.on_read_failed(&shard, now, fastrand::u64(..));
                 let stream = &self.work.config.stream_name;
-                complain(
-                    failures,
-                    || warn!(stream, %shard, %error, "the shard cannot be read; trying on"),
-                );
+                complain(failures, || warn!(stream, %shard, %error, "the shard cannot be read; trying on"));
             }
             Done::Invoked { shard, invocation } => {
                 self.machine.on_invocation(&shard, &invocation, now, fastrand::u64(..));

@@ -13,10 +13,7 @@ use crate::event_source::given_up::GivenUp;
 /// Sends tried. AWS drops what its destination does not take (metric `DestinationDeliveryFailures`); so does this, after
 /// about ten seconds, because a shard that a wrong queue blocks for ever would be found out later still.
 const ATTEMPTS: u32 = 8;
-const BACKOFF: Backoff = Backoff {
-    first: Duration::from_millis(100),
-    max: Duration::from_secs(3),
-};
+const BACKOFF: Backoff = Backoff { first: Duration::from_millis(100), max: Duration::from_secs(3) };
 
 /// Sends `notice` to the queue. Records of a mapping without one are dropped, and counted in a warning.
 pub(crate) async fn tell(client: &Client, queue_url: Option<&str>, shard: &ShardId, given_up: &GivenUp, notice: &str) {
@@ -29,12 +26,7 @@ pub(crate) async fn tell(client: &Client, queue_url: Option<&str>, shard: &Shard
         return;
     };
     for attempt in 1..=ATTEMPTS {
-        let sent = client
-            .send_message()
-            .queue_url(queue_url)
-            .message_body(notice)
-            .send()
-            .await;
+        let sent = client.send_message().queue_url(queue_url).message_body(notice).send().await;
         let Err(refusal) = sent else {
             warn!(%shard, ?condition, records, "records given up, and the on-failure destination told");
             return;

@@ -59,12 +59,7 @@ pub async fn run_sqs(
 ) -> Result<(), MappingError> {
     let grace = config.grace;
     let concurrency = config.concurrency.max(1);
-    let poller = Poller {
-        config: Arc::new(config),
-        sqs,
-        invoker,
-        cancel: cancel.clone(),
-    };
+    let poller = Poller { config: Arc::new(config), sqs, invoker, cancel: cancel.clone() };
     let mut pollers = JoinSet::new();
     for _ in 0..concurrency {
         pollers.spawn(poller.clone().run());
@@ -105,10 +100,7 @@ impl<I: Invoke> Poller<I> {
                 Ok(messages) => self.deliver(messages).await,
                 Err(error) => {
                     if failures == 0 {
-                        warn!(
-                            queue = self.config.queue_url,
-                            error, "the queue cannot be read; trying on"
-                        );
+                        warn!(queue = self.config.queue_url, error, "the queue cannot be read; trying on");
                     }
                     true
                 }
@@ -131,16 +123,8 @@ impl<I: Invoke> Poller<I> {
             .wait_time_seconds(i32::try_from(self.config.long_poll.as_secs()).unwrap_or(i32::MAX))
             .message_system_attribute_names(MessageSystemAttributeName::All)
             .message_attribute_names("All");
-        let output = request
-            .send()
-            .await
-            .map_err(|error| DisplayErrorContext(error).to_string())?;
-        Ok(output
-            .messages
-            .unwrap_or_default()
-            .into_iter()
-            .map(|message| self.message(message))
-            .collect())
+        let output = request.send().await.map_err(|error| DisplayErrorContext(error).to_string())?;
+        Ok(output.messages.unwrap_or_default().into_iter().map(|message| self.message(message)).collect())
     }
 
     fn message(&self, message: types::Message) -> Message {
@@ -150,12 +134,8 @@ impl<I: Invoke> Poller<I> {
             message_id: message.message_id.unwrap_or_default(),
             receipt_handle: message.receipt_handle.unwrap_or_default(),
             body: message.body.unwrap_or_default(),
-            attributes: attributes
-                .map(|(name, value)| (name.as_str().to_owned(), value))
-                .collect(),
-            message_attributes: message_attributes
-                .map(|(name, value)| (name, attribute(value)))
-                .collect(),
+            attributes: attributes.map(|(name, value)| (name.as_str().to_owned(), value)).collect(),
+            message_attributes: message_attributes.map(|(name, value)| (name, attribute(value))).collect(),
             md5_of_body: message.md5_of_body.unwrap_or_default(),
             event_source: "aws:sqs",
             event_source_arn: self.config.queue_arn.clone(),
@@ -170,12 +150,7 @@ impl<I: Invoke> Poller<I> {
             let invocation = self.invoker.invoke(payload).await;
             throttled |= invocation == Invocation::Throttled;
             let outcome = settle(&messages, &invocation, self.config.report_batch_item_failures);
-            if let Outcome {
-                failure: Some(failure),
-                kept,
-                ..
-            } = &outcome
-            {
+            if let Outcome { failure: Some(failure), kept, .. } = &outcome {
                 warn!(queue = self.config.queue_url, %failure, kept, "messages stay in the queue");
             }
             self.delete(outcome.delete).await;
@@ -196,31 +171,22 @@ impl<I: Invoke> Poller<I> {
         }
         if !left.is_empty() {
             let messages = left.len();
-            warn!(
-                queue = self.config.queue_url,
-                messages, "settled messages cannot be deleted and will come again"
-            );
+            warn!(queue = self.config.queue_url, messages, "settled messages cannot be deleted and will come again");
         }
     }
 
     /// Gives the receipt handles of what is not deleted. A batch that is answered with 200 may still have refused some.
     async fn delete_once(&self, receipt_handles: Vec<String>) -> Vec<String> {
         let entries = receipt_handles.iter().enumerate().map(|(index, handle)| {
-            let entry = DeleteMessageBatchRequestEntry::builder()
-                .id(index.to_string())
-                .receipt_handle(handle);
-            entry
-                .build()
-                .expect("an entry with an id and a receipt handle is complete")
+            let entry = DeleteMessageBatchRequestEntry::builder().id(index.to_string()).receipt_handle(handle);
+            entry.build().expect("an entry with an id and a receipt handle is complete")
         });
         let request = self.sqs.delete_message_batch().queue_url(&self.config.queue_url);
         match request.set_entries(Some(entries.collect())).send().await {
             Err(_) => receipt_handles,
             Ok(output) => {
                 let refused = output.failed.iter().filter_map(|entry| entry.id.parse::<usize>().ok());
-                refused
-                    .filter_map(|index| receipt_handles.get(index).cloned())
-                    .collect()
+                refused.filter_map(|index| receipt_handles.get(index).cloned()).collect()
             }
         }
     }

@@ -82,10 +82,7 @@ impl Iterators {
     /// Keeps the iterator behind what a read from `from` gave.
     pub(crate) fn keep(&mut self, shard: &ShardId, from: ReadFrom, page: &Page) {
         if let Some(next) = &page.next {
-            let at = page
-                .records
-                .last()
-                .map_or(from, |last| ReadFrom::After(last.sequence.clone()));
+            let at = page.records.last().map_or(from, |last| ReadFrom::After(last.sequence.clone()));
             self.0.insert(shard.clone(), (at, next.clone()));
         }
     }
@@ -107,10 +104,7 @@ pub(crate) async fn read(
             None => match iterator(client, stream, shard, from).await? {
                 Some(iterator) => iterator,
                 None => {
-                    return Ok(Page {
-                        records: Vec::new(),
-                        next: None,
-                    });
+                    return Ok(Page { records: Vec::new(), next: None });
                 }
             },
         };
@@ -118,10 +112,7 @@ pub(crate) async fn read(
         match client.get_records().shard_iterator(iterator).limit(limit).send().await {
             Ok(output) => {
                 let records = output.records.into_iter().map(record).collect::<Result<_, _>>()?;
-                return Ok(Page {
-                    records,
-                    next: output.next_shard_iterator,
-                });
+                return Ok(Page { records, next: output.next_shard_iterator });
             }
             // the loop gets a new one, once: a fresh one that has expired is the service's fault
             Err(error) if !fresh && has_expired(&error) => {}
@@ -156,28 +147,18 @@ async fn iterator(
 }
 
 fn has_expired(error: &SdkError<GetRecordsError>) -> bool {
-    error
-        .as_service_error()
-        .is_some_and(GetRecordsError::is_expired_iterator_exception)
+    error.as_service_error().is_some_and(GetRecordsError::is_expired_iterator_exception)
 }
 
 fn is_throttled(error: &SdkError<GetRecordsError>) -> bool {
-    error
-        .as_service_error()
-        .is_some_and(GetRecordsError::is_provisioned_throughput_exceeded_exception)
+    error.as_service_error().is_some_and(GetRecordsError::is_provisioned_throughput_exceeded_exception)
 }
 
 fn record(record: types::Record) -> Result<Record, ReadError> {
-    let arrival = record
-        .approximate_arrival_timestamp
-        .as_ref()
-        .and_then(|time| time.to_millis().ok());
+    let arrival = record.approximate_arrival_timestamp.as_ref().and_then(|time| time.to_millis().ok());
     let arrival = arrival.and_then(|millis| u64::try_from(millis).ok());
     Ok(Record {
-        sequence: record
-            .sequence_number
-            .parse()
-            .map_err(|_| ReadError::BadRecord("SequenceNumber"))?,
+        sequence: record.sequence_number.parse().map_err(|_| ReadError::BadRecord("SequenceNumber"))?,
         partition_key: record.partition_key.ok_or(ReadError::BadRecord("PartitionKey"))?.into(),
         data: Bytes::from(record.data.into_inner()),
         arrival: Timestamp(arrival.ok_or(ReadError::BadRecord("ApproximateArrivalTimestamp"))?),

@@ -9,11 +9,7 @@ use super::*;
 const NOW: Timestamp = Timestamp(1_000_000);
 
 fn source() -> EventSource {
-    EventSource {
-        stream_arn: "stream".into(),
-        region: "region".into(),
-        role_arn: "role".into(),
-    }
+    EventSource { stream_arn: "stream".into(), region: "region".into(), role_arn: "role".into() }
 }
 
 fn id(n: usize) -> ShardId {
@@ -21,22 +17,11 @@ fn id(n: usize) -> ShardId {
 }
 
 fn listed(n: usize, parents: &[usize]) -> ListedShard {
-    ListedShard {
-        id: id(n),
-        parents: parents.iter().copied().map(id).collect(),
-    }
+    ListedShard { id: id(n), parents: parents.iter().copied().map(id).collect() }
 }
 
 fn mapping(position: StartingPosition, checkpoint: Option<Checkpoint>) -> Mapping {
-    Mapping::new(
-        Settings {
-            starting_position: position,
-            ..Settings::default()
-        },
-        source(),
-        checkpoint,
-        NOW,
-    )
+    Mapping::new(Settings { starting_position: position, ..Settings::default() }, source(), checkpoint, NOW)
 }
 
 fn list(mapping: &mut Mapping, shards: &[ListedShard], now: Timestamp) {
@@ -57,20 +42,13 @@ fn reads(mapping: &mut Mapping, now: Timestamp) -> Vec<(ShardId, ReadFrom)> {
 }
 
 fn record(sequence: &str) -> Record {
-    Record {
-        sequence: sequence.parse().unwrap(),
-        partition_key: "key".into(),
-        data: bytes::Bytes::new(),
-        arrival: NOW,
-    }
+    Record { sequence: sequence.parse().unwrap(), partition_key: "key".into(), data: bytes::Bytes::new(), arrival: NOW }
 }
 
 /// Ends shard `n`, whose read is under way, with one record that is settled.
 fn settle_and_end(mapping: &mut Mapping, n: usize, sequence: &str) {
     mapping.on_records(&id(n), vec![record(sequence)], true, NOW);
-    let Step::Shard(shard, Action::Invoke(records)) = mapping.next(NOW) else {
-        panic!("a record was read")
-    };
+    let Step::Shard(shard, Action::Invoke(records)) = mapping.next(NOW) else { panic!("a record was read") };
     assert_eq!((shard, records.len()), (id(n), 1));
     mapping.on_invocation(&id(n), &Invocation::Returned("".into()), NOW, 0);
 }
@@ -82,21 +60,10 @@ fn children_of_a_split_start_when_the_parent_is_drained() {
     assert_eq!(reads(&mut mapping, NOW), [(id(0), ReadFrom::TrimHorizon)]);
     assert_eq!(mapping.status(NOW).shards[&id(1)].state, ShardState::Waiting);
     settle_and_end(&mut mapping, 0, "17");
-    assert_eq!(
-        mapping.next(NOW),
-        Step::List,
-        "the end of a shard lists the shards at once"
-    );
+    assert_eq!(mapping.next(NOW), Step::List, "the end of a shard lists the shards at once");
     assert_eq!(mapping.status(NOW).shards[&id(0)].state, ShardState::Drained);
-    assert_eq!(
-        mapping.status(NOW).shards[&id(0)].settled,
-        1,
-        "what a drained shard did is still seen"
-    );
-    assert_eq!(
-        reads(&mut mapping, NOW),
-        [(id(1), ReadFrom::TrimHorizon), (id(2), ReadFrom::TrimHorizon)]
-    );
+    assert_eq!(mapping.status(NOW).shards[&id(0)].settled, 1, "what a drained shard did is still seen");
+    assert_eq!(reads(&mut mapping, NOW), [(id(1), ReadFrom::TrimHorizon), (id(2), ReadFrom::TrimHorizon)]);
 }
 
 #[test]
@@ -118,14 +85,9 @@ fn a_parent_with_a_failing_record_holds_its_children_back() {
     reads(&mut mapping, NOW);
     mapping.on_records(&id(0), vec![record("17")], true, NOW);
     assert!(matches!(mapping.next(NOW), Step::Shard(_, Action::Invoke(_))));
-    let failed = Invocation::Failed {
-        error_type: "Error".into(),
-        message: String::new(),
-    };
+    let failed = Invocation::Failed { error_type: "Error".into(), message: String::new() };
     mapping.on_invocation(&id(0), &failed, NOW, 0);
-    let Step::WaitUntil(until) = mapping.next(NOW) else {
-        panic!("the retry waits")
-    };
+    let Step::WaitUntil(until) = mapping.next(NOW) else { panic!("the retry waits") };
     assert!(matches!(mapping.next(until), Step::Shard(shard, Action::Invoke(_)) if shard == id(0)));
 }
 
@@ -153,10 +115,7 @@ fn a_shard_that_leaves_the_listing_is_drained_with_what_was_read_of_it() {
 fn shards_are_listed_regularly_and_failures_back_off() {
     let mut mapping = mapping(StartingPosition::TrimHorizon, None);
     assert_eq!(mapping.next(NOW), Step::List);
-    assert!(
-        matches!(mapping.next(NOW), Step::WaitUntil(at) if at > NOW),
-        "one listing at a time"
-    );
+    assert!(matches!(mapping.next(NOW), Step::WaitUntil(at) if at > NOW), "one listing at a time");
     assert_eq!(mapping.on_listing_failed(NOW, 0), 1);
     let retry = NOW.plus(Duration::from_millis(50));
     assert_eq!(mapping.next(NOW), Step::WaitUntil(retry));
@@ -166,19 +125,13 @@ fn shards_are_listed_regularly_and_failures_back_off() {
 
 #[test]
 fn latest_is_the_second_of_the_first_run_for_every_shard_and_every_restart() {
-    let settings = Settings {
-        starting_position: StartingPosition::Latest,
-        ..Settings::default()
-    };
+    let settings = Settings { starting_position: StartingPosition::Latest, ..Settings::default() };
     let begun = NOW.plus(Duration::from_millis(987));
     let mut first = Mapping::new(settings.clone(), source(), None, begun);
     list(&mut first, &[listed(0, &[])], begun);
     assert_eq!(reads(&mut first, begun), [(id(0), ReadFrom::AtTimestamp(NOW))]);
     let later = NOW.plus(Duration::from_secs(3600));
-    let settings = Settings {
-        starting_position: StartingPosition::Latest,
-        ..Settings::default()
-    };
+    let settings = Settings { starting_position: StartingPosition::Latest, ..Settings::default() };
     let mut second = Mapping::new(settings, source(), Some(first.checkpoint()), later);
     list(&mut second, &[listed(0, &[]), listed(1, &[])], later);
     let from = ReadFrom::AtTimestamp(NOW);
@@ -196,21 +149,11 @@ fn a_restart_goes_on_behind_what_is_done_and_does_not_read_drained_shards() {
     reads(&mut first, NOW);
     mapping_settles(&mut first, 2, "23");
     let saved = serde_json::to_string(&first.checkpoint()).unwrap();
-    let mut second = mapping(
-        StartingPosition::TrimHorizon,
-        Some(serde_json::from_str(&saved).unwrap()),
-    );
-    assert_eq!(
-        second.checkpoint(),
-        first.checkpoint(),
-        "a save before the first listing loses nothing"
-    );
+    let mut second = mapping(StartingPosition::TrimHorizon, Some(serde_json::from_str(&saved).unwrap()));
+    assert_eq!(second.checkpoint(), first.checkpoint(), "a save before the first listing loses nothing");
     list(&mut second, &shards, NOW);
     let after = ReadFrom::After("23".parse().unwrap());
-    assert_eq!(
-        reads(&mut second, NOW),
-        [(id(1), ReadFrom::TrimHorizon), (id(2), after)]
-    );
+    assert_eq!(reads(&mut second, NOW), [(id(1), ReadFrom::TrimHorizon), (id(2), after)]);
     assert_eq!(second.checkpoint(), first.checkpoint());
 }
 
@@ -230,21 +173,16 @@ fn an_outcome_for_a_shard_that_is_not_read_is_a_fault_of_the_caller() {
 
 /// A stream with a history of splits and merges: each shard's parents have smaller numbers.
 fn lineage() -> impl Strategy<Value = Vec<ListedShard>> {
-    proptest::collection::vec(
-        (any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0_usize..3),
-        1..12,
-    )
-    .prop_map(|shards| {
-        let parents = shards
-            .into_iter()
-            .enumerate()
-            .map(|(n, (a, b, count))| match (n, count) {
+    proptest::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0_usize..3), 1..12).prop_map(
+        |shards| {
+            let parents = shards.into_iter().enumerate().map(|(n, (a, b, count))| match (n, count) {
                 (0, _) | (_, 0) => listed(n, &[]),
                 (_, 1) => listed(n, &[a.index(n)]),
                 _ => listed(n, &[a.index(n), b.index(n)]),
             });
-        parents.collect()
-    })
+            parents.collect()
+        },
+    )
 }
 
 proptest! {

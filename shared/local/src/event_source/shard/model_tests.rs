@@ -42,33 +42,20 @@ fn fate() -> impl Strategy<Value = Fate> {
 }
 
 fn turn() -> impl Strategy<Value = Turn> {
-    (
-        fate(),
-        any::<u64>(),
-        0_u64..40_000,
-        prop::bool::weighted(0.05),
-        prop::bool::weighted(0.1),
-        1_usize..12,
-    )
-        .prop_map(|(fate, jitter, takes_ms, restart, read_fails, read_at_most)| Turn {
+    (fate(), any::<u64>(), 0_u64..40_000, prop::bool::weighted(0.05), prop::bool::weighted(0.1), 1_usize..12).prop_map(
+        |(fate, jitter, takes_ms, restart, read_fails, read_at_most)| Turn {
             fate,
             jitter,
             takes_ms,
             restart,
             read_fails,
             read_at_most,
-        })
+        },
+    )
 }
 
 fn settings() -> impl Strategy<Value = Settings> {
-    (
-        1_usize..12,
-        0_u64..5,
-        any::<bool>(),
-        any::<bool>(),
-        prop::option::of(0_u32..4),
-        prop::option::of(60_u64..120),
-    )
+    (1_usize..12, 0_u64..5, any::<bool>(), any::<bool>(), prop::option::of(0_u32..4), prop::option::of(60_u64..120))
         .prop_map(|(batch_size, window, report, bisect, retries, age)| Settings {
             batch_size,
             batching_window: Duration::from_secs(window),
@@ -117,28 +104,12 @@ struct Model {
 impl Model {
     fn new(settings: Settings, records: Vec<Record>) -> Self {
         let settings = Arc::new(settings);
-        let source = Arc::new(EventSource {
-            stream_arn: "stream".into(),
-            region: "region".into(),
-            role_arn: "role".into(),
-        });
+        let source =
+            Arc::new(EventSource { stream_arn: "stream".into(), region: "region".into(), role_arn: "role".into() });
         let shard = ShardId::new("shardId-000000000000");
-        let machine = ShardMachine::new(
-            shard.clone(),
-            ReadFrom::TrimHorizon,
-            Arc::clone(&settings),
-            Arc::clone(&source),
-        );
-        Self {
-            settings,
-            source,
-            shard,
-            records,
-            done: 0,
-            given_up: 0,
-            now: Timestamp(0),
-            machine,
-        }
+        let machine =
+            ShardMachine::new(shard.clone(), ReadFrom::TrimHorizon, Arc::clone(&settings), Arc::clone(&source));
+        Self { settings, source, shard, records, done: 0, given_up: 0, now: Timestamp(0), machine }
     }
 
     /// Takes one step; `false` when the shard is drained.
@@ -176,8 +147,7 @@ impl Model {
         };
         let start = start.unwrap_or(self.records.len());
         let end = self.records.len().min(start + limit.min(turn.read_at_most));
-        self.machine
-            .on_records(self.records[start..end].to_vec(), end == self.records.len(), self.now);
+        self.machine.on_records(self.records[start..end].to_vec(), end == self.records.len(), self.now);
     }
 
     fn invoke(&mut self, batch: &[Record], turn: &Turn) {
@@ -186,18 +156,11 @@ impl Model {
         let sizes = batch.iter().map(|record| self.source.encoded_len(&self.shard, record));
         assert!(batch.len() == 1 || payload_len(sizes) <= PAYLOAD_MAX);
         if let Some(age) = self.settings.maximum_record_age {
-            assert!(
-                self.now.since(batch[0].arrival) <= age,
-                "a record that is too old is not delivered"
-            );
+            assert!(self.now.since(batch[0].arrival) <= age, "a record that is too old is not delivered");
         }
         self.now = self.now.plus(Duration::from_millis(turn.takes_ms));
         if turn.restart {
-            let from = self
-                .machine
-                .settled_to()
-                .cloned()
-                .map_or(ReadFrom::TrimHorizon, ReadFrom::After);
+            let from = self.machine.settled_to().cloned().map_or(ReadFrom::TrimHorizon, ReadFrom::After);
             let (settings, source) = (Arc::clone(&self.settings), Arc::clone(&self.source));
             self.machine = ShardMachine::new(self.shard.clone(), from, settings, source);
             return;
@@ -210,21 +173,11 @@ impl Model {
     /// The invocation, and how many records it settles.
     fn outcome(&self, batch: &[Record], fate: &Fate) -> (Invocation, usize) {
         let all_or = |settled| {
-            if self.settings.report_batch_item_failures {
-                settled
-            } else {
-                batch.len()
-            }
+            if self.settings.report_batch_item_failures { settled } else { batch.len() }
         };
         match fate {
             Fate::Settle => (Invocation::Returned("{}".into()), batch.len()),
-            Fate::Crash => (
-                Invocation::Failed {
-                    error_type: "Error".into(),
-                    message: String::new(),
-                },
-                0,
-            ),
+            Fate::Crash => (Invocation::Failed { error_type: "Error".into(), message: String::new() }, 0),
             Fate::Throttle => (Invocation::Throttled, 0),
             Fate::Nonsense(body) => (Invocation::Returned((*body).into()), all_or(0)),
             Fate::Report(a, b) => {
@@ -245,12 +198,7 @@ impl Model {
         match given_up.condition {
             Condition::RecordAgeExceeded => {
                 let maximum = self.settings.maximum_record_age.expect("there is an age limit");
-                assert!(
-                    given_up
-                        .records
-                        .iter()
-                        .all(|record| self.now.since(record.arrival) > maximum)
-                );
+                assert!(given_up.records.iter().all(|record| self.now.since(record.arrival) > maximum));
             }
             Condition::RetryAttemptsExhausted => {
                 let maximum = self.settings.maximum_retry_attempts.expect("there is a retry limit");

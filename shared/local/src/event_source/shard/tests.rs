@@ -12,28 +12,15 @@ use crate::event_source::event::PAYLOAD_MAX;
 use crate::event_source::settings::StartingPosition;
 
 fn settings() -> Settings {
-    Settings {
-        batch_size: 4,
-        report_batch_item_failures: true,
-        ..Settings::default()
-    }
+    Settings { batch_size: 4, report_batch_item_failures: true, ..Settings::default() }
 }
 
 fn source() -> Arc<EventSource> {
-    Arc::new(EventSource {
-        stream_arn: "stream".into(),
-        region: "region".into(),
-        role_arn: "role".into(),
-    })
+    Arc::new(EventSource { stream_arn: "stream".into(), region: "region".into(), role_arn: "role".into() })
 }
 
 fn machine(settings: Settings) -> ShardMachine {
-    ShardMachine::new(
-        ShardId::new("shardId-000000000000"),
-        ReadFrom::TrimHorizon,
-        Arc::new(settings),
-        source(),
-    )
+    ShardMachine::new(ShardId::new("shardId-000000000000"), ReadFrom::TrimHorizon, Arc::new(settings), source())
 }
 
 fn sequence(n: u64) -> SequenceNumber {
@@ -59,20 +46,16 @@ mod failures;
 const NOW: Timestamp = Timestamp(20_000);
 
 fn feed(machine: &mut ShardMachine, records: Vec<Record>, at_end: bool, now: Timestamp) {
-    assert!(
-        matches!(machine.next(now), Next::Do(Action::Fetch { .. })),
-        "the shard wants to read"
-    );
+    assert!(matches!(machine.next(now), Next::Do(Action::Fetch { .. })), "the shard wants to read");
     machine.on_records(records, at_end, now);
 }
 
 /// The batch that is to be invoked, by the numbers of its records.
 fn invoked(machine: &mut ShardMachine, now: Timestamp) -> Vec<u64> {
     match machine.next(now) {
-        Next::Do(Action::Invoke(records)) => records
-            .iter()
-            .map(|record| record.sequence.as_str().parse::<u64>().unwrap() - 1000)
-            .collect(),
+        Next::Do(Action::Invoke(records)) => {
+            records.iter().map(|record| record.sequence.as_str().parse::<u64>().unwrap() - 1000).collect()
+        }
         other => panic!("not an invocation: {other:?}"),
     }
 }
@@ -89,10 +72,7 @@ fn success() -> Invocation {
 }
 
 fn failure() -> Invocation {
-    Invocation::Failed {
-        error_type: "Error".into(),
-        message: "no".into(),
-    }
+    Invocation::Failed { error_type: "Error".into(), message: "no".into() }
 }
 
 fn reporting(n: u64) -> Invocation {
@@ -135,67 +115,39 @@ fn without_a_window_a_batch_is_what_one_read_gave() {
 #[test]
 fn the_batching_window_gathers_until_it_is_over() {
     let window = Duration::from_secs(10);
-    let mut machine = machine(Settings {
-        batching_window: window,
-        ..settings()
-    });
+    let mut machine = machine(Settings { batching_window: window, ..settings() });
     feed(&mut machine, records(1..=1), false, NOW);
     let midway = NOW.plus(window / 2);
     feed(&mut machine, records(2..=2), false, midway);
     feed(&mut machine, Vec::new(), false, midway);
-    let Next::WaitUntil(poll) = machine.next(midway) else {
-        panic!("nothing to read at once")
-    };
-    assert!(
-        poll <= midway.plus(Duration::from_millis(50)),
-        "reading goes on in the window"
-    );
-    feed(
-        &mut machine,
-        Vec::new(),
-        false,
-        NOW.plus(window).minus(Duration::from_millis(1)),
-    );
+    let Next::WaitUntil(poll) = machine.next(midway) else { panic!("nothing to read at once") };
+    assert!(poll <= midway.plus(Duration::from_millis(50)), "reading goes on in the window");
+    feed(&mut machine, Vec::new(), false, NOW.plus(window).minus(Duration::from_millis(1)));
     assert_eq!(invoked(&mut machine, NOW.plus(window)), [1, 2]);
 }
 
 #[test]
 fn a_full_batch_does_not_wait_for_the_window() {
-    let mut machine = machine(Settings {
-        batching_window: Duration::from_secs(300),
-        ..settings()
-    });
+    let mut machine = machine(Settings { batching_window: Duration::from_secs(300), ..settings() });
     feed(&mut machine, records(1..=5), false, NOW);
     assert_eq!(invoked(&mut machine, NOW), [1, 2, 3, 4]);
     machine.on_invocation(&success(), NOW, 0);
-    assert!(
-        matches!(machine.next(NOW), Next::Do(Action::Fetch { .. })),
-        "the fifth waits for more"
-    );
+    assert!(matches!(machine.next(NOW), Next::Do(Action::Fetch { .. })), "the fifth waits for more");
 }
 
 #[test]
 fn a_batch_ends_where_the_next_record_would_pass_6_mb_with_its_base64() {
-    let mut machine = machine(Settings {
-        batch_size: 100,
-        batching_window: Duration::from_secs(300),
-        ..settings()
-    });
+    let mut machine = machine(Settings { batch_size: 100, batching_window: Duration::from_secs(300), ..settings() });
     // 1 MB is 1.34 MB in base64: four fit, five do not
     feed(&mut machine, (1..=9).map(|n| sized(n, 1_000_000)).collect(), false, NOW);
     for batch in [vec![1, 2, 3, 4], vec![5, 6, 7, 8]] {
-        let Next::Do(Action::Invoke(records)) = machine.next(NOW) else {
-            panic!("6 MB are there")
-        };
+        let Next::Do(Action::Invoke(records)) = machine.next(NOW) else { panic!("6 MB are there") };
         let payload = source().payload(&ShardId::new("shardId-000000000000"), &records);
         assert!(payload.len() <= PAYLOAD_MAX);
         assert_eq!(records.len(), batch.len());
         machine.on_invocation(&success(), NOW, 0);
     }
-    assert!(
-        matches!(machine.next(NOW), Next::Do(Action::Fetch { .. })),
-        "the ninth alone is not 6 MB"
-    );
+    assert!(matches!(machine.next(NOW), Next::Do(Action::Fetch { .. })), "the ninth alone is not 6 MB");
 }
 
 #[test]
@@ -221,12 +173,7 @@ fn the_6_mb_cut_is_exact_to_the_byte() {
 #[test]
 fn a_record_that_is_past_6_mb_by_itself_goes_alone() {
     let mut machine = machine(settings());
-    feed(
-        &mut machine,
-        vec![sized(1, 10), sized(2, PAYLOAD_MAX), sized(3, 10)],
-        false,
-        NOW,
-    );
+    feed(&mut machine, vec![sized(1, 10), sized(2, PAYLOAD_MAX), sized(3, 10)], false, NOW);
     for batch in [[1], [2], [3]] {
         assert_eq!(invoked(&mut machine, NOW), batch);
         machine.on_invocation(&success(), NOW, 0);
@@ -235,16 +182,9 @@ fn a_record_that_is_past_6_mb_by_itself_goes_alone() {
 
 #[test]
 fn a_closed_shard_is_drained_when_its_last_record_is_settled() {
-    let mut machine = machine(Settings {
-        batching_window: Duration::from_secs(300),
-        ..settings()
-    });
+    let mut machine = machine(Settings { batching_window: Duration::from_secs(300), ..settings() });
     feed(&mut machine, records(1..=1), true, NOW);
-    assert_eq!(
-        invoked(&mut machine, NOW),
-        [1],
-        "no more can come: the window is pointless"
-    );
+    assert_eq!(invoked(&mut machine, NOW), [1], "no more can come: the window is pointless");
     machine.on_invocation(&failure(), NOW, 0);
     assert!(matches!(machine.next(NOW), Next::WaitUntil(_)));
     assert_eq!(invoked(&mut machine, later(NOW)), [1]);
@@ -255,26 +195,14 @@ fn a_closed_shard_is_drained_when_its_last_record_is_settled() {
 #[test]
 fn reading_goes_on_after_the_last_record_that_was_read() {
     let mut machine = machine(settings());
-    assert!(matches!(
-        machine.next(NOW),
-        Next::Do(Action::Fetch {
-            from: ReadFrom::TrimHorizon,
-            ..
-        })
-    ));
+    assert!(matches!(machine.next(NOW), Next::Do(Action::Fetch { from: ReadFrom::TrimHorizon, .. })));
     machine.on_records(records(1..=2), false, NOW);
     assert_eq!(invoked(&mut machine, NOW), [1, 2]);
     machine.on_invocation(&success(), NOW, 0);
-    let Next::Do(Action::Fetch { from, .. }) = machine.next(NOW) else {
-        panic!("there may be more")
-    };
+    let Next::Do(Action::Fetch { from, .. }) = machine.next(NOW) else { panic!("there may be more") };
     assert_eq!(from, ReadFrom::After(sequence(2)));
     machine.on_records(records(1..=3), false, NOW);
-    assert_eq!(
-        invoked(&mut machine, NOW),
-        [3],
-        "what was read before is not delivered again"
-    );
+    assert_eq!(invoked(&mut machine, NOW), [3], "what was read before is not delivered again");
 }
 
 #[test]
@@ -315,16 +243,8 @@ fn a_read_asks_for_about_10_mib_and_not_much_more_than_a_batch() {
     };
     let mut small = machine(settings());
     assert_eq!(limit(&mut small), 100);
-    let mut large = machine(Settings {
-        batch_size: 10_000,
-        batching_window: Duration::from_secs(300),
-        ..settings()
-    });
-    assert_eq!(
-        limit(&mut large),
-        640,
-        "before any record was seen they are taken to be 16 KiB"
-    );
+    let mut large = machine(Settings { batch_size: 10_000, batching_window: Duration::from_secs(300), ..settings() });
+    assert_eq!(limit(&mut large), 640, "before any record was seen they are taken to be 16 KiB");
     large.on_records(vec![sized(1, 1_048_576)], false, NOW);
     assert_eq!(limit(&mut large), 10);
 }
@@ -340,11 +260,7 @@ fn the_iterator_age_is_that_of_the_oldest_unsettled_record_and_zero_when_caught_
     assert_eq!(machine.status(NOW).iterator_age, Duration::from_secs(15));
     invoked(&mut machine, NOW);
     machine.on_invocation(&success(), NOW, 0);
-    assert_eq!(
-        machine.status(NOW).iterator_age,
-        Duration::from_secs(15),
-        "there may be more to read"
-    );
+    assert_eq!(machine.status(NOW).iterator_age, Duration::from_secs(15), "there may be more to read");
     feed(&mut machine, Vec::new(), false, NOW);
     assert_eq!(machine.status(NOW).iterator_age, Duration::ZERO);
 }
@@ -352,9 +268,5 @@ fn the_iterator_age_is_that_of_the_oldest_unsettled_record_and_zero_when_caught_
 #[test]
 #[should_panic(expected = "an answer follows its action")]
 fn an_outcome_without_its_action_is_a_fault_of_the_caller() {
-    machine(Settings {
-        starting_position: StartingPosition::Latest,
-        ..settings()
-    })
-    .on_records(Vec::new(), false, NOW);
+    machine(Settings { starting_position: StartingPosition::Latest, ..settings() }).on_records(Vec::new(), false, NOW);
 }

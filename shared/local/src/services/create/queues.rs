@@ -15,10 +15,7 @@ pub(super) async fn ensure(client: &Client, queue: &Queue) -> Result<bool, Creat
     if let Some((target, _)) = &queue.redrive {
         let target_name = target.rsplit(':').next().unwrap_or(target);
         if url(client, target_name).await?.is_none() {
-            return Err(CreateError::NoDeadLetterQueue {
-                name: name.clone(),
-                target: target.clone(),
-            });
+            return Err(CreateError::NoDeadLetterQueue { name: name.clone(), target: target.clone() });
         }
     }
     let mut attributes = attributes(queue);
@@ -37,13 +34,7 @@ pub(super) async fn ensure(client: &Client, queue: &Queue) -> Result<bool, Creat
 async fn url(client: &Client, name: &str) -> Result<Option<String>, CreateError> {
     match client.get_queue_url().queue_name(name).send().await {
         Ok(output) => Ok(output.queue_url),
-        Err(error)
-            if error
-                .as_service_error()
-                .is_some_and(|error| error.is_queue_does_not_exist()) =>
-        {
-            Ok(None)
-        }
+        Err(error) if error.as_service_error().is_some_and(|error| error.is_queue_does_not_exist()) => Ok(None),
         Err(error) => Err(refused("GetQueueUrl", name)(error)),
     }
 }
@@ -54,10 +45,7 @@ fn attributes(queue: &Queue) -> HashMap<QueueAttributeName, String> {
         .as_ref()
         .map(|(target, count)| json!({ "deadLetterTargetArn": target, "maxReceiveCount": count }).to_string());
     HashMap::from([
-        (
-            QueueAttributeName::VisibilityTimeout,
-            queue.visibility_timeout.to_string(),
-        ),
+        (QueueAttributeName::VisibilityTimeout, queue.visibility_timeout.to_string()),
         (QueueAttributeName::MessageRetentionPeriod, queue.retention.to_string()),
         // an empty policy takes an earlier one away
         (QueueAttributeName::RedrivePolicy, redrive.unwrap_or_default()),

@@ -17,13 +17,7 @@ pub(super) async fn ensure(client: &Client, stream: &Stream, state_dir: Option<&
     let name = &stream.name;
     let missing = match client.describe_stream().stream_name(name).send().await {
         Ok(_) => false,
-        Err(error)
-            if error
-                .as_service_error()
-                .is_some_and(|error| error.is_resource_not_found_exception()) =>
-        {
-            true
-        }
+        Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_not_found_exception()) => true,
         Err(error) => return Err(refused("DescribeStream", name)(error)),
     };
     if missing {
@@ -52,10 +46,7 @@ async fn active(client: &Client, name: &str) -> Result<StreamDescription, Create
         }
         tokio::time::sleep(POLL).await;
     }
-    Err(CreateError::NotActive {
-        name: name.to_owned(),
-        status: status.to_string(),
-    })
+    Err(CreateError::NotActive { name: name.to_owned(), status: status.to_string() })
 }
 
 /// A stream that was split or merged since is the same stream: it counts by what it was created with, or by what it has

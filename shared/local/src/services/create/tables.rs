@@ -19,11 +19,7 @@ pub(super) async fn ensure(client: &Client, table: &Table, state_dir: Option<&Pa
             check_keys(table, &output.table.unwrap_or_else(empty), state_dir)?;
             false
         }
-        Err(error)
-            if error
-                .as_service_error()
-                .is_some_and(|error| error.is_resource_not_found_exception()) =>
-        {
+        Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_not_found_exception()) => {
             make(client, table).await?;
             true
         }
@@ -42,16 +38,11 @@ fn keys(table: &Table) -> impl Iterator<Item = (KeyType, &KeyAttribute)> {
 }
 
 async fn make(client: &Client, table: &Table) -> Result<(), CreateError> {
-    let mut call = client
-        .create_table()
-        .table_name(&table.name)
-        .billing_mode(BillingMode::PayPerRequest);
+    let mut call = client.create_table().table_name(&table.name).billing_mode(BillingMode::PayPerRequest);
     for (role, key) in keys(table) {
         let element = KeySchemaElement::builder().attribute_name(&key.name).key_type(role);
         let kind = ScalarAttributeType::from(key.kind.as_str());
-        let definition = AttributeDefinition::builder()
-            .attribute_name(&key.name)
-            .attribute_type(kind);
+        let definition = AttributeDefinition::builder().attribute_name(&key.name).attribute_type(kind);
         call = call
             .key_schema(element.build().expect("name and type are set"))
             .attribute_definitions(definition.build().expect("name and type are set"));
@@ -62,18 +53,15 @@ async fn make(client: &Client, table: &Table) -> Result<(), CreateError> {
 
 fn check_keys(table: &Table, found: &TableDescription, state_dir: Option<&Path>) -> Result<(), CreateError> {
     let describe = |role: &KeyType, name: &str, kind: &str| format!("{name} {kind} ({role})");
-    let wanted: Vec<String> = keys(table)
-        .map(|(role, key)| describe(&role, &key.name, &key.kind))
-        .collect();
+    let wanted: Vec<String> = keys(table).map(|(role, key)| describe(&role, &key.name, &key.kind)).collect();
     let kind_of = |name: &str| {
         let mut definitions = found.attribute_definitions().iter();
         let definition = definitions.find(|definition| definition.attribute_name() == name);
         definition.map_or("?", |definition| definition.attribute_type().as_str())
     };
     let schema = found.key_schema().iter();
-    let found: Vec<String> = schema
-        .map(|key| describe(key.key_type(), key.attribute_name(), kind_of(key.attribute_name())))
-        .collect();
+    let found: Vec<String> =
+        schema.map(|key| describe(key.key_type(), key.attribute_name(), kind_of(key.attribute_name()))).collect();
     if found == wanted {
         return Ok(());
     }
@@ -92,12 +80,7 @@ async fn set_ttl(client: &Client, table: &Table) -> Result<(), CreateError> {
     let current = output
         .map_err(refused("DescribeTimeToLive", name))?
         .time_to_live_description
-        .filter(|ttl| {
-            matches!(
-                ttl.time_to_live_status,
-                Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling)
-            )
-        })
+        .filter(|ttl| matches!(ttl.time_to_live_status, Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling)))
         .and_then(|ttl| ttl.attribute_name);
     if current == table.ttl_attribute {
         return Ok(());
@@ -112,9 +95,7 @@ async fn set_ttl(client: &Client, table: &Table) -> Result<(), CreateError> {
 }
 
 async fn update_ttl(client: &Client, name: &str, attribute: &str, enabled: bool) -> Result<(), CreateError> {
-    let specification = TimeToLiveSpecification::builder()
-        .attribute_name(attribute)
-        .enabled(enabled);
+    let specification = TimeToLiveSpecification::builder().attribute_name(attribute).enabled(enabled);
     let specification = specification.build().expect("name and switch are set");
     let call = client.update_time_to_live().table_name(name);
     let call = call.time_to_live_specification(specification).send().await;

@@ -58,10 +58,8 @@ impl Kept {
         let mut restored = read(path)?;
         let mut streams = HashMap::new();
         for (name, one) in &mut restored {
-            let saved = one.restore(store).await.map_err(|reason| StartError::Corrupt {
-                path: path.to_owned(),
-                reason,
-            })?;
+            let saved =
+                one.restore(store).await.map_err(|reason| StartError::Corrupt { path: path.to_owned(), reason })?;
             streams.insert(name.clone(), saved);
         }
         let journal = Journal::rewrite(path, restored.into_values().flat_map(Restored::entries))?;
@@ -124,18 +122,11 @@ async fn record_stream(
         let shard = sequence::shard_ix_to_hex(index as i64);
         loop {
             // a key sorts before itself with anything after it, and every key of the shard before `shard/:`
-            let after = last
-                .as_ref()
-                .map_or_else(|| format!("{shard}/"), |key| format!("{key}\0"));
-            let more = store
-                .get_records_range_limited(name, &after, &format!("{shard}/:"), CHUNK)
-                .await;
+            let after = last.as_ref().map_or_else(|| format!("{shard}/"), |key| format!("{key}\0"));
+            let more = store.get_records_range_limited(name, &after, &format!("{shard}/:"), CHUNK).await;
             let Some((newest, _)) = more.last() else { break };
             *last = Some(newest.clone());
-            entries.extend(
-                more.into_iter()
-                    .map(|(key, record)| Entry::Record(name.to_owned(), key, record)),
-            );
+            entries.extend(more.into_iter().map(|(key, record)| Entry::Record(name.to_owned(), key, record)));
         }
     }
     Ok(Saved { shape, last })
@@ -149,13 +140,7 @@ fn read(path: &Path) -> Result<BTreeMap<String, Restored>, StartError> {
             Some(one) => one.stream = *stream,
             None => {
                 let records = BTreeMap::new();
-                restored.insert(
-                    stream.name.clone(),
-                    Restored {
-                        stream: *stream,
-                        records,
-                    },
-                );
+                restored.insert(stream.name.clone(), Restored { stream: *stream, records });
             }
         },
         Entry::Deleted(name) => {
@@ -196,9 +181,7 @@ impl Restored {
             if shard.sequence_number_range.ending_sequence_number.is_some() {
                 continue;
             }
-            let index = sequence::resolve_shard_id(&shard.shard_id)
-                .map_err(|error| error.to_string())?
-                .1;
+            let index = sequence::resolve_shard_id(&shard.shard_id).map_err(|error| error.to_string())?.1;
             // the store offers no way to set a counter, only to take numbers from it
             loop {
                 let missing = target.saturating_sub(store.current_shard_seq(&name, index).await);
@@ -218,10 +201,7 @@ impl Restored {
     fn last_records(&self) -> Result<Vec<Option<String>>, String> {
         let mut last = vec![None; self.stream.shards.len()];
         for key in self.records.keys() {
-            let shard = key
-                .split('/')
-                .next()
-                .and_then(|hex| usize::from_str_radix(hex, 16).ok());
+            let shard = key.split('/').next().and_then(|hex| usize::from_str_radix(hex, 16).ok());
             let last = shard.and_then(|index| last.get_mut(index));
             *last.ok_or_else(|| format!("the record {key} belongs to no shard"))? = Some(key);
         }
@@ -243,8 +223,7 @@ impl Restored {
 
     fn drop_expired(&mut self) {
         let oldest = now_ms() as f64 / 1000.0 - f64::from(self.stream.retention_period_hours) * 3600.0;
-        self.records
-            .retain(|_, record| record.approximate_arrival_timestamp >= oldest);
+        self.records.retain(|_, record| record.approximate_arrival_timestamp >= oldest);
     }
 
     fn entries(self) -> impl Iterator<Item = Entry> {

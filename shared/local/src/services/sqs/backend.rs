@@ -63,13 +63,10 @@ impl SqsBackend for Queues {
         deduplication: Option<String>,
     ) -> Outcome<SendMessageOutput> {
         let (group, deduplication) = (group.as_deref(), deduplication.as_deref());
-        let sent = self.lock().send(&queue, |state| {
-            state.send_message(&queue, &body, delay, attributes, group, deduplication)
-        });
-        done(sent.map(|sent| SendMessageOutput {
-            message_id: sent.message_id,
-            body_md5: sent.body_md5,
-        }))
+        let sent = self
+            .lock()
+            .send(&queue, |state| state.send_message(&queue, &body, delay, attributes, group, deduplication));
+        done(sent.map(|sent| SendMessageOutput { message_id: sent.message_id, body_md5: sent.body_md5 }))
     }
 
     fn receive_messages(

@@ -31,18 +31,14 @@ pub(super) struct MoveTask {
 
 /// `StartMessageMoveTask`.
 pub(super) fn start(queues: &Queues, input: &Value) -> Result<Value, Refusal> {
-    let source = input["SourceArn"]
-        .as_str()
-        .ok_or_else(|| Refusal::missing("SourceArn"))?;
+    let source = input["SourceArn"].as_str().ok_or_else(|| Refusal::missing("SourceArn"))?;
     let destination = input["DestinationArn"].as_str();
     let mut inner = queues.lock();
     let source_name = existing(&inner, source)?;
     let is_target = |arn: Option<&str>| arn == Some(source);
     let mut all = inner.state.queues.values();
     if !all.any(|queue| is_target(queue.dead_letter_target_arn.as_deref())) {
-        return Err(Refusal::invalid_value(
-            "Source queue must be configured as a Dead Letter Queue.".to_owned(),
-        ));
+        return Err(Refusal::invalid_value("Source queue must be configured as a Dead Letter Queue.".to_owned()));
     }
     if let Some(destination) = destination {
         existing(&inner, destination)?;
@@ -60,13 +56,8 @@ pub(super) fn start(queues: &Queues, input: &Value) -> Result<Value, Refusal> {
 
 /// `ListMessageMoveTasks`, the newest first; one if not asked for more.
 pub(super) fn list(queues: &Queues, input: &Value) -> Result<Value, Refusal> {
-    let source = input["SourceArn"]
-        .as_str()
-        .ok_or_else(|| Refusal::missing("SourceArn"))?;
-    let max = input["MaxResults"]
-        .as_u64()
-        .map_or(1, |max| max as usize)
-        .min(LISTED_MAX);
+    let source = input["SourceArn"].as_str().ok_or_else(|| Refusal::missing("SourceArn"))?;
+    let max = input["MaxResults"].as_u64().map_or(1, |max| max as usize).min(LISTED_MAX);
     let inner = queues.lock();
     existing(&inner, source)?;
     let tasks = inner.tasks.iter().filter(|task| task.source == source).take(max);
@@ -74,11 +65,9 @@ pub(super) fn list(queues: &Queues, input: &Value) -> Result<Value, Refusal> {
 }
 
 fn existing(inner: &Inner, arn: &str) -> Result<String, Refusal> {
-    inner.queue_name(arn).ok_or_else(|| {
-        Refusal::not_found(format!(
-            "The resource that you specified for the ARN {arn} doesn't exist."
-        ))
-    })
+    inner
+        .queue_name(arn)
+        .ok_or_else(|| Refusal::not_found(format!("The resource that you specified for the ARN {arn} doesn't exist.")))
 }
 
 fn run(inner: &mut Inner, name: &str, source: &str, destination: Option<&str>) -> Result<MoveTask, SqsError> {

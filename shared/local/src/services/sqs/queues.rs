@@ -79,9 +79,7 @@ impl Queues {
         let mut inner = self.lock();
         if !inner.state.queues.contains_key(name) {
             // winterbaume has the limit that SQS had until 2025
-            attributes
-                .entry("MaximumMessageSize".to_owned())
-                .or_insert_with(|| super::MESSAGE_MAX.to_string());
+            attributes.entry("MaximumMessageSize".to_owned()).or_insert_with(|| super::MESSAGE_MAX.to_string());
         }
         let (region, account) = (&self.region, &self.account_id);
         inner.state.create_queue(name, region, account, &attributes, tags)?;
@@ -142,12 +140,7 @@ impl Inner {
         let now = now_ms();
         let hidden_ms = i64::from(visibility_seconds.unwrap_or(queue.queue.visibility_timeout)) * 1000;
         let mut received = Vec::new();
-        for message in queue
-            .messages
-            .iter_mut()
-            .filter(|message| message.visible_at <= now)
-            .take(max)
-        {
+        for message in queue.messages.iter_mut().filter(|message| message.visible_at <= now).take(max) {
             message.approximate_receive_count += 1;
             message.approximate_first_receive_timestamp.get_or_insert(now);
             message.visible_at = now + hidden_ms;
@@ -246,10 +239,7 @@ impl Inner {
     }
 
     fn entries(&self) -> impl Iterator<Item = Entry> {
-        self.state
-            .queues
-            .iter()
-            .flat_map(|(name, queue)| Entry::all_of(name, queue, &self.origins))
+        self.state.queues.iter().flat_map(|(name, queue)| Entry::all_of(name, queue, &self.origins))
     }
 }
 
@@ -277,7 +267,5 @@ fn parse_handle(handle: &str) -> Result<(&str, u32), SqsError> {
 }
 
 fn invalid(handle: &str) -> SqsError {
-    SqsError::InvalidReceiptHandle {
-        receipt_handle: handle.to_owned(),
-    }
+    SqsError::InvalidReceiptHandle { receipt_handle: handle.to_owned() }
 }

@@ -29,19 +29,11 @@ impl Refusal {
     }
 
     pub(super) fn invalid_value(message: String) -> Self {
-        Self {
-            shape: "InvalidParameterValueException",
-            code: "InvalidParameterValue",
-            message,
-        }
+        Self { shape: "InvalidParameterValueException", code: "InvalidParameterValue", message }
     }
 
     pub(super) fn not_found(message: String) -> Self {
-        Self {
-            shape: "ResourceNotFoundException",
-            code: "ResourceNotFoundException",
-            message,
-        }
+        Self { shape: "ResourceNotFoundException", code: "ResourceNotFoundException", message }
     }
 
     pub(super) fn missing(parameter: &str) -> Self {
@@ -107,10 +99,7 @@ fn batch(input: &Value) -> Result<&[Value], Refusal> {
         return Err(Refusal::batch(
             "TooManyEntriesInBatchRequest",
             "AWS.SimpleQueueService.TooManyEntriesInBatchRequest",
-            format!(
-                "Maximum number of entries per request are {BATCH_MAX}. You have sent {}.",
-                entries.len()
-            ),
+            format!("Maximum number of entries per request are {BATCH_MAX}. You have sent {}.", entries.len()),
         ));
     }
     let mut seen = HashSet::new();

@@ -11,43 +11,19 @@ pub(super) async fn put(services: &Services, stream: &str, key: &str) -> String 
 
 /// Sequence numbers and partition keys of a shard, oldest first.
 pub(super) async fn read(services: &Services, stream: &str, shard: &str) -> Vec<(String, String)> {
-    let call = services
-        .kinesis()
-        .get_shard_iterator()
-        .stream_name(stream)
-        .shard_id(shard);
-    let iterator = call
-        .shard_iterator_type(ShardIteratorType::TrimHorizon)
-        .send()
-        .await
-        .unwrap();
-    let call = services
-        .kinesis()
-        .get_records()
-        .set_shard_iterator(iterator.shard_iterator);
+    let call = services.kinesis().get_shard_iterator().stream_name(stream).shard_id(shard);
+    let iterator = call.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await.unwrap();
+    let call = services.kinesis().get_records().set_shard_iterator(iterator.shard_iterator);
     let records = call.send().await.unwrap().records;
-    records
-        .into_iter()
-        .map(|record| (record.sequence_number, record.partition_key.unwrap()))
-        .collect()
+    records.into_iter().map(|record| (record.sequence_number, record.partition_key.unwrap())).collect()
 }
 
 pub(super) async fn split_first_shard(services: &Services, stream: &str) {
     let half = (1_u128 << 127).to_string();
-    let call = services
-        .kinesis()
-        .split_shard()
-        .stream_name(stream)
-        .shard_to_split("shardId-000000000000");
+    let call = services.kinesis().split_shard().stream_name(stream).shard_to_split("shardId-000000000000");
     call.new_starting_hash_key(half).send().await.unwrap();
     loop {
-        let output = services
-            .kinesis()
-            .describe_stream()
-            .stream_name(stream)
-            .send()
-            .await
-            .unwrap();
+        let output = services.kinesis().describe_stream().stream_name(stream).send().await.unwrap();
         let description = output.stream_description.unwrap();
         if *description.stream_status() == StreamStatus::Active && description.shards().len() == 3 {
             return;
@@ -100,11 +76,7 @@ async fn a_put_of_four_mebibytes_is_taken() {
         .map(|number: u128| {
             let entry = PutRecordsRequestEntry::builder().partition_key("k");
             let hash = (number << 126).to_string();
-            entry
-                .explicit_hash_key(hash)
-                .data(Blob::new(vec![7; 1_000_000]))
-                .build()
-                .unwrap()
+            entry.explicit_hash_key(hash).data(Blob::new(vec![7; 1_000_000])).build().unwrap()
         })
         .collect();
     let call = services.kinesis().put_records().stream_name("events");

@@ -30,10 +30,7 @@ fn crash_image(from: &Path) -> tempfile::TempDir {
 
 async fn fill(services: &Services) -> String {
     let queues = [queue("dead", None), queue("work", Some(("dead", 2)))];
-    services
-        .create(&[stream("events", 1)], &[table("progress", None)], &queues)
-        .await
-        .unwrap();
+    services.create(&[stream("events", 1)], &[table("progress", None)], &queues).await.unwrap();
     put(services, "events", "a").await;
     let newest = put(services, "events", "b").await;
     put_item(services, "item").await;
@@ -55,10 +52,7 @@ async fn check(services: &Services, newest: &str) {
     assert_eq!(keys, ["a", "b"]);
     assert_eq!(records[1].0, newest);
     let next = put(services, "events", "c").await;
-    assert!(
-        (next.len(), next.as_str()) > (newest.len(), newest),
-        "{next} after {newest}"
-    );
+    assert!((next.len(), next.as_str()) > (newest.len(), newest), "{next} after {newest}");
     assert_eq!(read(services, "events", "shardId-000000000000").await.len(), 3);
     assert!(has_item(services, "item").await);
     // received once before the restart: in flight then, visible now, and the count goes on
@@ -143,13 +137,7 @@ async fn a_deleted_stream_and_its_records_stay_deleted() {
     let services = start(Some(dir.path())).await;
     services.create(&[stream("events", 1)], &[], &[]).await.unwrap();
     put(&services, "events", "old").await;
-    services
-        .kinesis()
-        .delete_stream()
-        .stream_name("events")
-        .send()
-        .await
-        .unwrap();
+    services.kinesis().delete_stream().stream_name("events").send().await.unwrap();
     services.shutdown().await.unwrap();
     let services = start(Some(dir.path())).await;
     let created = services.create(&[stream("events", 1)], &[], &[]).await.unwrap();
@@ -173,13 +161,7 @@ async fn a_dead_letter_still_knows_its_source_after_a_restart() {
     services.shutdown().await.unwrap();
 
     let services = start(Some(dir.path())).await;
-    services
-        .sqs()
-        .start_message_move_task()
-        .source_arn(queue_arn("dead"))
-        .send()
-        .await
-        .unwrap();
+    services.sqs().start_message_move_task().source_arn(queue_arn("dead")).send().await.unwrap();
     assert_eq!(bodies(&services, "work").await, ["poison"]);
     services.shutdown().await.unwrap();
 }
@@ -190,10 +172,7 @@ async fn a_second_instance_on_the_directory_is_refused_and_told_the_process() {
     let services = start(Some(dir.path())).await;
     let error = Services::start(options(Some(dir.path()))).await.unwrap_err();
     let pid = std::process::id().to_string();
-    assert!(
-        matches!(&error, StartError::InUse { pid: holder, .. } if *holder == pid),
-        "{error}"
-    );
+    assert!(matches!(&error, StartError::InUse { pid: holder, .. } if *holder == pid), "{error}");
     services.shutdown().await.unwrap();
     start(Some(dir.path())).await.shutdown().await.unwrap();
 }
@@ -205,12 +184,7 @@ async fn a_port_in_use_is_named() {
     let mut options = options(None);
     options.ports.sqs = port;
     let error = Services::start(options).await.unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .starts_with(&format!("SQS cannot listen on 127.0.0.1:{port}: ")),
-        "{error}"
-    );
+    assert!(error.to_string().starts_with(&format!("SQS cannot listen on 127.0.0.1:{port}: ")), "{error}");
 }
 
 #[tokio::test]
@@ -224,11 +198,7 @@ async fn a_state_directory_that_is_a_file_is_named() {
 async fn damaged_state_is_named_by_its_file() {
     for file in ["kinesis.jsonl", "sqs.jsonl", "dynamodb.sqlite"] {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(
-            dir.path().join(file),
-            "this is not what an earlier run left\n".repeat(200),
-        )
-        .unwrap();
+        std::fs::write(dir.path().join(file), "this is not what an earlier run left\n".repeat(200)).unwrap();
         let error = Services::start(options(Some(dir.path()))).await.unwrap_err();
         let StartError::Corrupt { path, .. } = &error else {
             panic!("{file}: {error}");

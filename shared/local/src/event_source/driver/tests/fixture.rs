@@ -72,12 +72,7 @@ pub(crate) struct Function {
 impl Function {
     /// Answers with `answer(number of earlier invocations, records)`.
     pub(crate) fn new(answer: impl Fn(usize, &[Value]) -> Invocation + Send + Sync + 'static) -> Self {
-        Self {
-            answer: Arc::new(answer),
-            takes: Duration::ZERO,
-            batches: Arc::default(),
-            ended: Arc::default(),
-        }
+        Self { answer: Arc::new(answer), takes: Duration::ZERO, batches: Arc::default(), ended: Arc::default() }
     }
 
     pub(crate) fn succeeding() -> Self {
@@ -125,16 +120,11 @@ pub(crate) async fn eventually(what: &str, holds: impl Fn() -> bool) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, wait)
-        .await
-        .unwrap_or_else(|_| panic!("waited in vain for {what}"));
+    tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("waited in vain for {what}"));
 }
 
 pub(crate) fn failed() -> Invocation {
-    Invocation::Failed {
-        error_type: "Error".into(),
-        message: "no".into(),
-    }
+    Invocation::Failed { error_type: "Error".into(), message: "no".into() }
 }
 
 pub(crate) fn reporting(identifier: &str) -> Invocation {

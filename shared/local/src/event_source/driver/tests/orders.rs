@@ -25,11 +25,7 @@ pub(crate) const MIDDLE: &str = "170141183460469231731687303715884105728";
 pub(crate) fn mapping(settings: Settings) -> KinesisMapping {
     KinesisMapping {
         stream_name: STREAM.into(),
-        source: EventSource {
-            stream_arn: stream_arn(),
-            region: "us-east-1".into(),
-            role_arn: "role".into(),
-        },
+        source: EventSource { stream_arn: stream_arn(), region: "us-east-1".into(), role_arn: "role".into() },
         function_arn: "arn:aws:lambda:us-east-1:000000000000:function:f".into(),
         settings,
         on_failure_queue_url: None,
@@ -38,11 +34,7 @@ pub(crate) fn mapping(settings: Settings) -> KinesisMapping {
 }
 
 pub(crate) fn settings() -> Settings {
-    Settings {
-        batch_size: 10,
-        report_batch_item_failures: true,
-        ..Settings::default()
-    }
+    Settings { batch_size: 10, report_batch_item_failures: true, ..Settings::default() }
 }
 
 pub(crate) struct Running {
@@ -60,29 +52,14 @@ pub(crate) fn run(
 ) -> Running {
     let cancel = CancellationToken::new();
     let (sender, status) = watch::channel(MappingStatus::default());
-    let work = run_kinesis(
-        mapping,
-        client.clone(),
-        sqs.clone(),
-        function.clone(),
-        store,
-        sender,
-        cancel.clone(),
-    );
-    Running {
-        cancel,
-        status,
-        task: tokio::spawn(work),
-    }
+    let work = run_kinesis(mapping, client.clone(), sqs.clone(), function.clone(), store, sender, cancel.clone());
+    Running { cancel, status, task: tokio::spawn(work) }
 }
 
 impl Running {
     pub(crate) async fn stop(self) -> Result<(), MappingError> {
         self.cancel.cancel();
-        tokio::time::timeout(PATIENCE, self.task)
-            .await
-            .expect("it stops in time")
-            .unwrap()
+        tokio::time::timeout(PATIENCE, self.task).await.expect("it stops in time").unwrap()
     }
 }
 
@@ -103,9 +80,7 @@ pub(crate) async fn active(client: &Client) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, wait)
-        .await
-        .expect("the stream becomes active");
+    tokio::time::timeout(PATIENCE, wait).await.expect("the stream becomes active");
 }
 
 /// Puts `numbers` under each of four keys, two in each half of the hash space.
@@ -113,17 +88,9 @@ pub(crate) async fn put(client: &Client, numbers: std::ops::Range<usize>) {
     for number in numbers {
         for key in 0..4_u128 {
             let hash = key << 126;
-            let request = client
-                .put_record()
-                .stream_name(STREAM)
-                .partition_key(format!("key{key}"));
+            let request = client.put_record().stream_name(STREAM).partition_key(format!("key{key}"));
             let data = Blob::new(number.to_string());
-            request
-                .explicit_hash_key(hash.to_string())
-                .data(data)
-                .send()
-                .await
-                .unwrap();
+            request.explicit_hash_key(hash.to_string()).data(data).send().await.unwrap();
         }
     }
 }
@@ -148,9 +115,7 @@ pub(crate) fn all(batches: &[Vec<Value>], count: usize) -> bool {
 }
 
 pub(crate) fn each_key(numbers: std::ops::Range<usize>) -> BTreeMap<String, Vec<usize>> {
-    (0..4)
-        .map(|key| (format!("key{key}"), numbers.clone().collect()))
-        .collect()
+    (0..4).map(|key| (format!("key{key}"), numbers.clone().collect())).collect()
 }
 
 pub(crate) async fn split(client: &Client, shard: &str, at: &str) {

@@ -13,10 +13,7 @@ use crate::event_source::invocation::Invocation;
 
 /// A queue whose messages are invisible for a second after a receive.
 async fn queue(client: &Client) -> String {
-    let request = client
-        .create_queue()
-        .queue_name("jobs")
-        .attributes(QueueAttributeName::VisibilityTimeout, "1");
+    let request = client.create_queue().queue_name("jobs").attributes(QueueAttributeName::VisibilityTimeout, "1");
     request.send().await.unwrap().queue_url.unwrap()
 }
 
@@ -36,11 +33,7 @@ fn mapping(queue_url: &str) -> SqsMapping {
 
 async fn send(client: &Client, queue_url: &str, bodies: &[&str]) {
     for body in bodies {
-        let color = MessageAttributeValue::builder()
-            .data_type("String")
-            .string_value("red")
-            .build()
-            .unwrap();
+        let color = MessageAttributeValue::builder().data_type("String").string_value("red").build().unwrap();
         let request = client.send_message().queue_url(queue_url).message_body(*body);
         request.message_attributes("color", color).send().await.unwrap();
     }
@@ -52,17 +45,11 @@ async fn run(client: &Client, mapping: SqsMapping, function: &Function, invocati
     let task = tokio::spawn(run_sqs(mapping, client.clone(), function.clone(), cancel.clone()));
     function.until(|batches| batches.len() >= invocations).await;
     cancel.cancel();
-    let ended: Result<(), MappingError> = tokio::time::timeout(PATIENCE, task)
-        .await
-        .expect("it stops in time")
-        .unwrap();
+    let ended: Result<(), MappingError> =
+        tokio::time::timeout(PATIENCE, task).await.expect("it stops in time").unwrap();
     ended.unwrap();
     let body = |record: &serde_json::Value| record["body"].as_str().unwrap().to_owned();
-    let mut batches: Vec<Vec<_>> = function
-        .batches()
-        .iter()
-        .map(|batch| batch.iter().map(body).collect())
-        .collect();
+    let mut batches: Vec<Vec<_>> = function.batches().iter().map(|batch| batch.iter().map(body).collect()).collect();
     batches.iter_mut().for_each(|batch| batch.sort());
     batches
 }
@@ -71,13 +58,7 @@ async fn run(client: &Client, mapping: SqsMapping, function: &Function, invocati
 async fn left(client: &Client, queue_url: &str) -> usize {
     use QueueAttributeName::{ApproximateNumberOfMessages, ApproximateNumberOfMessagesNotVisible};
     let request = client.get_queue_attributes().queue_url(queue_url);
-    let attributes = request
-        .attribute_names(QueueAttributeName::All)
-        .send()
-        .await
-        .unwrap()
-        .attributes
-        .unwrap();
+    let attributes = request.attribute_names(QueueAttributeName::All).send().await.unwrap().attributes.unwrap();
     let count = |name| attributes.get(&name).map_or(0, |count| count.parse::<usize>().unwrap());
     count(ApproximateNumberOfMessages) + count(ApproximateNumberOfMessagesNotVisible)
 }
@@ -135,10 +116,7 @@ async fn an_invocation_that_outlives_the_grace_deletes_nothing() {
     let queue_url = queue(&client).await;
     send(&client, &queue_url, &["a"]).await;
     let function = Function::succeeding().taking(Duration::from_secs(600));
-    let config = SqsMapping {
-        grace: Duration::from_millis(50),
-        ..mapping(&queue_url)
-    };
+    let config = SqsMapping { grace: Duration::from_millis(50), ..mapping(&queue_url) };
     run(&client, config, &function, 1).await;
     assert_eq!(left(&client, &queue_url).await, 1);
 }

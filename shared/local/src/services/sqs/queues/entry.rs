@@ -49,25 +49,15 @@ pub(super) struct Kept {
 
 impl Entry {
     pub(super) fn sent(queue: &str, message: Kept, origin: Option<String>) -> Self {
-        Self::Sent {
-            queue: queue.to_owned(),
-            message,
-            origin,
-        }
+        Self::Sent { queue: queue.to_owned(), message, origin }
     }
 
     pub(super) fn received(queue: &str, ids: Vec<String>) -> Self {
-        Self::Received {
-            queue: queue.to_owned(),
-            ids,
-        }
+        Self::Received { queue: queue.to_owned(), ids }
     }
 
     pub(super) fn deleted(queue: &str, id: &str) -> Self {
-        Self::Deleted {
-            queue: queue.to_owned(),
-            id: id.to_owned(),
-        }
+        Self::Deleted { queue: queue.to_owned(), id: id.to_owned() }
     }
 
     /// The entries that make `queue` what it is.
@@ -76,9 +66,7 @@ impl Entry {
             let origin = origins.get(&message.message_id).cloned();
             Self::sent(name, Kept::from(message), origin)
         });
-        std::iter::once(Self::Queue(Box::new(queue.into())))
-            .chain(messages)
-            .collect()
+        std::iter::once(Self::Queue(Box::new(queue.into()))).chain(messages).collect()
     }
 
     /// Makes it happen again. What concerns a queue that is gone has no effect.
@@ -148,11 +136,7 @@ impl From<&Message> for Kept {
 impl From<Kept> for Message {
     fn from(kept: Kept) -> Self {
         let attributes = kept.attributes.into_iter().map(|(name, (data_type, string_value))| {
-            let attribute = MessageAttribute {
-                data_type,
-                string_value,
-                binary_value: None,
-            };
+            let attribute = MessageAttribute { data_type, string_value, binary_value: None };
             (name, attribute)
         });
         Self {

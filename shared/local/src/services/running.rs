@@ -67,12 +67,7 @@ impl Services {
     ///
     /// A [`StartError`] when the directory is in use, not writable or damaged, or a port is taken.
     pub async fn start(options: Options) -> Result<Self, StartError> {
-        let Options {
-            state_dir,
-            account_id,
-            region,
-            ports,
-        } = options;
+        let Options { state_dir, account_id, region, ports } = options;
         let state = state_dir.as_deref().map(StateDir::open).transpose()?;
         let (kinesis_listener, kinesis_url) = server::listen("Kinesis", ports.kinesis).await?;
         let (dynamodb_listener, dynamodb_url) = server::listen("DynamoDB", ports.dynamodb).await?;
