@@ -39,8 +39,9 @@ impl<P: Projection, S: States> Projecting<P, S> {
         events: &[&Delivery],
         context: &LaneContext<'_, O>,
     ) -> Result<Option<Vec<Outcome>>, Stop> {
-        let Some(first) = events.first() else {
-            return Ok(Some(Vec::new()));
+        let concerned: Vec<&&Delivery> = events.iter().filter(|delivery| self.concerns(delivery)).collect();
+        let Some(first) = concerned.first() else {
+            return Ok(Some(vec![Outcome::Handled; events.len()]));
         };
         let before = self.states.load(&first.key).await.map_err(Stop::Outside)?;
         let applied = before.as_ref().map(|stored| &stored.applied);
