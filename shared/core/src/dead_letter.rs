@@ -176,6 +176,15 @@ mod tests {
     }
 
     #[test]
+    fn version_1_is_read_and_written() {
+        let golden = include_str!("../../../events/golden/dead-letter-1.json");
+        let message: Message = serde_json::from_str(golden).unwrap();
+        assert_eq!((message.version, message.code, message.index), (VERSION, Code::Refused, 1));
+        let again = serde_json::to_string_pretty(&message).unwrap() + "\n";
+        assert_eq!(again, golden);
+    }
+
+    #[test]
     fn codes_are_stable_text() {
         for code in [Code::NotAnEvent, Code::Refused, Code::RetriesExhausted, Code::Crashed] {
             assert_eq!(serde_json::to_string(&code).unwrap(), format!("\"{}\"", code.as_str()));

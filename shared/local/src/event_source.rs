@@ -14,7 +14,6 @@ mod checkpoint;
 mod driver;
 mod event;
 mod given_up;
-mod invocation;
 mod mapping;
 mod record;
 mod response;
@@ -31,7 +30,6 @@ pub use driver::{
 };
 pub use event::{EventSource, PAYLOAD_MAX};
 pub use given_up::{Condition, GivenUp};
-pub use invocation::Invocation;
 pub use mapping::{ListedShard, Mapping, Step};
 pub use record::{ReadFrom, Record};
 pub use response::{Failure, ResponseError};

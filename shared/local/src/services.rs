@@ -4,7 +4,6 @@
 //! listens beyond 127.0.0.1; with a state directory, whatever was acknowledged survives the death of the process. Not
 //! guaranteed: surviving the loss of power (nothing is synced until a clean shutdown), and IAM (every call is allowed).
 
-mod clients;
 mod clock;
 mod create;
 mod dynamodb;

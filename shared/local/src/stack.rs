@@ -132,7 +132,7 @@ impl Stack {
         let functions = start_functions(&pipeline, &services, &binaries, &options.log)?;
         let mut stack = Self {
             groups: groups(&pipeline)?,
-            clients: Clients::new(&services.environment()),
+            clients: services.clients().clone(),
             pipeline,
             services,
             functions,
@@ -200,8 +200,8 @@ impl Stack {
             };
             let (sender, status) = watch::channel(MappingStatus::default());
             self.statuses.push((mapping.function.clone(), status));
-            let (kinesis, sqs) = (self.services.kinesis().clone(), self.services.sqs().clone());
-            let invoker = Invoker(self.function(&mapping.function)?.clone());
+            let (kinesis, sqs) = (self.clients.kinesis.clone(), self.clients.sqs.clone());
+            let invoker = self.function(&mapping.function)?.clone();
             let cancel = self.cancel.clone();
             let name = format!("the mapping {}", mapping.logical_id);
             let task = match state {
@@ -238,8 +238,8 @@ impl Stack {
                 backoff: event_source::Backoff::default(),
                 grace: STOP_WITHIN,
             };
-            let invoker = Invoker(self.function(&mapping.function)?.clone());
-            let (sqs, cancel) = (self.services.sqs().clone(), self.cancel.clone());
+            let invoker = self.function(&mapping.function)?.clone();
+            let (sqs, cancel) = (self.clients.sqs.clone(), self.cancel.clone());
             self.tasks.push((
                 format!("the mapping {}", mapping.logical_id),
                 tokio::spawn(async move { Ok(event_source::run_sqs(config, sqs, invoker, cancel).await?) }),
@@ -429,16 +429,8 @@ fn groups(pipeline: &Pipeline) -> anyhow::Result<Vec<Group>> {
     Ok(groups)
 }
 
-/// A function, as the mappings see it.
-#[derive(Clone)]
-struct Invoker(Function);
-
-impl event_source::Invoke for Invoker {
-    async fn invoke(&self, payload: bytes::Bytes) -> event_source::Invocation {
-        match self.0.invoke(payload).await {
-            Invocation::Returned(bytes) => event_source::Invocation::Returned(bytes),
-            Invocation::Failed { error_type, message } => event_source::Invocation::Failed { error_type, message },
-            Invocation::Throttled => event_source::Invocation::Throttled,
-        }
+impl event_source::Invoke for Function {
+    async fn invoke(&self, payload: bytes::Bytes) -> Invocation {
+        Self::invoke(self, payload).await
     }
 }

@@ -208,3 +208,33 @@ pub fn text(bytes: &[u8]) -> String {
 pub fn event(id: &str, key: &str, kind: &str, data: &str) -> String {
     format!(r#"{{"specversion":"1.0","id":"{id}","source":"e2e","type":"{kind}","subject":"{key}","data":{data}}}"#)
 }
+
+/// A process that another one has started.
+#[derive(Debug, Clone)]
+pub struct Child {
+    /// Its id.
+    pub pid: u32,
+    /// Its program.
+    pub name: String,
+}
+
+/// The processes that `parent` has started and that run now (Linux).
+pub fn children(parent: u32) -> Vec<Child> {
+    let processes = std::fs::read_dir("/proc").expect("there is /proc").filter_map(|entry| {
+        let pid: u32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // the name can hold blanks and brackets; what follows it cannot
+        let (name, rest) = stat.split_once('(')?.1.rsplit_once(") ")?;
+        let mut rest = rest.split(' ');
+        let running = rest.next()? != "Z";
+        let of = rest.next()?.parse::<u32>().ok()?;
+        (running && of == parent).then(|| Child { pid, name: name.to_owned() })
+    });
+    processes.collect()
+}
+
+/// `kill -9`; false if the process had ended already.
+pub fn kill(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    pid.is_some_and(|pid| rustix::process::kill_process(pid, rustix::process::Signal::KILL).is_ok())
+}

@@ -153,3 +153,38 @@ fn decode(attributes: &HashMap<String, AttributeValue>) -> Result<Begun, Error> 
         ahead_from: if item.has("ahead_from") { Some(item.number("ahead_from")?) } else { None },
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dynamodb::golden;
+
+    #[test]
+    fn version_1_is_read() {
+        let sequence = |last: u32| format!("4968049786277573926048389411344558954759143247293972480{last}");
+        let position = |last, index| Position::new(sequence(last).parse().unwrap(), index);
+        let expected = Begun {
+            epoch: 7,
+            attempts: 3,
+            position: position(2, 4),
+            failures: BTreeMap::from([(position(5, 0), 2)]),
+            suspect: Some((position(5, 1), 1)),
+            ahead_from: Some(6),
+        };
+        assert_eq!(decode(&golden::read("progress-1.json")).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_shard_that_no_run_has_committed_on_is_at_its_start() {
+        let item = HashMap::from([("v", n(1)), ("epoch", n(1)), ("attempts", n(1))].map(|(k, v)| (k.to_owned(), v)));
+        assert_eq!(decode(&item).unwrap().position, Position::start());
+    }
+
+    #[test]
+    fn an_attribute_that_cannot_be_read_is_named() {
+        let mut item = golden::read("progress-1.json");
+        item.insert("position".to_owned(), s("nowhere"));
+        let error = decode(&item).unwrap_err().to_string();
+        assert!(error.contains("a progress item has no readable attribute `position`"), "{error}");
+    }
+}

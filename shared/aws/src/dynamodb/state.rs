@@ -97,6 +97,14 @@ fn decode(attributes: &HashMap<String, AttributeValue>) -> Result<StoredState, E
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dynamodb::golden;
+
+    #[test]
+    fn version_1_is_read_and_written() {
+        let item = golden::read("state-1.json");
+        let again = encode(&PartitionKey::new("ORDER-1").unwrap(), &decode(&item).unwrap());
+        assert_eq!(golden::show(&again), golden::show(&item));
+    }
 
     #[test]
     fn a_state_reads_back_as_itself() {

@@ -170,6 +170,7 @@ fn unpack(bytes: &[u8]) -> Vec<Fingerprint> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dynamodb::golden;
 
     #[test]
     fn a_segment_reads_back_as_itself() {
@@ -184,6 +185,15 @@ mod tests {
             counts: Counts { handled: 2, duplicates: 1, dead_letters: 5, foreign: 9 },
         };
         assert_eq!(decode(&encode(s("g/shard"), &segment, 1)).unwrap(), segment);
+    }
+
+    #[test]
+    fn version_1_is_read_and_written() {
+        let item = golden::read("window-1.json");
+        let segment = decode(&item).unwrap();
+        assert_eq!((segment.epoch, segment.handled.len(), segment.ahead.len(), segment.counts.total()), (7, 2, 1, 4));
+        let again = encode(s("order-status/shardId-000000000000"), &segment, 1_796_066_556);
+        assert_eq!(golden::show(&again), golden::show(&item));
     }
 
     #[test]

@@ -14,8 +14,8 @@ mod tests;
 
 use bytes::Bytes;
 
-use crate::event_source::invocation::Invocation;
 use crate::event_source::settings::SettingsError;
+use crate::lambda::Invocation;
 
 pub use checkpoints::{CheckpointError, CheckpointStore, FileCheckpoints, MemoryCheckpoints};
 pub use kinesis::{KinesisMapping, run_kinesis};

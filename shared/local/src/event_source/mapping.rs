@@ -14,11 +14,11 @@ use penstock::time::Timestamp;
 
 use crate::event_source::checkpoint::{Checkpoint, ShardProgress};
 use crate::event_source::event::EventSource;
-use crate::event_source::invocation::Invocation;
 use crate::event_source::record::{ReadFrom, Record};
 use crate::event_source::settings::{Settings, StartingPosition};
 use crate::event_source::shard::{Action, Next, ShardMachine};
 use crate::event_source::status::{MappingStatus, ShardState, ShardStatus};
+use crate::lambda::Invocation;
 
 /// What a mapping wants.
 #[derive(Debug, Clone, PartialEq, Eq)]

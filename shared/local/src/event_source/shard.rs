@@ -16,11 +16,11 @@ use crate::event_source::batch::{Batch, Due};
 use crate::event_source::buffer::Buffer;
 use crate::event_source::event::EventSource;
 use crate::event_source::given_up::GivenUp;
-use crate::event_source::invocation::Invocation;
 use crate::event_source::record::{ReadFrom, Record};
 use crate::event_source::response::{Failure, Verdict, judge};
 use crate::event_source::settings::Settings;
 use crate::event_source::status::{ShardState, ShardStatus};
+use crate::lambda::Invocation;
 
 /// Something to be done outside. Each is answered by the method named, and until then the shard is [`Next::Busy`].
 #[derive(Debug, Clone, PartialEq, Eq)]

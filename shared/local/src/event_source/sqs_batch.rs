@@ -10,8 +10,8 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use crate::event_source::event::PAYLOAD_MAX;
-use crate::event_source::invocation::Invocation;
 use crate::event_source::response::{Failure, ResponseError, reported};
+use crate::lambda::Invocation;
 
 /// A received message, in the shape of the event.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html>

@@ -82,15 +82,15 @@ impl Services {
     pub async fn create(&self, streams: &[Stream], tables: &[Table], queues: &[Queue]) -> Result<Created, CreateError> {
         let mut created = Created::default();
         for stream in streams {
-            let made = streams::ensure(self.kinesis(), stream, self.state_dir()).await?;
+            let made = streams::ensure(&self.clients().kinesis, stream, self.state_dir()).await?;
             created.note(made, &stream.name);
         }
         for table in tables {
-            let made = tables::ensure(self.dynamodb(), table, self.state_dir()).await?;
+            let made = tables::ensure(&self.clients().dynamodb, table, self.state_dir()).await?;
             created.note(made, &table.name);
         }
         for queue in queues {
-            let made = queues::ensure(self.sqs(), queue).await?;
+            let made = queues::ensure(&self.clients().sqs, queue).await?;
             created.note(made, &queue.name);
         }
         Ok(created)

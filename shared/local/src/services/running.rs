@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::services::clients;
+use crate::Clients;
 use crate::services::kinesis::Kinesis;
 use crate::services::sqs::Sqs;
 use crate::services::state_dir::StateDir;
@@ -45,13 +45,9 @@ pub struct Ports {
 /// Kinesis, DynamoDB and SQS on loopback.
 #[derive(Debug)]
 pub struct Services {
-    kinesis_url: String,
-    dynamodb_url: String,
     sqs_url: String,
-    region: String,
-    kinesis_client: aws_sdk_kinesis::Client,
-    dynamodb_client: aws_sdk_dynamodb::Client,
-    sqs_client: aws_sdk_sqs::Client,
+    environment: BTreeMap<String, String>,
+    clients: Clients,
     kinesis: Kinesis,
     sqs: Sqs,
     tasks: Vec<JoinHandle<()>>,
@@ -82,14 +78,19 @@ impl Services {
         tasks.push(server::serve(kinesis_listener, kinesis.router(), token.clone()));
         tasks.push(dynamodb::serve(dynamodb_listener, database, token.clone()));
         tasks.push(server::serve(sqs_listener, sqs.router(), token.clone()));
+        let environment = [
+            ("AWS_ENDPOINT_URL_KINESIS", kinesis_url.as_str()),
+            ("AWS_ENDPOINT_URL_DYNAMODB", &dynamodb_url),
+            ("AWS_ENDPOINT_URL_SQS", &sqs_url),
+            ("AWS_ACCESS_KEY_ID", "local"),
+            ("AWS_SECRET_ACCESS_KEY", "local"),
+            ("AWS_REGION", &region),
+        ];
+        let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         Ok(Self {
-            kinesis_client: clients::kinesis(&kinesis_url, &region),
-            dynamodb_client: clients::dynamodb(&dynamodb_url, &region),
-            sqs_client: clients::sqs(&sqs_url, &region),
-            kinesis_url,
-            dynamodb_url,
+            clients: Clients::new(&environment),
+            environment,
             sqs_url,
-            region,
             kinesis,
             sqs,
             tasks,
@@ -98,49 +99,20 @@ impl Services {
         })
     }
 
-    /// Where Kinesis listens: `http://127.0.0.1:port`.
-    pub fn kinesis_url(&self) -> &str {
-        &self.kinesis_url
-    }
-
-    /// Where DynamoDB listens.
-    pub fn dynamodb_url(&self) -> &str {
-        &self.dynamodb_url
-    }
-
     /// Where SQS listens. A queue's URL is `{sqs_url}/{account}/{name}`.
     pub fn sqs_url(&self) -> &str {
         &self.sqs_url
     }
 
-    /// A client for Kinesis.
-    pub fn kinesis(&self) -> &aws_sdk_kinesis::Client {
-        &self.kinesis_client
+    /// Clients for the three.
+    pub fn clients(&self) -> &Clients {
+        &self.clients
     }
 
-    /// A client for DynamoDB.
-    pub fn dynamodb(&self) -> &aws_sdk_dynamodb::Client {
-        &self.dynamodb_client
-    }
-
-    /// A client for SQS.
-    pub fn sqs(&self) -> &aws_sdk_sqs::Client {
-        &self.sqs_client
-    }
-
-    /// The variables that point an SDK in another process at these services.
+    /// The variables that point an SDK in another process at these services. What the services check of a signature is
+    /// that there is one.
     pub fn environment(&self) -> BTreeMap<String, String> {
-        [
-            ("AWS_ENDPOINT_URL_KINESIS", self.kinesis_url.as_str()),
-            ("AWS_ENDPOINT_URL_DYNAMODB", &self.dynamodb_url),
-            ("AWS_ENDPOINT_URL_SQS", &self.sqs_url),
-            ("AWS_ACCESS_KEY_ID", clients::ACCESS_KEY_ID),
-            ("AWS_SECRET_ACCESS_KEY", clients::SECRET_ACCESS_KEY),
-            ("AWS_REGION", &self.region),
-        ]
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect()
+        self.environment.clone()
     }
 
     /// The state directory, where there is one.

@@ -4,7 +4,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use e2e::{binaries, penstock, root, text};
+use e2e::{binaries, children, penstock, root, text};
 use penstock_local::{Options, Profile, Stack};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
@@ -42,7 +42,7 @@ async fn functions_do_not_outlive_a_pipeline_that_was_killed() {
     // a function's first process starts with its first invocation
     let sent = penstock(&["send", "-", "--port", &port], &e2e::event("1", "k", "t", "1")).await;
     assert!(sent.status.success(), "{}", text(&sent.stderr));
-    let pid = i32::try_from(dev.id().unwrap()).unwrap();
+    let pid = dev.id().unwrap();
     let orphans = loop {
         let orphans = children(pid);
         if orphans.len() >= 3 {
@@ -53,10 +53,10 @@ async fn functions_do_not_outlive_a_pipeline_that_was_killed() {
     dev.start_kill().unwrap();
     dev.wait().await.unwrap();
     for orphan in orphans {
-        let proc = std::path::PathBuf::from(format!("/proc/{orphan}"));
+        let proc = std::path::PathBuf::from(format!("/proc/{}", orphan.pid));
         let began = std::time::Instant::now();
         while proc.exists() {
-            assert!(began.elapsed() < Duration::from_secs(20), "process {orphan} is still there");
+            assert!(began.elapsed() < Duration::from_secs(20), "process {} is still there", orphan.pid);
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
@@ -104,27 +104,20 @@ async fn dev_stays_up_is_asked_and_stops_on_ctrl_c_with_all_its_processes() {
     );
 
     let pid = rustix::process::Pid::from_raw(i32::try_from(dev.id().unwrap()).unwrap()).unwrap();
-    let children = children(pid.as_raw_nonzero().get());
+    let children = children(dev.id().unwrap());
     assert!(children.len() >= 3, "a process for each function: {children:?}");
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
     let status = tokio::time::timeout(Duration::from_secs(30), dev.wait()).await.unwrap().unwrap();
     assert!(status.success(), "{status}");
     for child in children {
-        assert!(!std::path::Path::new(&format!("/proc/{child}")).exists(), "process {child} is still there");
+        assert!(
+            !std::path::Path::new(&format!("/proc/{}", child.pid)).exists(),
+            "process {} is still there",
+            child.pid
+        );
     }
     let gone = penstock(&["state", "order-status", "ORDER-1", "--port", &port], "").await;
     assert!(text(&gone.stderr).contains(&format!("no pipeline is running on port {port}")), "{}", text(&gone.stderr));
-}
-
-/// The processes that `parent` has started.
-fn children(parent: i32) -> Vec<String> {
-    let stats = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
-        let pid = entry.ok()?.file_name().into_string().ok()?;
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        let (_, after_name) = stat.rsplit_once(") ")?;
-        (after_name.split(' ').nth(1)? == parent.to_string()).then_some(pid)
-    });
-    stats.collect()
 }
 
 /// The one line that a command fails with.

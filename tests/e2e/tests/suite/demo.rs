@@ -1,5 +1,7 @@
 //! The demo of the README.
 
+use std::time::{Duration, Instant};
+
 use e2e::{penstock, root, text};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -31,4 +33,37 @@ async fn the_demo_adds_up_and_finds_what_the_samples_are_known_to_hold() {
         ];
         assert_eq!(cells, wanted, "{out}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_adds_up_while_its_functions_are_killed() {
+    let mut demo = tokio::process::Command::new(e2e::binaries().await.join("penstock"))
+        .args(["dev", "--demo", "--port", "0"])
+        .current_dir(root())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let parent = demo.id().unwrap();
+    let (mut kills, began) = (0, Instant::now());
+    let status = loop {
+        if let Some(status) = demo.try_wait().unwrap() {
+            break status;
+        }
+        assert!(began.elapsed() < Duration::from_secs(150), "the demo does not end after {kills} kills");
+        // long enough for a process to start and do something, or the demo would never end
+        tokio::time::sleep(Duration::from_millis(fastrand::u64(200..600))).await;
+        // cargo, which builds the functions, is a child too
+        let functions: Vec<_> = e2e::children(parent).into_iter().filter(|child| child.name != "cargo").collect();
+        if let Some(victim) = fastrand::choice(&functions).filter(|_| kills < 20) {
+            kills += usize::from(e2e::kill(victim.pid));
+        }
+    };
+    let mut out = String::new();
+    tokio::io::AsyncReadExt::read_to_string(&mut demo.stdout.take().unwrap(), &mut out).await.unwrap();
+    assert!(status.success(), "after {kills} kills: {out}");
+    assert!(out.contains("992 accepted, 8 refused, 0 not taken"), "{out}");
+    assert_eq!(out.matches("      yes").count(), 2, "{out}");
+    assert!(kills >= 2, "only {kills} processes were killed");
 }

@@ -1,6 +1,7 @@
 //! `kill -9` of function processes at random, under load.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -58,24 +59,16 @@ fn orders(random: &mut fastrand::Rng) -> (Vec<String>, Expected) {
     (lines, expected)
 }
 
-/// Kills a random process of a random function, again and again, until it is dropped.
-async fn kill(stack: &Stack, random: &mut fastrand::Rng) -> usize {
-    let mut kills = 0;
-    loop {
+/// Kills a random process of a random function, again and again.
+async fn kill(stack: &Stack, random: &mut fastrand::Rng, kills: &AtomicUsize) {
+    while kills.load(Ordering::Relaxed) < 60 {
         tokio::time::sleep(Duration::from_millis(random.u64(100..500))).await;
         let pids: Vec<_> =
             stack.functions().values().flat_map(|function| function.processes()).map(|process| process.pid).collect();
         let Some(pid) = pids.get(random.usize(..pids.len().max(1))) else {
             continue;
         };
-        let pid = rustix::process::Pid::from_raw(i32::try_from(*pid).unwrap()).unwrap();
-        // it may have ended by itself
-        if rustix::process::kill_process(pid, rustix::process::Signal::KILL).is_ok() {
-            kills += 1;
-        }
-        if kills >= 60 {
-            return kills;
-        }
+        kills.fetch_add(usize::from(e2e::kill(*pid)), Ordering::Relaxed);
     }
 }
 
@@ -111,17 +104,16 @@ async fn survives(seed: u64) {
         on_stream
     };
     // killed while events go in, and on while the groups work them off
-    let mut kills = 0;
+    let kills = AtomicUsize::new(0);
     let on_stream = {
         let mut all_settled = std::pin::pin!(all_settled);
         tokio::select! {
             on_stream = &mut all_settled => on_stream,
-            n = kill(&pipeline.stack, &mut random) => {
-                kills = n;
-                all_settled.await
-            }
+            () = kill(&pipeline.stack, &mut random, &kills) => all_settled.await,
         }
     };
+    let kills = kills.into_inner();
+    assert!(kills >= 5, "only {kills} processes were killed");
 
     for group in ["order-status", "order-alerts"] {
         let counts = pipeline.settled(group).await;

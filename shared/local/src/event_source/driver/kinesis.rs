@@ -19,12 +19,12 @@ use super::{Invoke, MappingError, on_failure};
 use crate::event_source::checkpoint::Checkpoint;
 use crate::event_source::event::EventSource;
 use crate::event_source::given_up::GivenUp;
-use crate::event_source::invocation::Invocation;
 use crate::event_source::mapping::{ListedShard, Mapping, Step};
 use crate::event_source::record::{ReadFrom, Record};
 use crate::event_source::settings::Settings;
 use crate::event_source::shard::Action;
 use crate::event_source::status::MappingStatus;
+use crate::lambda::Invocation;
 
 /// How far a saved checkpoint is behind at most. What a crash loses of it is delivered again.
 const SAVE_EVERY: Duration = Duration::from_millis(100);

@@ -18,8 +18,8 @@ use tracing::warn;
 
 use super::{Invoke, MappingError};
 use crate::event_source::backoff::Backoff;
-use crate::event_source::invocation::Invocation;
 use crate::event_source::sqs_batch::{Message, MessageAttribute, Outcome, SqsBatch, cut, settle};
+use crate::lambda::Invocation;
 
 /// Messages that a receive gives at most.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html>

@@ -11,18 +11,18 @@ async fn every_kind_is_made_as_the_template_says() {
     let created = services.create(&[stream("events", 2)], &[table("progress", Some("sk"))], &queues).await.unwrap();
     assert_eq!(created.made, ["events", "progress", "dead", "work"]);
 
-    let summary = services.kinesis().describe_stream_summary().stream_name("events").send().await.unwrap();
+    let summary = services.clients().kinesis.describe_stream_summary().stream_name("events").send().await.unwrap();
     let summary = summary.stream_description_summary.unwrap();
     assert_eq!((summary.open_shard_count, summary.retention_period_hours), (2, 48));
 
-    let ttl = services.dynamodb().describe_time_to_live().table_name("progress").send().await.unwrap();
+    let ttl = services.clients().dynamodb.describe_time_to_live().table_name("progress").send().await.unwrap();
     let ttl = ttl.time_to_live_description.unwrap();
     assert_eq!(ttl.time_to_live_status, Some(TimeToLiveStatus::Enabled));
     assert_eq!(ttl.attribute_name.as_deref(), Some("expires"));
 
-    let url = services.sqs().get_queue_url().queue_name("work").send().await.unwrap().queue_url.unwrap();
+    let url = services.clients().sqs.get_queue_url().queue_name("work").send().await.unwrap().queue_url.unwrap();
     assert_eq!(url, queue_url(&services, "work"));
-    let attributes = services.sqs().get_queue_attributes().queue_url(url).send().await.unwrap();
+    let attributes = services.clients().sqs.get_queue_attributes().queue_url(url).send().await.unwrap();
     let attributes = attributes.attributes.unwrap();
     assert_eq!(attributes[&QueueAttributeName::VisibilityTimeout], "60");
     assert_eq!(attributes[&QueueAttributeName::MessageRetentionPeriod], "86400");
@@ -48,12 +48,12 @@ async fn what_is_there_is_kept_and_follows_the_template() {
     let kept = ["events", "progress", "dead", "work"].map(str::to_owned).to_vec();
     assert_eq!(created, Created { made: Vec::new(), kept });
 
-    let summary = services.kinesis().describe_stream_summary().stream_name("events").send().await.unwrap();
+    let summary = services.clients().kinesis.describe_stream_summary().stream_name("events").send().await.unwrap();
     assert_eq!(summary.stream_description_summary.unwrap().retention_period_hours, 24);
-    let ttl = services.dynamodb().describe_time_to_live().table_name("progress").send().await.unwrap();
+    let ttl = services.clients().dynamodb.describe_time_to_live().table_name("progress").send().await.unwrap();
     assert_eq!(ttl.time_to_live_description.unwrap().time_to_live_status, Some(TimeToLiveStatus::Disabled));
     let url = queue_url(&services, "work");
-    let attributes = services.sqs().get_queue_attributes().queue_url(url).send().await.unwrap();
+    let attributes = services.clients().sqs.get_queue_attributes().queue_url(url).send().await.unwrap();
     assert!(!attributes.attributes.unwrap().contains_key(&QueueAttributeName::RedrivePolicy));
     services.shutdown().await.unwrap();
 }

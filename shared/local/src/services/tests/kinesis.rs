@@ -5,25 +5,25 @@ use super::{start, stream};
 use crate::services::Services;
 
 pub(super) async fn put(services: &Services, stream: &str, key: &str) -> String {
-    let call = services.kinesis().put_record().stream_name(stream).partition_key(key);
+    let call = services.clients().kinesis.put_record().stream_name(stream).partition_key(key);
     call.data(Blob::new(key)).send().await.unwrap().sequence_number
 }
 
 /// Sequence numbers and partition keys of a shard, oldest first.
 pub(super) async fn read(services: &Services, stream: &str, shard: &str) -> Vec<(String, String)> {
-    let call = services.kinesis().get_shard_iterator().stream_name(stream).shard_id(shard);
+    let call = services.clients().kinesis.get_shard_iterator().stream_name(stream).shard_id(shard);
     let iterator = call.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await.unwrap();
-    let call = services.kinesis().get_records().set_shard_iterator(iterator.shard_iterator);
+    let call = services.clients().kinesis.get_records().set_shard_iterator(iterator.shard_iterator);
     let records = call.send().await.unwrap().records;
     records.into_iter().map(|record| (record.sequence_number, record.partition_key.unwrap())).collect()
 }
 
 pub(super) async fn split_first_shard(services: &Services, stream: &str) {
     let half = (1_u128 << 127).to_string();
-    let call = services.kinesis().split_shard().stream_name(stream).shard_to_split("shardId-000000000000");
+    let call = services.clients().kinesis.split_shard().stream_name(stream).shard_to_split("shardId-000000000000");
     call.new_starting_hash_key(half).send().await.unwrap();
     loop {
-        let output = services.kinesis().describe_stream().stream_name(stream).send().await.unwrap();
+        let output = services.clients().kinesis.describe_stream().stream_name(stream).send().await.unwrap();
         let description = output.stream_description.unwrap();
         if *description.stream_status() == StreamStatus::Active && description.shards().len() == 3 {
             return;
@@ -46,7 +46,7 @@ async fn a_shard_takes_a_thousand_records_a_second_and_refuses_the_rest_one_by_o
     // 3,000 records: more than a shard takes in the two seconds that this may at most last
     let started = std::time::Instant::now();
     for _ in 0..6 {
-        let call = services.kinesis().put_records().stream_name("events");
+        let call = services.clients().kinesis.put_records().stream_name("events");
         let output = call.set_records(Some(records.clone())).send().await.unwrap();
         for record in &output.records {
             match record.error_code() {
@@ -79,7 +79,7 @@ async fn a_put_of_four_mebibytes_is_taken() {
             entry.explicit_hash_key(hash).data(Blob::new(vec![7; 1_000_000])).build().unwrap()
         })
         .collect();
-    let call = services.kinesis().put_records().stream_name("events");
+    let call = services.clients().kinesis.put_records().stream_name("events");
     let output = call.set_records(Some(records)).send().await.unwrap();
     assert_eq!(output.failed_record_count, Some(0));
     services.shutdown().await.unwrap();

@@ -8,12 +8,12 @@ use super::{options, queue, queue_arn, queue_url, start, stream, table};
 use crate::services::{Services, StartError};
 
 async fn put_item(services: &Services, key: &str) {
-    let call = services.dynamodb().put_item().table_name("progress");
+    let call = services.clients().dynamodb.put_item().table_name("progress");
     call.item("pk", AttributeValue::S(key.to_owned())).send().await.unwrap();
 }
 
 async fn has_item(services: &Services, key: &str) -> bool {
-    let call = services.dynamodb().get_item().table_name("progress");
+    let call = services.clients().dynamodb.get_item().table_name("progress");
     let output = call.key("pk", AttributeValue::S(key.to_owned())).send().await.unwrap();
     output.item.is_some()
 }
@@ -39,7 +39,7 @@ async fn fill(services: &Services) -> String {
     }
     for message in receive(services, "work").await {
         if message.body() == Some("deleted") {
-            let call = services.sqs().delete_message().queue_url(queue_url(services, "work"));
+            let call = services.clients().sqs.delete_message().queue_url(queue_url(services, "work"));
             call.set_receipt_handle(message.receipt_handle).send().await.unwrap();
         }
     }
@@ -137,7 +137,7 @@ async fn a_deleted_stream_and_its_records_stay_deleted() {
     let services = start(Some(dir.path())).await;
     services.create(&[stream("events", 1)], &[], &[]).await.unwrap();
     put(&services, "events", "old").await;
-    services.kinesis().delete_stream().stream_name("events").send().await.unwrap();
+    services.clients().kinesis.delete_stream().stream_name("events").send().await.unwrap();
     services.shutdown().await.unwrap();
     let services = start(Some(dir.path())).await;
     let created = services.create(&[stream("events", 1)], &[], &[]).await.unwrap();
@@ -161,7 +161,7 @@ async fn a_dead_letter_still_knows_its_source_after_a_restart() {
     services.shutdown().await.unwrap();
 
     let services = start(Some(dir.path())).await;
-    services.sqs().start_message_move_task().source_arn(queue_arn("dead")).send().await.unwrap();
+    services.clients().sqs.start_message_move_task().source_arn(queue_arn("dead")).send().await.unwrap();
     assert_eq!(bodies(&services, "work").await, ["poison"]);
     services.shutdown().await.unwrap();
 }
@@ -212,8 +212,9 @@ async fn damaged_state_is_named_by_its_file() {
 async fn the_environment_points_at_the_services() {
     let services = start(None).await;
     let environment = services.environment();
-    assert_eq!(environment["AWS_ENDPOINT_URL_KINESIS"], services.kinesis_url());
-    assert_eq!(environment["AWS_ENDPOINT_URL_DYNAMODB"], services.dynamodb_url());
+    for name in ["AWS_ENDPOINT_URL_KINESIS", "AWS_ENDPOINT_URL_DYNAMODB"] {
+        assert!(environment[name].starts_with("http://127.0.0.1:"));
+    }
     assert_eq!(environment["AWS_ENDPOINT_URL_SQS"], services.sqs_url());
     assert_eq!(environment["AWS_REGION"], super::REGION);
     services.shutdown().await.unwrap();

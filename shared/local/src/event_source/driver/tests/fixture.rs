@@ -11,7 +11,7 @@ use winterbaume_core::MockAws;
 use winterbaume_sqs::SqsService;
 
 use crate::event_source::driver::Invoke;
-use crate::event_source::invocation::Invocation;
+use crate::lambda::Invocation;
 
 pub(crate) const STREAM: &str = "orders";
 const ACCOUNT: &str = "000000000000";

@@ -52,7 +52,7 @@ async fn no_record_of_a_child_is_delivered_before_its_failing_parent_is_drained(
     let function = Function::new(|run, records| match run % 3 {
         0 => reporting(records[records.len() / 2]["kinesis"]["sequenceNumber"].as_str().unwrap()),
         1 => failed(),
-        _ => crate::event_source::Invocation::Returned("{}".into()),
+        _ => crate::lambda::Invocation::Returned("{}".into()),
     });
     let running = run(mapping(settings()), &client, &sqs(), &function, MemoryCheckpoints::default());
     let last =
@@ -139,7 +139,7 @@ async fn what_is_given_up_is_told_to_the_queue_and_the_shard_goes_on() {
     put(&client, 0..2).await;
     let poison = Function::new(|_, records| match records.iter().any(|record| number(record) == 0) {
         true => failed(),
-        false => crate::event_source::Invocation::Returned("{}".into()),
+        false => crate::lambda::Invocation::Returned("{}".into()),
     });
     let settings = Settings { batch_size: 4, maximum_retry_attempts: Some(1), ..settings() };
     let config = KinesisMapping { on_failure_queue_url: Some(queue.clone()), ..mapping(settings) };

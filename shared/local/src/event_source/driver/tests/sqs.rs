@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::fixture::{Function, PATIENCE, failed, reporting, sqs};
 use crate::event_source::backoff::Backoff;
 use crate::event_source::driver::{MappingError, SqsMapping, run_sqs};
-use crate::event_source::invocation::Invocation;
+use crate::lambda::Invocation;
 
 /// A queue whose messages are invisible for a second after a receive.
 async fn queue(client: &Client) -> String {
