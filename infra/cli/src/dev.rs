@@ -65,7 +65,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
         progress: std::sync::Arc::new(|step: &str| note(step)),
     };
     // Ctrl-C during the start stops the start
-    let stack = tokio::select! {
+    let mut stack = tokio::select! {
         stack = Stack::start(stack) => stack?,
         result = tokio::signal::ctrl_c() => {
             result.context("cannot listen for Ctrl-C")?;
@@ -79,7 +79,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
         stack.groups().iter().map(|group| (group.name.clone(), group.environment.clone())).collect();
     let record = Record { endpoint: stack.endpoint().to_owned(), environment: stack.environment(), groups };
     let published = record.publish(stack.port())?;
-    let result = if options.demo { crate::demo::run(&stack, &root).await } else { serve(&stack, options.port).await };
+    let result = if options.demo { crate::demo::run(&stack, &root).await } else { serve(&mut stack).await };
     drop(published);
     let stopped = stack.shutdown().await;
     let code = result?;
@@ -87,10 +87,10 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     Ok(code)
 }
 
-async fn serve(stack: &Stack, port: u16) -> anyhow::Result<ExitCode> {
+async fn serve(stack: &mut Stack) -> anyhow::Result<ExitCode> {
     let endpoint = stack.endpoint();
     let names: Vec<_> = stack.groups().iter().map(|group| group.name.as_str()).collect();
-    let flag = if stack.port() == PORT || port == PORT { String::new() } else { format!(" --port {}", stack.port()) };
+    let flag = if stack.port() == PORT { String::new() } else { format!(" --port {}", stack.port()) };
     say(&format!("listening on {endpoint}, consumer groups: {}", names.join(", ")));
     say("");
     say("post an event:");
@@ -104,7 +104,10 @@ async fn serve(stack: &Stack, port: u16) -> anyhow::Result<ExitCode> {
     say(&format!("  cargo penstock send{flag} events/samples/orders.ndjson"));
     say("");
     say("Ctrl-C stops it");
-    interrupted().await?;
+    tokio::select! {
+        result = interrupted() => result?,
+        error = stack.failed() => return Err(error),
+    }
     note("stopping");
     Ok(ExitCode::SUCCESS)
 }

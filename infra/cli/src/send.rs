@@ -1,7 +1,8 @@
 //! `penstock send`: posts a file of events in batches and says of every line what became of it.
 //!
-//! Lines go out in their order. What the edge asks to send again is sent again before anything after it, so the order
-//! of every key holds. A line that is not JSON would spoil its whole batch, so it goes alone, for the edge to refuse.
+//! Lines go out in their order. What the edge asks to send again is sent again before anything after it, and what it
+//! never takes stops the rest, so the order of every key holds. A line that is not JSON would spoil its whole batch, so
+//! it goes alone, for the edge to refuse.
 
 use std::io::Read;
 use std::path::PathBuf;
@@ -14,6 +15,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::terminal::{note, say};
+
+/// Bytes of one request: Lambda takes 6 MB, JSON's escapes included.
+const REQUEST_BYTES: usize = 3 * 1024 * 1024;
 
 /// Options of `penstock send`.
 #[derive(Debug, clap::Args)]
@@ -81,6 +85,10 @@ fn read(file: &PathBuf) -> anyhow::Result<String> {
 }
 
 impl Report {
+    fn is_empty(&self) -> bool {
+        self.accepted == 0 && self.refused.is_empty() && self.given_up.is_empty()
+    }
+
     /// Prints the refused lines and the sums.
     pub(crate) fn print(&self) {
         for Refused { line, code, detail } in &self.refused {
@@ -118,7 +126,8 @@ struct Answer {
     events: Vec<Item>,
     #[serde(default)]
     code: String,
-    #[serde(default)]
+    /// `message` is what API Gateway calls it when it answers itself.
+    #[serde(default, alias = "message")]
     detail: String,
 }
 
@@ -143,43 +152,43 @@ impl Sender {
     pub(crate) async fn send(&self, text: &str, done: impl Fn(usize)) -> anyhow::Result<Report> {
         let mut report = Report::default();
         let mut batch: Vec<Line<'_>> = Vec::new();
+        let mut bytes = 0;
         for (number, text) in (1..).zip(text.lines()) {
             if text.trim().is_empty() {
                 done(1);
                 continue;
             }
             let line = Line { number, text, json: serde_json::from_str::<&RawValue>(text).is_ok() };
-            let full = batch.len() >= self.batch;
-            if full || !line.json {
+            let full = batch.len() >= self.batch || bytes + text.len() > REQUEST_BYTES;
+            if full || !line.json || batch.first().is_some_and(|first| !first.json) {
                 self.flush(&mut batch, &mut report, &done).await?;
+                bytes = 0;
             }
+            bytes += text.len();
             batch.push(line);
-            if !line.json {
-                self.flush(&mut batch, &mut report, &done).await?;
-            }
         }
         self.flush(&mut batch, &mut report, &done).await?;
         Ok(report)
     }
 
-    /// Sends a batch until every line of it has a final answer or the retries are used up.
+    /// Sends a batch until every line of it has a final answer or the retries are used up. After that nothing more is
+    /// sent: it would overtake what was not taken.
     async fn flush(&self, batch: &mut Vec<Line<'_>>, report: &mut Report, done: impl Fn(usize)) -> anyhow::Result<()> {
-        let mut tries = 0;
-        while !batch.is_empty() {
+        let mut why = ("not_sent".to_owned(), "a line before it was not taken".to_owned());
+        let tries = if report.given_up.is_empty() { 1 + self.retries } else { 0 };
+        for _ in 0..tries {
             let before = batch.len();
-            let (wait, why) = self.post(batch, report).await?;
+            let (wait, reason) = self.post(batch, report).await?;
             done(before - batch.len());
             if batch.is_empty() {
-                break;
+                return Ok(());
             }
-            if tries == self.retries {
-                for line in batch.drain(..) {
-                    report.given_up.push(Refused { line: line.number, code: why.0.clone(), detail: why.1.clone() });
-                    done(1);
-                }
-            }
-            tries += 1;
+            why = reason;
             tokio::time::sleep(wait).await;
+        }
+        for line in batch.drain(..) {
+            report.given_up.push(Refused { line: line.number, code: why.0.clone(), detail: why.1.clone() });
+            done(1);
         }
         Ok(())
     }
@@ -204,7 +213,8 @@ impl Sender {
         };
         let response = match request.send().await {
             Ok(response) => response,
-            Err(error) if error.is_connect() => bail!("cannot connect to {}", self.url),
+            // nothing has an answer yet: most likely the address is wrong
+            Err(error) if error.is_connect() && report.is_empty() => bail!("cannot connect to {}", self.url),
             Err(error) => return Ok((WAIT, ("no_answer".to_owned(), error.to_string()))),
         };
         let status = response.status();

@@ -26,7 +26,7 @@ mod lane;
 mod projecting;
 mod run;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -135,7 +135,7 @@ pub struct Settler<W, O> {
     fingerprints: Fingerprinter,
     work: W,
     outside: O,
-    shards: Mutex<HashMap<ShardId, Known>>,
+    shards: Mutex<BTreeMap<ShardId, Known>>,
 }
 
 /// What the process remembers of a shard between runs.
@@ -381,10 +381,9 @@ impl<W: Work, O: Outside> Settler<W, O> {
 
     fn remember(&self, shard: ShardId, known: Known) {
         let mut shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
-        if shards.len() >= SHARDS_KEPT
-            && let Some(any) = shards.keys().next().cloned()
-        {
-            shards.remove(&any);
+        if shards.len() >= SHARDS_KEPT {
+            // the lowest id is the oldest shard
+            shards.pop_first();
         }
         shards.insert(shard, known);
     }

@@ -29,7 +29,7 @@ impl Profile {
 /// When cargo fails; what it says goes to standard error as it is.
 pub async fn build_functions(root: &Path, names: &[&str], profile: Profile) -> anyhow::Result<PathBuf> {
     let mut cargo = tokio::process::Command::new("cargo");
-    cargo.current_dir(root).args(["build", "--quiet"]).stdin(Stdio::null());
+    cargo.current_dir(root).arg("build").stdin(Stdio::null());
     if profile == Profile::Release {
         cargo.arg("--release");
     }

@@ -10,7 +10,7 @@ use penstock::window::Counts;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::event_source::{self, FileCheckpoints, MappingStatus, MemoryCheckpoints};
 use crate::gateway::Gateway;
@@ -25,8 +25,8 @@ const ACCOUNT: &str = "000000000000";
 const REGION: &str = "us-east-1";
 const STACK_NAME: &str = "penstock";
 
-/// Environments of one function at once, unless it reserves fewer. AWS's default is 1,000 an account.
-const CONCURRENCY_MAX: u32 = 10;
+/// Environments of one function at once, unless it reserves fewer: each is a process. AWS's default is 1,000 an account.
+const CONCURRENCY_MAX: u32 = 50;
 
 /// How long a stop waits for what is under way.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
@@ -85,6 +85,8 @@ pub struct Stack {
     endpoint: String,
     port: u16,
     cancel: CancellationToken,
+    /// Cancels when the stack is dropped.
+    stop: DropGuard,
     tasks: Vec<(String, JoinHandle<anyhow::Result<()>>)>,
 }
 
@@ -130,6 +132,7 @@ impl Stack {
             }
         };
         let functions = start_functions(&pipeline, &services, &binaries, &options.log)?;
+        let cancel = CancellationToken::new();
         let mut stack = Self {
             groups: groups(&pipeline)?,
             clients: services.clients().clone(),
@@ -139,7 +142,8 @@ impl Stack {
             statuses: Vec::new(),
             endpoint: format!("http://127.0.0.1:{port}"),
             port,
-            cancel: CancellationToken::new(),
+            stop: cancel.clone().drop_guard(),
+            cancel,
             tasks: Vec::new(),
         };
         stack.serve_http(listener)?;
@@ -344,7 +348,7 @@ impl Stack {
     /// # Errors
     /// When a part did not stop cleanly.
     pub async fn shutdown(self) -> anyhow::Result<()> {
-        self.cancel.cancel();
+        drop(self.stop);
         let mut failures = Vec::new();
         for (name, mut task) in self.tasks {
             match tokio::time::timeout(STOP_WITHIN + Duration::from_secs(2), &mut task).await {

@@ -3,16 +3,24 @@
 //! Guarantees: every resource and property is honoured, or named in a warning, or refused with its line and the way to
 //! mend it; every problem of a template is told at once. No I/O but [`read_file`]; no size or nesting of the text takes
 //! more than a bounded amount of memory and stack.
-//! Not imitated: nested stacks, macros, `Fn::ImportValue`, `Fn::ForEach`, YAML aliases.
+//! Not imitated: nested stacks, macros, `Fn::ImportValue`, `Fn::ForEach`, YAML aliases, `AllowedPattern`.
 
+mod conditions;
+mod events;
 mod functions;
+mod identity;
 mod mappings;
 pub mod model;
+mod names;
 mod node;
+mod parameters;
 mod problem;
 mod properties;
 mod resolve;
 mod resources;
+mod sections;
+mod storage;
+mod substitution;
 #[cfg(test)]
 mod tests;
 
@@ -54,13 +62,9 @@ pub fn read_file(path: &Path, context: &Context) -> Result<Pipeline, Error> {
 /// # Errors
 /// Everything in it that cannot be honoured.
 pub fn parse(text: &str, file: &str, context: &Context) -> Result<Pipeline, Error> {
-    let mut problems = Vec::new();
-    let pipeline = match node::parse(text) {
-        Ok(root) => resources::read(&root, context, &mut problems),
-        Err(problem) => {
-            problems.push(problem);
-            Pipeline::default()
-        }
+    let (pipeline, problems) = match node::parse(text) {
+        Ok(root) => resources::read(&root, context),
+        Err(problem) => (Pipeline::default(), vec![problem]),
     };
     if problems.is_empty() { Ok(pipeline) } else { Err(Error::new(file, problems)) }
 }

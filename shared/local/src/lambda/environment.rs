@@ -87,15 +87,19 @@ impl Environment {
         Ok(Self { pid, arn, api, busy: AtomicBool::new(true), dead, ended, tail, number: AtomicU64::new(0) })
     }
 
-    /// Waits until the process asks for work.
+    /// Waits until the process asks for work. If this future is dropped before, the process ends.
     pub(super) async fn ready(&self) -> Result<(), InitError> {
-        let error = tokio::select! {
-            () = self.api.asked() => return Ok(()),
-            end = self.end() => InitError::Exited { status: describe(end.as_ref()), said: self.tail.quote().await },
-            () = tokio::time::sleep(INIT_MAX) => InitError::Slow,
-        };
-        self.kill();
-        Err(error)
+        let unfinished = KillOnDrop(self);
+        tokio::select! {
+            () = self.api.asked() => {
+                std::mem::forget(unfinished);
+                Ok(())
+            }
+            end = self.end() => {
+                Err(InitError::Exited { status: describe(end.as_ref()), said: self.tail.quote().await })
+            }
+            () = tokio::time::sleep(INIT_MAX) => Err(InitError::Slow),
+        }
     }
 
     /// Takes the environment for an invocation, if it is idle and alive.
