@@ -65,6 +65,7 @@ struct Running {
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    penstock_aws::log::start_for_command();
     let result = match Cli::parse().command {
         Command::Dev(options) => dev::run(options).await,
         Command::Send(options) => send::run(options).await,

@@ -8,6 +8,14 @@ use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::registry::LookupSpan;
 
+/// Starts logging warnings to standard error as plain text, for a command. `PENSTOCK_LOG` asks for more.
+pub fn start_for_command() {
+    let filter = crate::config::process_environment("PENSTOCK_LOG").unwrap_or_else(|| "warn".to_owned());
+    let filter = EnvFilter::try_new(filter.to_lowercase()).unwrap_or_else(|_| EnvFilter::new("warn"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(std::io::stderr);
+    drop(builder.event_format(Plain).try_init());
+}
+
 /// Starts logging to standard output. `PENSTOCK_LOG` takes a level or a filter (`info`,
 /// `penstock=debug,warn`); `AWS_LAMBDA_LOG_FORMAT=Text`, which Lambda sets from `LoggingConfig`, asks for text.
 pub fn start() {
