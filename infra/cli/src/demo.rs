@@ -44,6 +44,9 @@ pub(crate) async fn run(stack: &Stack, root: &Path) -> anyhow::Result<ExitCode> 
             sent = &mut sending, if report.is_none() => report = Some(sent?),
             () = tokio::time::sleep(Duration::from_millis(250)) => {}
         }
+        if let Some(name) = stack.stopped() {
+            anyhow::bail!("{name} has stopped; `cargo penstock dev` says why");
+        }
         let figures = Figures::read(stack, &mut reader).await?.since(&before);
         screen.show(stack, &figures);
         let settled = figures.groups.iter().map(|(_, counts)| counts.total()).sum();

@@ -79,12 +79,19 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
         stack.groups().iter().map(|group| (group.name.clone(), group.environment.clone())).collect();
     let record = Record { endpoint: stack.endpoint().to_owned(), environment: stack.environment(), groups };
     let published = record.publish(stack.port())?;
-    let result = if options.demo { crate::demo::run(&stack, &root).await } else { serve(&mut stack).await };
+    let result = if options.demo { demo(&stack, &root).await } else { serve(&mut stack).await };
     drop(published);
     let stopped = stack.shutdown().await;
     let code = result?;
     stopped?;
     Ok(code)
+}
+
+async fn demo(stack: &Stack, root: &std::path::Path) -> anyhow::Result<ExitCode> {
+    tokio::select! {
+        result = crate::demo::run(stack, root) => result,
+        result = interrupted() => result.map(|()| ExitCode::FAILURE),
+    }
 }
 
 async fn serve(stack: &mut Stack) -> anyhow::Result<ExitCode> {

@@ -140,8 +140,8 @@ impl Ports {
     pub fn new(sdk: &Sdk, config: &GroupConfig) -> Self {
         let (dynamodb, group) = (sdk.dynamodb(), &config.group);
         Self {
-            progress: ProgressTable::new(dynamodb.clone(), &config.progress_table, group),
-            windows: WindowTable::new(dynamodb, &config.window_table, group, config.horizon),
+            progress: ProgressTable::new(dynamodb.clone(), &config.progress_table, group, &config.stream),
+            windows: WindowTable::new(dynamodb, &config.window_table, group, &config.stream, config.horizon),
             dead_letters: DeadLetterQueue::new(sdk.sqs(), &config.dead_letter_queue_url),
             shards: KinesisShards::new(sdk.kinesis(), &config.stream),
             clock: SystemClock,

@@ -103,13 +103,18 @@ impl Shards for KinesisShards {
         let range = this.hash_key_range().ok_or_else(damaged)?;
         let start = HashKey::parse(range.starting_hash_key()).ok_or_else(damaged)?;
         let end = HashKey::parse(range.ending_hash_key()).ok_or_else(damaged)?;
-        let parents = [this.parent_shard_id(), this.adjacent_parent_shard_id()]
-            .into_iter()
-            .flatten()
-            // a parent that is past the stream's retention has no window left either
-            .filter(|parent| all.iter().any(|other| other.shard_id() == *parent))
-            .map(ShardId::new)
-            .collect();
-        Ok(Lineage { parents, range: HashRange { start, end } })
+        let mut ancestors: Vec<ShardId> = Vec::new();
+        let mut open = vec![this];
+        while let Some(shard) = open.pop() {
+            for parent in [shard.parent_shard_id(), shard.adjacent_parent_shard_id()].into_iter().flatten() {
+                // one that is past the stream's retention has no window left either
+                let found = all.iter().find(|other| other.shard_id() == parent);
+                if let Some(found) = found.filter(|_| !ancestors.iter().any(|known| known.as_str() == parent)) {
+                    ancestors.push(ShardId::new(parent));
+                    open.push(found);
+                }
+            }
+        }
+        Ok(Lineage { ancestors, range: HashRange { start, end } })
     }
 }

@@ -32,6 +32,7 @@ impl DeadLetters for DeadLetterQueue {
     async fn send(&self, letter: &DeadLetter) -> Result<(), Error> {
         for message in letter.messages(MESSAGE_BYTES_MAX - ATTRIBUTE_BYTES) {
             let body = serde_json::to_string(&message).map_err(|error| Error::Refused(error.to_string()))?;
+            let body = escape_what_sqs_refuses(body);
             self.client
                 .send_message()
                 .queue_url(&self.url)
@@ -46,7 +47,29 @@ impl DeadLetters for DeadLetterQueue {
     }
 }
 
+/// SQS takes the characters of XML 1.0; JSON can say the others as escapes.
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html>
+fn escape_what_sqs_refuses(json: String) -> String {
+    if json.contains(['\u{FFFE}', '\u{FFFF}']) {
+        return json.replace('\u{FFFE}', "\\ufffe").replace('\u{FFFF}', "\\uffff");
+    }
+    json
+}
+
 fn text(value: &str) -> Result<MessageAttributeValue, Error> {
     let value = MessageAttributeValue::builder().data_type("String").string_value(value).build();
     value.map_err(|error| Error::Refused(format!("SendMessage: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escape_what_sqs_refuses;
+
+    #[test]
+    fn what_sqs_refuses_is_escaped_and_reads_back_as_it_was() {
+        let reason = "a\u{FFFE}b\u{FFFF}\u{1}".to_owned();
+        let body = escape_what_sqs_refuses(serde_json::to_string(&reason).unwrap());
+        assert!(body.chars().all(|c| matches!(c, ' '..='~')), "{body}");
+        assert_eq!(serde_json::from_str::<String>(&body).unwrap(), reason);
+    }
 }

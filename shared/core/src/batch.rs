@@ -65,6 +65,9 @@ pub enum NotAnEvent {
     /// Not even text.
     #[error("the record is not UTF-8 text: byte {0} is invalid")]
     NotText(usize),
+    /// Its partition key is none that Kinesis would take.
+    #[error("the partition key inside the aggregate has {0} characters; Kinesis takes 1 to 256")]
+    Key(usize),
     /// Text, but no CloudEvent.
     #[error(transparent)]
     Event(#[from] event::Error),
@@ -82,9 +85,15 @@ impl ShardBatch {
                 }
                 Some(users) => {
                     for (index, user) in (0..).zip(users) {
-                        let key = PartitionKey::as_stored(&user.partition_key);
-                        let hash_key = Some(user.hash_key);
-                        deliveries.push(delivery(record, index, key, hash_key, user.data, fingerprints));
+                        let characters = user.partition_key.chars().count();
+                        let sound = (1..=256).contains(&characters);
+                        let key = if sound { &user.partition_key } else { &record.partition_key };
+                        let (key, hash_key) = (PartitionKey::as_stored(key), Some(user.hash_key));
+                        let mut delivery = delivery(record, index, key, hash_key, user.data, fingerprints);
+                        if !sound {
+                            delivery.content = Err(NotAnEvent::Key(characters));
+                        }
+                        deliveries.push(delivery);
                     }
                 }
             }

@@ -67,8 +67,8 @@ pub trait Stream: Send + Sync {
 /// Where a shard comes from and what it holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lineage {
-    /// The shards it was split or merged from, as far as they still exist: none, one or two.
-    pub parents: Vec<ShardId>,
+    /// The shards that it was split or merged from, those that they came from, and so on, as far as they still exist.
+    pub ancestors: Vec<ShardId>,
     /// The hash keys it holds.
     pub range: HashRange,
 }

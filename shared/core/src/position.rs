@@ -1,7 +1,7 @@
 //! Places on the stream: shards, sequence numbers and positions.
 //!
 //! A sequence number has up to 56 digits here and fits neither a `u128` nor a DynamoDB number, so it is kept as its
-//! digits and ordered by length first. Anything that is not 1 to 128 digits is refused at the door: an empty
+//! digits and ordered by length first. Anything that is not 1 to 64 digits is refused at the door: an empty
 //! identifier in an answer to Lambda would fail the whole batch.
 
 use std::cmp::Ordering;

@@ -100,7 +100,13 @@ impl<S: Stream, C: Clock> Producer<S, C> {
             lanes.retain(|(lane, _)| !lane.is_empty());
             match round {
                 Round::Refused(detail) => {
-                    settle(&lanes, &mut fates, |_| Fate::Refused { detail: detail.clone() });
+                    settle(&lanes, &mut fates, |obstacle| match obstacle {
+                        // it may be stored: the client has to send it again
+                        Obstacle::Unavailable(detail) => {
+                            Fate::Unavailable { retry_after: RETRY_AFTER, detail: detail.clone() }
+                        }
+                        Obstacle::NotTried | Obstacle::Throttled => Fate::Refused { detail: detail.clone() },
+                    });
                     lanes.clear();
                 }
                 Round::Stored => retries = 0,

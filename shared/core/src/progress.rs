@@ -26,6 +26,15 @@ pub struct Begun {
     pub ahead_from: Option<u64>,
 }
 
+impl Begun {
+    /// The earliest run whose segments this one needs, however old they are: those that speak of positions ahead, and
+    /// those of runs that recorded and did not commit.
+    pub fn kept_from(&self) -> u64 {
+        let uncommitted = (self.epoch + 1).saturating_sub(u64::from(self.attempts));
+        self.ahead_from.map_or(uncommitted, |ahead| ahead.min(uncommitted))
+    }
+}
+
 /// What a run writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Commit {

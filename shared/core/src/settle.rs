@@ -69,7 +69,7 @@ pub struct Settings {
     pub margin: Duration,
     /// Failing keys that may mean an outage...
     pub outage_keys: usize,
-    /// ...if they are this share of the keys that were tried.
+    /// ...if they are this share of the batch's keys that were tried, now or in an earlier run.
     pub outage_share: f64,
 }
 
@@ -84,7 +84,7 @@ impl Settings {
             concurrency: 64,
             margin: Duration::from_secs(2),
             outage_keys: 10,
-            outage_share: 0.5,
+            outage_share: 0.25,
         }
     }
 }
@@ -165,10 +165,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
         let result = self.run(batch, deadline, &mut known).await;
         match &result {
             Ok(_) => known.failed = 0,
-            Err(_) => {
-                known.failed += 1;
-                known.window = None;
-            }
+            Err(_) => known.window = None,
         }
         self.remember(batch.shard.clone(), known);
         result
@@ -177,34 +174,40 @@ impl<W: Work, O: Outside> Settler<W, O> {
     async fn run(&self, batch: &ShardBatch, deadline: Timestamp, known: &mut Known) -> Result<Settled, Error> {
         let shard = &batch.shard;
         let begun = self.outside.begin(shard).await.map_err(Error::Begin)?;
+        // until it ends well, this run is one that failed without a crash
+        let failed = known.failed;
+        known.failed += 1;
         let mut window = self.load(shard, &begun, known).await.map_err(Error::Load)?;
         let range = known.lineage.as_ref().map(|lineage| lineage.range);
 
         let mut run = Run::new(batch.deliveries(&self.fingerprints), &begun, &window, range, &self.fingerprints);
         let now = self.outside.now();
-        let left = deadline.since(now);
+        let margin = self.settings.margin.min(deadline.since(now) / 4);
         let context = LaneContext {
             outside: &self.outside,
             settings: &self.settings,
             shard,
             epoch: begun.epoch,
             failures: &begun.failures,
+            position: &begun.position,
             began: now,
-            stop_at: deadline.minus(self.settings.margin.min(left / 4)),
+            stop_at: deadline.minus(margin),
+            give_up_by: deadline.minus(margin / 2),
         };
         self.give_up_what_is_no_event(&mut run, &context).await;
 
-        let crashes = begun.attempts.saturating_sub(1).saturating_sub(known.failed);
+        let crashes = begun.attempts.saturating_sub(1).saturating_sub(failed);
         let isolated = crashes >= isolation::CRASHES_TOLERATED && run.unsettled() > 0;
+        let mut searching = false;
         let outage = if isolated {
             warn!(%shard, crashes, "runs ended without a word: handling events one at a time");
-            self.isolate(&mut run, &mut window, &begun, &context).await?;
+            searching = self.isolate(&mut run, &mut window, &begun, &context).await?;
             false
         } else {
             self.handle(&mut run, &context).await
         };
 
-        let settled = self.finish(&mut run, &mut window, &begun, shard, Ending { isolated, outage }).await?;
+        let settled = self.finish(&mut run, &mut window, &begun, shard, Ending { isolated, searching, outage }).await?;
         window.set_epoch(begun.epoch);
         known.window = Some(window);
         Ok(settled)
@@ -222,8 +225,8 @@ impl<W: Work, O: Outside> Settler<W, O> {
             Some(window) => window,
             None => {
                 let mut window = Window::default();
-                for parent in &lineage.parents {
-                    for segment in self.outside.load(parent, 0, since, None).await? {
+                for ancestor in &lineage.ancestors {
+                    for segment in self.outside.load(ancestor, 0, since, None).await? {
                         window.inherit(&segment);
                     }
                 }
@@ -232,7 +235,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
         };
         known.lineage = Some(lineage);
         if window.epoch() + 1 < begun.epoch {
-            for segment in self.outside.load(shard, window.epoch(), since, begun.ahead_from).await? {
+            for segment in self.outside.load(shard, window.epoch(), since, Some(begun.kept_from())).await? {
                 window.add(&segment);
             }
         }
@@ -243,6 +246,9 @@ impl<W: Work, O: Outside> Settler<W, O> {
 
     async fn give_up_what_is_no_event(&self, run: &mut Run, context: &LaneContext<'_, O>) {
         for index in run.not_events() {
+            if context.time_left().is_zero() {
+                break;
+            }
             let delivery = run.delivery(index);
             let Err(why) = &delivery.content else { continue };
             match context.give_up(delivery, Code::NotAnEvent, &why.to_string(), 0).await {
@@ -255,18 +261,18 @@ impl<W: Work, O: Outside> Settler<W, O> {
 
     /// Runs every lane as far as it goes; true if it looks like an outage.
     async fn handle(&self, run: &mut Run, context: &LaneContext<'_, O>) -> bool {
+        let gauge = lane::Gauge::new(&self.settings, run.settled_keys());
         loop {
             let segments = run.next_segments();
             if segments.is_empty() {
                 return false;
             }
-            let gauge = lane::Gauge::new(&self.settings);
             let shared: &Run = run;
             let ends: Vec<_> = stream::iter(segments)
                 .map(|segment| {
                     let gauge = &gauge;
                     async move {
-                        if gauge.outage() {
+                        if gauge.hopeless() {
                             return (segment, LaneEnd::nothing(Stop::OutOfTime));
                         }
                         let events: Vec<_> = segment.events.iter().map(|index| shared.delivery(*index)).collect();
@@ -336,7 +342,6 @@ impl<W: Work, O: Outside> Settler<W, O> {
     ) -> Result<Settled, Error> {
         self.record(run, window, begun.epoch, shard).await?;
         let unsettled = run.unsettled();
-        let searching = ending.isolated && unsettled > 0;
         window.advance(run.watermark());
         let commit = Commit {
             position: run.watermark().clone(),
@@ -345,7 +350,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
             suspect: None,
             ahead_from: window.ahead_from(),
             // what crashes the function may still be ahead
-            attempts: if searching { isolation::CRASHES_TOLERATED } else { 0 },
+            attempts: if ending.searching { isolation::CRASHES_TOLERATED } else { 0 },
             at: self.outside.now(),
         };
         self.commit(shard, begun.epoch, &commit).await?;
@@ -392,6 +397,8 @@ impl<W: Work, O: Outside> Settler<W, O> {
 #[derive(Debug, Clone, Copy)]
 struct Ending {
     isolated: bool,
+    /// The event that crashes the function may be among those that are left.
+    searching: bool,
     outage: bool,
 }
 

@@ -1,5 +1,7 @@
 //! Looking at a dead-letter queue without taking anything out of it.
 
+use std::collections::HashSet;
+
 use anyhow::Context;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::ChangeMessageVisibilityBatchRequestEntry;
@@ -13,7 +15,7 @@ const LOOK: i32 = 30;
 /// # Errors
 /// When the queue cannot be read, or holds a message that is no dead letter.
 pub async fn peek(sqs: &Client, url: &str) -> anyhow::Result<Vec<Message>> {
-    let mut messages = Vec::new();
+    let (mut messages, mut seen) = (Vec::new(), HashSet::new());
     loop {
         let page = sqs
             .receive_message()
@@ -24,10 +26,14 @@ pub async fn peek(sqs: &Client, url: &str) -> anyhow::Result<Vec<Message>> {
             .send()
             .await
             .with_context(|| format!("cannot read the queue {url}"))?;
-        if page.messages().is_empty() {
+        // a message that comes again was out of sight for too long: everything has been seen
+        let new =
+            page.messages.unwrap_or_default().into_iter().filter(|message| seen.insert(message.message_id.clone()));
+        let before = messages.len();
+        messages.extend(new);
+        if messages.len() == before {
             break;
         }
-        messages.extend(page.messages.unwrap_or_default());
     }
     for chunk in messages.chunks(10) {
         let entries = chunk.iter().enumerate().filter_map(|(number, message)| {

@@ -97,14 +97,17 @@ async fn answer(
         // Lambda refuses what API Gateway would hand on
         return response::message(StatusCode::PAYLOAD_TOO_LARGE, "Request Too Long");
     }
-    match tokio::time::timeout(INTEGRATION_MAX, found.target.invoke(event.into())).await {
-        Ok(Invocation::Returned(bytes)) => response::from_function(&bytes),
-        Ok(Invocation::Failed { error_type, message }) => {
+    // a task of its own: a client that hangs up does not end the invocation
+    let target = found.target.clone();
+    let invocation = tokio::spawn(async move { target.invoke(event.into()).await });
+    let invocation = tokio::time::timeout(INTEGRATION_MAX, invocation).await.ok().and_then(Result::ok);
+    match invocation {
+        Some(Invocation::Returned(bytes)) => response::from_function(&bytes),
+        Some(Invocation::Failed { error_type, message }) => {
             tracing::debug!(error_type, message, "the function failed");
             response::message(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
         }
-        Ok(Invocation::Throttled) => response::message(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
-        Err(_) => response::message(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
+        Some(Invocation::Throttled) | None => response::message(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
     }
 }
 

@@ -29,7 +29,7 @@ pub(crate) async fn group_counts(
             .table_name(window_table)
             .consistent_read(true)
             .key_condition_expression("pk = :pk")
-            .expression_attribute_values(":pk", AttributeValue::S(format!("{group}/{}", shard.shard_id())))
+            .expression_attribute_values(":pk", AttributeValue::S(format!("{group}/{stream}/{}", shard.shard_id())))
             .projection_expression("handled_count, duplicate_count, dead_letter_count, foreign_count")
             .into_paginator()
             .items()

@@ -326,6 +326,11 @@ impl Stack {
         ages.max().unwrap_or_default()
     }
 
+    /// A part of the stack that has stopped by itself, which none should.
+    pub fn stopped(&self) -> Option<&str> {
+        self.tasks.iter().find(|(_, task)| task.is_finished()).map(|(name, _)| name.as_str())
+    }
+
     /// Waits until a part of the stack stops by itself, which none should; the error says which and why.
     pub async fn failed(&mut self) -> anyhow::Error {
         let ended = self.tasks.iter_mut().map(|(name, task)| {

@@ -2,7 +2,7 @@
 //!
 //! | attribute | type | |
 //! |---|---|---|
-//! | `pk` | S | `group/shard` |
+//! | `pk` | S | `group/stream/shard`: sequence numbers of different streams cannot be compared |
 //! | `epoch` | N | fencing token of the last run that began |
 //! | `attempts` | N | runs that began since the last commit |
 //! | `position` | S | sortable position; all at or below is settled |
@@ -31,17 +31,17 @@ const FORMAT: u32 = 1;
 pub struct ProgressTable {
     client: Client,
     table: String,
-    group: String,
+    scope: String,
 }
 
 impl ProgressTable {
-    /// The progress of `group` in `table`.
-    pub fn new(client: Client, table: impl Into<String>, group: impl Into<String>) -> Self {
-        Self { client, table: table.into(), group: group.into() }
+    /// The progress of `group` on `stream`, in `table`.
+    pub fn new(client: Client, table: impl Into<String>, group: &str, stream: &str) -> Self {
+        Self { client, table: table.into(), scope: format!("{group}/{stream}") }
     }
 
     fn key(&self, shard: &ShardId) -> AttributeValue {
-        s(format!("{}/{shard}", self.group))
+        s(format!("{}/{shard}", self.scope))
     }
 }
 
@@ -52,7 +52,7 @@ impl Progress for ProgressTable {
             .update_item()
             .table_name(&self.table)
             .key("pk", self.key(shard))
-            .update_expression("ADD #epoch :one, #attempts :one SET #v = :v")
+            .update_expression("ADD #epoch :one, #attempts :one SET #v = if_not_exists(#v, :v)")
             .expression_attribute_names("#epoch", "epoch")
             .expression_attribute_names("#attempts", "attempts")
             .expression_attribute_names("#v", "v")

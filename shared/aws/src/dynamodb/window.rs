@@ -2,7 +2,7 @@
 //!
 //! | attribute | type | |
 //! |---|---|---|
-//! | `pk` | S | `group/shard` |
+//! | `pk` | S | `group/stream/shard` |
 //! | `sk` | S | epoch (20 digits) `/` part (6 digits): later runs sort later, and no two items share a key |
 //! | `through` | S | sortable position; all at or below is settled |
 //! | `handled` | B | fingerprints of events, 8 bytes each, big-endian |
@@ -30,8 +30,8 @@ use crate::error::classify;
 
 const FORMAT: u32 = 1;
 
-/// Items live this much longer than the horizon, so that a slow run still finds what it needs.
-const SLACK: Duration = Duration::from_secs(60 * 60);
+/// Items live this much longer than the horizon: a run that recorded and did not commit may be followed late.
+const SLACK: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// An item that speaks of positions ahead is needed for as long as an event below them can be retried: Lambda's longest
 /// record age. <https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-parameters.html>
@@ -42,18 +42,18 @@ const RECORD_AGE_MAX: Duration = Duration::from_secs(604_800);
 pub struct WindowTable {
     client: Client,
     table: String,
-    group: String,
+    scope: String,
     horizon: Duration,
 }
 
 impl WindowTable {
-    /// The windows of `group` in `table`.
-    pub fn new(client: Client, table: impl Into<String>, group: impl Into<String>, horizon: Duration) -> Self {
-        Self { client, table: table.into(), group: group.into(), horizon }
+    /// The windows of `group` on `stream`, in `table`.
+    pub fn new(client: Client, table: impl Into<String>, group: &str, stream: &str, horizon: Duration) -> Self {
+        Self { client, table: table.into(), scope: format!("{group}/{stream}"), horizon }
     }
 
     fn key(&self, shard: &ShardId) -> AttributeValue {
-        s(format!("{}/{shard}", self.group))
+        s(format!("{}/{shard}", self.scope))
     }
 }
 
@@ -192,7 +192,7 @@ mod tests {
         let item = golden::read("window-1.json");
         let segment = decode(&item).unwrap();
         assert_eq!((segment.epoch, segment.handled.len(), segment.ahead.len(), segment.counts.total()), (7, 2, 1, 4));
-        let again = encode(s("order-status/shardId-000000000000"), &segment, 1_796_066_556);
+        let again = encode(s("order-status/penstock-Events/shardId-000000000000"), &segment, 1_796_066_556);
         assert_eq!(golden::show(&again), golden::show(&item));
     }
 

@@ -140,6 +140,11 @@ fn check_extensions(extensions: &BTreeMap<String, ExtensionValue>, limits: &Limi
     Ok(())
 }
 
+/// Code points that Unicode sets aside for ever; SQS refuses some of them in a message.
+fn is_noncharacter(c: char) -> bool {
+    matches!(c, '\u{FDD0}'..='\u{FDEF}') || u32::from(c) & 0xFFFE == 0xFFFE
+}
+
 fn check_text(name: &str, value: &str, max: usize) -> Result<(), Error> {
     if value.is_empty() {
         return Err(Error::Empty(name.to_owned()));
@@ -148,7 +153,7 @@ fn check_text(name: &str, value: &str, max: usize) -> Result<(), Error> {
         return Err(Error::TooLong { attribute: name.to_owned(), bytes: value.len(), max });
     }
     // https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md#type-system
-    if value.chars().any(char::is_control) {
+    if value.chars().any(|c| c.is_control() || is_noncharacter(c)) {
         return Err(Error::ControlCharacter(name.to_owned()));
     }
     Ok(())

@@ -46,8 +46,8 @@ pub enum Error {
         /// The bound.
         max: usize,
     },
-    /// An attribute holds a control character.
-    #[error("the attribute `{0}` holds a control character; CloudEvents allows none")]
+    /// An attribute holds a control character, or a code point that is no character.
+    #[error("the attribute `{0}` holds a control character or a noncharacter; CloudEvents allows none")]
     ControlCharacter(String),
     /// Another `specversion`.
     #[error("`specversion` is \"{0}\"; this endpoint understands \"1.0\"")]

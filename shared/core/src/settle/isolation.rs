@@ -24,17 +24,18 @@ pub(super) const CRASHES_TOLERATED: u32 = 2;
 pub(super) const SUSPICIONS_MAX: u32 = 3;
 
 impl<W: Work, O: Outside> Settler<W, O> {
-    /// Handles the open events one at a time, as far as time allows.
+    /// Handles the open events one at a time, as far as time allows; true if time ran out, so that the search goes on.
+    /// An event that asks for a retry ends it: it has shown that it does not crash the function.
     pub(super) async fn isolate(
         &self,
         run: &mut Run,
         window: &mut Window,
         begun: &Begun,
         context: &LaneContext<'_, O>,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         for index in run.open_events() {
             if context.time_left().is_zero() {
-                break;
+                return Ok(true);
             }
             match run.gate(index) {
                 Gate::Open => {}
@@ -50,7 +51,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
                 break;
             }
         }
-        Ok(())
+        Ok(context.time_left().is_zero() && run.unsettled() > 0)
     }
 
     /// Handles one event under suspicion; false if it is left unsettled.

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use tracing::warn;
 
 use super::{Outside, Settings};
@@ -60,8 +62,13 @@ pub struct LaneContext<'a, O> {
     pub(super) shard: &'a ShardId,
     pub(super) epoch: u64,
     pub(super) failures: &'a BTreeMap<Position, u32>,
+    /// Every event at or below it was settled when the run began.
+    pub(super) position: &'a Position,
     pub(super) began: Timestamp,
     pub(super) stop_at: Timestamp,
+    /// When the last dead letter has to be sent: later than lanes stop, because an event that took all of the time may
+    /// be one.
+    pub(super) give_up_by: Timestamp,
 }
 
 impl<O: Outside> LaneContext<'_, O> {
@@ -86,9 +93,28 @@ impl<O: Outside> LaneContext<'_, O> {
             reason: reason.to_owned(),
             data: delivery.data.clone(),
         };
-        self.outside.send(&letter).await?;
+        self.until(self.give_up_by, self.outside.send(&letter)).await?;
         warn!(shard = %self.shard, position = %delivery.position, code = code.as_str(), reason, "dead-lettered");
         Ok(())
+    }
+
+    /// A call to the outside, given up when lanes have to stop: a service that hangs must not look like a crash.
+    pub(super) async fn bounded<T>(
+        &self,
+        call: impl Future<Output = Result<T, ports::Error>> + Send,
+    ) -> Result<T, ports::Error> {
+        self.until(self.stop_at, call).await
+    }
+
+    async fn until<T>(
+        &self,
+        end: Timestamp,
+        call: impl Future<Output = Result<T, ports::Error>> + Send,
+    ) -> Result<T, ports::Error> {
+        match select(pin!(call), pin!(self.outside.sleep(end.since(self.outside.now())))).await {
+            Either::Left((result, _)) => result,
+            Either::Right(((), _)) => Err(ports::Error::Unavailable("no answer before the run had to end".to_owned())),
+        }
     }
 
     /// How often this event has been handled before, as far as it is known.
@@ -123,9 +149,10 @@ pub(super) struct Gauge {
 }
 
 impl Gauge {
-    pub(super) fn new(settings: &Settings) -> Self {
+    /// `well` keys of the batch are settled already: an earlier run got them through.
+    pub(super) fn new(settings: &Settings, well: usize) -> Self {
         Self {
-            tried: AtomicUsize::new(0),
+            tried: AtomicUsize::new(well),
             failed: AtomicUsize::new(0),
             keys: settings.outage_keys,
             share: settings.outage_share,
@@ -139,9 +166,20 @@ impl Gauge {
         }
     }
 
+    /// Whether it is an outage, judged when every lane has had its turn.
     #[expect(clippy::cast_precision_loss, reason = "a batch has at most some millions of keys")]
     pub(super) fn outage(&self) -> bool {
         let (tried, failed) = (self.tried.load(Ordering::Relaxed), self.failed.load(Ordering::Relaxed));
         failed >= self.keys && failed as f64 >= self.share * tried as f64
     }
+
+    /// Whether the lanes that have not begun need not: so much has failed that it will be an outage. Stricter than
+    /// that, because the first keys of a batch may be the bad ones by chance.
+    pub(super) fn hopeless(&self) -> bool {
+        let (tried, failed) = (self.tried.load(Ordering::Relaxed), self.failed.load(Ordering::Relaxed));
+        failed >= HOPELESS_FACTOR * self.keys && failed >= tried - failed && self.outage()
+    }
 }
+
+/// Multiples of the failing keys of an outage before the rest of a batch is not tried at all.
+const HOPELESS_FACTOR: usize = 4;

@@ -14,6 +14,9 @@ use crate::projection::{Projection, Refusal, Stored, StoredState};
 /// Bytes of a state as JSON. A DynamoDB item holds 400 KB, names and the refused positions included.
 const STATE_BYTES_MAX: usize = 380 * 1000;
 
+/// Bytes of a refused position in the item.
+const REFUSED_BYTES: usize = 80;
+
 /// How often a lane starts over because another run has written the state meanwhile.
 const RACES_MAX: usize = 3;
 
@@ -43,14 +46,16 @@ impl<P: Projection, S: States> Projecting<P, S> {
         let Some(first) = concerned.first() else {
             return Ok(Some(vec![Outcome::Handled; events.len()]));
         };
-        let before = self.states.load(&first.key).await.map_err(Stop::Outside)?;
+        let before = context.bounded(self.states.load(&first.key)).await.map_err(Stop::Outside)?;
         let applied = before.as_ref().map(|stored| &stored.applied);
         let mut state: Option<P::State> = match before.as_ref().and_then(|stored| stored.state.as_deref()) {
             Some(json) => Some(serde_json::from_str(json).map_err(|error| damaged(first, &error))?),
             None => None,
         };
         let mut outcomes = Vec::with_capacity(events.len());
-        let mut refused = Vec::new();
+        // until a commit has passed them, a redelivery can come for what an earlier write refused
+        let mut refused: Vec<_> = before.iter().flat_map(|stored| &stored.refused).cloned().collect();
+        refused.retain(|position| position > context.position);
         for delivery in events {
             let position = &delivery.position;
             if !self.concerns(delivery) {
@@ -63,6 +68,9 @@ impl<P: Projection, S: States> Projecting<P, S> {
                 continue;
             }
             let Ok(content) = &delivery.content else { unreachable!("lanes hold events only") };
+            if context.time_left().is_zero() {
+                return Err(Stop::OutOfTime);
+            }
             match self.projection.fold(state.clone(), &content.event) {
                 Ok(next) => {
                     state = Some(next);
@@ -83,12 +91,16 @@ impl<P: Projection, S: States> Projecting<P, S> {
             Some(state) => Some(serde_json::to_string(state).map_err(|error| damaged(first, &error))?),
             None => None,
         };
-        if let Some(bytes) = state.as_ref().map(String::len).filter(|bytes| *bytes > STATE_BYTES_MAX) {
+        if let Some(bytes) = state
+            .as_ref()
+            .map(|state| state.len() + refused.len() * REFUSED_BYTES)
+            .filter(|bytes| *bytes > STATE_BYTES_MAX)
+        {
             // counted, so that a state that has outgrown its item ends in dead letters and does not block the shard
             return Err(Stop::Retry(format!("the state would take {bytes} bytes; at most {STATE_BYTES_MAX} fit")));
         }
         let after = StoredState { applied: last.clone(), state, refused };
-        match self.states.store(&first.key, &after, applied).await.map_err(Stop::Outside)? {
+        match context.bounded(self.states.store(&first.key, &after, applied)).await.map_err(Stop::Outside)? {
             Stored::Yes => Ok(Some(outcomes)),
             Stored::Superseded => Ok(None),
         }

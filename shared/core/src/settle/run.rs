@@ -3,7 +3,7 @@
 //! Every event ends with one outcome or with none; what follows from that (watermark, segments, answer) is computed
 //! here and nowhere else.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tracing::warn;
 
@@ -114,6 +114,12 @@ impl Run {
 
     pub(super) fn delivery(&self, index: usize) -> &Delivery {
         &self.deliveries[index]
+    }
+
+    /// Keys with a settled event.
+    pub(super) fn settled_keys(&self) -> usize {
+        let settled = self.deliveries.iter().zip(&self.outcomes).filter(|(_, outcome)| outcome.is_some());
+        settled.map(|(delivery, _)| delivery.key.as_str()).collect::<BTreeSet<_>>().len()
     }
 
     /// Unsettled bytes that are no event.

@@ -141,7 +141,7 @@ impl DeadLetters for World {
 
 impl Shards for World {
     async fn lineage(&self, _: &ShardId) -> Result<Lineage, ports::Error> {
-        Ok(Lineage { parents: self.store(|s| s.parents.clone()), range: HashRange::ALL })
+        Ok(Lineage { ancestors: self.store(|s| s.parents.clone()), range: HashRange::ALL })
     }
 }
 
@@ -371,6 +371,44 @@ fn many_failing_keys_are_an_outage_and_count_against_no_event() {
         assert_eq!(resume(&settled), Some("1"));
     }
     assert_eq!(letters(&world), []);
+}
+
+#[test]
+fn poison_beside_healthy_keys_is_no_outage_in_its_redelivery_either() {
+    let world = World::default();
+    let settler = settler(&world);
+    let keys: Vec<String> = (0..60).map(|n| n.to_string()).collect();
+    let told = |n: usize| if n < 10 { "retry" } else { "ok" };
+    let events: Vec<_> = keys.iter().enumerate().map(|(n, k)| (k.as_str(), k.as_str(), told(n))).collect();
+    for run in 1..=3 {
+        let settled = settle(&settler, &batch(1, &events)).unwrap();
+        assert!(!settled.outage, "run {run}");
+    }
+    assert_eq!(letters(&world).len(), 10);
+    assert_eq!(handled(&world).len(), 50);
+}
+
+#[test]
+fn a_run_that_recorded_and_did_not_commit_is_known_however_late_the_redelivery_comes() {
+    let world = World::default();
+    let events = batch(1, &[("k", "a", "ok"), ("l", "b", "refuse")]);
+    world.store(|s| s.crash_at = Some(Step::Commit));
+    assert!(settle(&settler(&world), &events).is_err());
+    world.store(|s| s.now += 20 * 60 * 60 * 1000);
+    let again = settle(&settler(&world), &events).unwrap();
+    assert_eq!((again.passed_over, again.counts.total()), (2, 0));
+}
+
+#[test]
+fn what_a_projection_refused_stays_refused_when_its_run_dies_after_a_second_write_of_the_key() {
+    let world = World::default();
+    // the duplicate in the middle makes two writes of one lane
+    let events = batch(1, &[("k", "a", "ok"), ("k", "x", "refuse"), ("k", "a", "ok"), ("k", "b", "ok")]);
+    world.store(|s| s.crash_at = Some(Step::Record));
+    assert!(settle(&projecting(&world), &events).is_err());
+    let settled = settle(&projecting(&world), &events).unwrap();
+    assert_eq!(settled.counts, Counts { handled: 2, duplicates: 1, dead_letters: 1, foreign: 0 });
+    assert_eq!(letters(&world), [("2.0".to_owned(), Code::Refused)]);
 }
 
 #[test]

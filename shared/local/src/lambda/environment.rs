@@ -98,7 +98,10 @@ impl Environment {
             end = self.end() => {
                 Err(InitError::Exited { status: describe(end.as_ref()), said: self.tail.quote().await })
             }
-            () = tokio::time::sleep(INIT_MAX) => Err(InitError::Slow),
+            () = tokio::time::sleep(INIT_MAX) => {
+                self.stop().await;
+                Err(InitError::Slow)
+            }
         }
     }
 

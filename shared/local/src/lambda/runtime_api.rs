@@ -6,8 +6,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http::{HeaderMap, StatusCode};
@@ -73,8 +73,6 @@ impl RuntimeApi {
             .route("/2018-06-01/runtime/invocation/{id}/response", post(respond))
             .route("/2018-06-01/runtime/invocation/{id}/error", post(fail))
             .route("/2018-06-01/runtime/init/error", post(|| async { StatusCode::ACCEPTED }))
-            // a response over the limit is read and named, one far over it is cut off
-            .layer(DefaultBodyLimit::max(4 * PAYLOAD_MAX))
             .with_state(Arc::clone(&shared));
         let token = CancellationToken::new();
         let stopped = token.clone();
@@ -131,16 +129,17 @@ async fn next(State(shared): State<Arc<Shared>>) -> Response {
     (headers, Body::from(work.payload)).into_response()
 }
 
-async fn respond(State(shared): State<Arc<Shared>>, Path(id): Path<String>, body: Bytes) -> StatusCode {
+async fn respond(State(shared): State<Arc<Shared>>, Path(id): Path<String>, body: Body) -> StatusCode {
+    let body = to_bytes(body, PAYLOAD_MAX).await;
     let Some(answer) = shared.take(&id) else {
         return StatusCode::BAD_REQUEST;
     };
-    let (status, invocation) = if body.len() > PAYLOAD_MAX {
-        let message =
-            format!("Response payload size ({} bytes) exceeded maximum allowed ({PAYLOAD_MAX} bytes).", body.len());
-        (StatusCode::PAYLOAD_TOO_LARGE, Invocation::failed("Function.ResponseSizeTooLarge", message))
-    } else {
-        (StatusCode::ACCEPTED, Invocation::Returned(body))
+    let (status, invocation) = match body {
+        Ok(body) => (StatusCode::ACCEPTED, Invocation::Returned(body)),
+        Err(_) => {
+            let message = format!("Response payload size exceeded maximum allowed payload size ({PAYLOAD_MAX} bytes).");
+            (StatusCode::PAYLOAD_TOO_LARGE, Invocation::failed("Function.ResponseSizeTooLarge", message))
+        }
     };
     // whoever invoked may have left
     drop(answer.send(invocation));
