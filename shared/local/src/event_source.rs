@@ -1,38 +1,54 @@
-//! Event source mappings on one machine: what AWS Lambda runs between a Kinesis stream or an SQS queue and a function.
+//! Event source mappings over the real protocols: tokio, the SDK clients, the wall clock.
 //!
-//! [`Mapping`] is the Kinesis poller as a state machine without I/O: it is told the time, the random bits and what the
-//! services answered, and says what to do next. The local stack drives it over the real protocol with [`run_kinesis`];
-//! a simulation drives it under virtual time. [`run_sqs`] polls a queue; the decisions it takes are in [`sqs_batch`].
-//!
-//! Not imitated: `ParallelizationFactor` above 1, tumbling windows, event filtering, enhanced fan-out, FIFO queues,
-//! SNS and S3 destinations.
+//! [`run_kinesis`] and [`run_sqs`] each run one mapping until they are cancelled. They decide nothing about records: the
+//! state machines of `penstock-event-source` do.
 
-mod backoff;
-mod batch;
-mod buffer;
-mod checkpoint;
-mod driver;
-mod event;
-mod given_up;
-mod mapping;
-mod record;
-mod response;
-mod settings;
-mod shard;
-pub mod sqs_batch;
-mod status;
+mod checkpoints;
+mod clock;
+mod kinesis;
+mod on_failure;
+mod sqs;
+mod stream;
+#[cfg(test)]
+mod tests;
 
-pub use backoff::Backoff;
-pub use checkpoint::{Checkpoint, ShardProgress};
-pub use driver::{
-    CheckpointError, CheckpointStore, FileCheckpoints, Invoke, KinesisMapping, MappingError, MemoryCheckpoints,
-    SqsMapping, run_kinesis, run_sqs,
-};
-pub use event::{EventSource, PAYLOAD_MAX};
-pub use given_up::{Condition, GivenUp};
-pub use mapping::{ListedShard, Mapping, Step};
-pub use record::{ReadFrom, Record};
-pub use response::{Failure, ResponseError};
-pub use settings::{Pacing, Settings, SettingsError, StartingPosition};
-pub use shard::{Action, Next, ShardMachine};
-pub use status::{MappingStatus, ShardState, ShardStatus};
+use bytes::Bytes;
+
+use penstock_event_source::{Invocation, SettingsError};
+
+pub use checkpoints::{CheckpointError, CheckpointStore, FileCheckpoints, MemoryCheckpoints};
+pub use kinesis::{KinesisMapping, run_kinesis};
+pub use sqs::{SqsMapping, run_sqs};
+
+/// Whoever runs the function.
+pub trait Invoke: Clone + Send + Sync + 'static {
+    /// Invokes the function synchronously. Whatever goes wrong is an [`Invocation`]: the mapping retries it as its
+    /// settings say. May be dropped before it ends, when a mapping that stops runs out of its grace.
+    fn invoke(&self, payload: Bytes) -> impl Future<Output = Invocation> + Send;
+}
+
+/// Why a mapping does not start, or stops by itself. What can pass is retried instead.
+#[derive(Debug, thiserror::Error)]
+pub enum MappingError {
+    /// AWS would refuse the settings.
+    #[error("the settings of the mapping are refused: {}", list(.0))]
+    Settings(Vec<SettingsError>),
+    /// The checkpoint could not be read at the start, or not be written at the end.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The checkpoint is of another stream: its sequence numbers mean nothing in this one.
+    #[error("the checkpoint is of {found}, and the mapping reads {expected}")]
+    OtherStream {
+        /// The stream of the checkpoint.
+        found: String,
+        /// The stream of the mapping.
+        expected: String,
+    },
+    /// The invoker, or the mapping itself, has a fault.
+    #[error("a task of the mapping panicked")]
+    Panicked(#[source] tokio::task::JoinError),
+}
+
+fn list(errors: &[SettingsError]) -> String {
+    errors.iter().map(SettingsError::to_string).collect::<Vec<_>>().join("; ")
+}

@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+pub use penstock_event_source::Invocation;
 use tokio::sync::Semaphore;
 
 use environment::{Environment, InitError};
@@ -45,28 +46,6 @@ pub struct FunctionConfig {
     pub environment: BTreeMap<String, String>,
     /// Environments at once; what comes beyond is throttled.
     pub max_concurrency: usize,
-}
-
-/// What became of an invocation.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Invocation {
-    /// The function's response.
-    Returned(Bytes),
-    /// It failed, in the function or around it.
-    Failed {
-        /// As Lambda names it, or as the function does.
-        error_type: String,
-        /// What happened.
-        message: String,
-    },
-    /// Every environment is busy and no more are allowed. It was not run.
-    Throttled,
-}
-
-impl Invocation {
-    fn failed(error_type: &str, message: impl Into<String>) -> Self {
-        Self::Failed { error_type: error_type.to_owned(), message: message.into() }
-    }
 }
 
 /// Hears each line that a function writes.

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use penstock::window::Counts;
+use penstock_event_source::{Backoff, EventSource, MappingStatus, Pacing, Settings, StartingPosition};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::event_source::{self, FileCheckpoints, MappingStatus, MemoryCheckpoints};
+use crate::event_source::{self, FileCheckpoints, MemoryCheckpoints};
 use crate::gateway::Gateway;
 use crate::lambda::{Function, FunctionConfig, Invocation};
 use crate::ledger::group_counts;
@@ -180,16 +181,16 @@ impl Stack {
             });
             let config = event_source::KinesisMapping {
                 stream_name: stream.name.clone(),
-                source: event_source::EventSource {
+                source: EventSource {
                     stream_arn: stream.arn.clone(),
                     region: REGION.to_owned(),
                     role_arn: format!("arn:aws:iam::{ACCOUNT}:role/{}", function.name),
                 },
                 function_arn: function.arn.clone(),
-                settings: event_source::Settings {
+                settings: Settings {
                     starting_position: match mapping.start {
-                        template::model::Start::TrimHorizon => event_source::StartingPosition::TrimHorizon,
-                        template::model::Start::Latest => event_source::StartingPosition::Latest,
+                        template::model::Start::TrimHorizon => StartingPosition::TrimHorizon,
+                        template::model::Start::Latest => StartingPosition::Latest,
                     },
                     batch_size: mapping.batch_size as usize,
                     batching_window: mapping.batching_window,
@@ -197,7 +198,7 @@ impl Stack {
                     bisect_batch_on_function_error: mapping.bisect_on_error,
                     maximum_retry_attempts: mapping.max_retries,
                     maximum_record_age: mapping.max_record_age,
-                    pacing: event_source::Pacing::default(),
+                    pacing: Pacing::default(),
                 },
                 on_failure_queue_url: on_failure,
                 grace: STOP_WITHIN,
@@ -239,7 +240,7 @@ impl Stack {
                 report_batch_item_failures: mapping.report_batch_item_failures,
                 concurrency: 1,
                 long_poll: Duration::from_secs(1),
-                backoff: event_source::Backoff::default(),
+                backoff: Backoff::default(),
                 grace: STOP_WITHIN,
             };
             let invoker = self.function(&mapping.function)?.clone();

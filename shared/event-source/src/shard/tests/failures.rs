@@ -5,7 +5,7 @@ use std::time::Duration;
 use penstock::time::Timestamp;
 
 use super::*;
-use crate::event_source::given_up::Condition;
+use crate::given_up::Condition;
 
 #[test]
 fn partial_failure_resumes_at_the_reported_sequence_number() {

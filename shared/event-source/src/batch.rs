@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use penstock::time::Timestamp;
 
-use crate::event_source::backoff::Backoff;
-use crate::event_source::given_up::{Condition, GivenUp};
-use crate::event_source::record::Record;
+use crate::backoff::Backoff;
+use crate::given_up::{Condition, GivenUp};
+use crate::record::Record;
 
 /// Records that are delivered together. Never empty.
 #[derive(Debug)]

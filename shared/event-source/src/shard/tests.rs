@@ -8,8 +8,8 @@ use penstock::ShardId;
 use penstock::time::Timestamp;
 
 use super::*;
-use crate::event_source::event::PAYLOAD_MAX;
-use crate::event_source::settings::StartingPosition;
+use crate::event::PAYLOAD_MAX;
+use crate::settings::StartingPosition;
 
 fn settings() -> Settings {
     Settings { batch_size: 4, report_batch_item_failures: true, ..Settings::default() }

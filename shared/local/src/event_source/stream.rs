@@ -15,8 +15,8 @@ use bytes::Bytes;
 use penstock::ShardId;
 use penstock::time::Timestamp;
 
-use crate::event_source::mapping::ListedShard;
-use crate::event_source::record::{ReadFrom, Record};
+use penstock_event_source::ListedShard;
+use penstock_event_source::{ReadFrom, Record};
 
 /// What a read gave.
 #[derive(Debug)]

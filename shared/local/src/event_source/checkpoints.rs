@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::event_source::checkpoint::Checkpoint;
+use penstock_event_source::Checkpoint;
 
 /// Keeps the checkpoint of one mapping. A load gives what was saved last, and nothing before the first save.
 pub trait CheckpointStore: Send + Sync + 'static {
@@ -105,7 +105,7 @@ mod tests {
     use penstock::ShardId;
 
     use super::*;
-    use crate::event_source::checkpoint::ShardProgress;
+    use penstock_event_source::ShardProgress;
 
     fn checkpoint() -> Checkpoint {
         let progress = ShardProgress { settled_to: Some("4959".parse().unwrap()), drained: true };

@@ -11,8 +11,8 @@ use std::fmt;
 use penstock::SequenceNumber;
 use serde_json::Value;
 
-use crate::event_source::record::Record;
-use crate::lambda::Invocation;
+use crate::Invocation;
+use crate::record::Record;
 
 /// Why a batch was not settled.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,8 +12,8 @@ use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 
-use crate::event_source::event::EventSource;
-use crate::event_source::record::Record;
+use crate::event::EventSource;
+use crate::record::Record;
 
 /// Why records were given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -6,8 +6,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::event_source::event::{PAYLOAD_MAX, payload_len};
-use crate::event_source::given_up::Condition;
+use crate::event::{PAYLOAD_MAX, payload_len};
+use crate::given_up::Condition;
 
 #[derive(Debug, Clone)]
 enum Fate {

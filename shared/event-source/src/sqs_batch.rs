@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::event_source::event::PAYLOAD_MAX;
-use crate::event_source::response::{Failure, ResponseError, reported};
-use crate::lambda::Invocation;
+use crate::Invocation;
+use crate::event::PAYLOAD_MAX;
+use crate::response::{Failure, ResponseError, reported};
 
 /// A received message, in the shape of the event.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html>

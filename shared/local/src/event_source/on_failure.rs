@@ -7,8 +7,8 @@ use aws_sdk_sqs::error::DisplayErrorContext;
 use penstock::ShardId;
 use tracing::{error, warn};
 
-use crate::event_source::backoff::Backoff;
-use crate::event_source::given_up::GivenUp;
+use penstock_event_source::Backoff;
+use penstock_event_source::GivenUp;
 
 /// Sends tried. AWS drops what its destination does not take (metric `DestinationDeliveryFailures`); so does this, after
 /// about ten seconds, because a shard that a wrong queue blocks for ever would be found out later still.

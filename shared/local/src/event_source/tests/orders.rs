@@ -14,10 +14,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::fixture::{Function, PATIENCE, STREAM, stream_arn};
-use crate::event_source::driver::{CheckpointStore, KinesisMapping, MappingError, run_kinesis};
-use crate::event_source::event::EventSource;
-use crate::event_source::settings::Settings;
-use crate::event_source::status::MappingStatus;
+use crate::event_source::{CheckpointStore, KinesisMapping, MappingError, run_kinesis};
+use penstock_event_source::EventSource;
+use penstock_event_source::MappingStatus;
+use penstock_event_source::Settings;
 
 /// Half of the hash space: where a shard is split, or two meet.
 pub(crate) const MIDDLE: &str = "170141183460469231731687303715884105728";

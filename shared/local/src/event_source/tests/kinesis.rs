@@ -7,11 +7,11 @@ use serde_json::Value;
 
 use super::fixture::{Function, STREAM, eventually, failed, kinesis, reporting, sqs};
 use super::orders::{MIDDLE, all, create, delivered, each_key, mapping, merge, number, put, run, settings, split};
-use crate::event_source::driver::stream;
-use crate::event_source::driver::{CheckpointStore, FileCheckpoints, KinesisMapping, MappingError, MemoryCheckpoints};
-use crate::event_source::record::ReadFrom;
-use crate::event_source::settings::Settings;
-use crate::event_source::status::ShardState;
+use crate::event_source::stream;
+use crate::event_source::{CheckpointStore, FileCheckpoints, KinesisMapping, MappingError, MemoryCheckpoints};
+use penstock_event_source::ReadFrom;
+use penstock_event_source::Settings;
+use penstock_event_source::ShardState;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_stay_in_order_through_splits_and_merges_while_reading() {
@@ -204,7 +204,7 @@ async fn a_mapping_at_latest_reads_what_comes_after_it_began_through_a_restart()
     put(&client, 0..2).await;
     // arrivals are kept in seconds
     tokio::time::sleep(Duration::from_millis(1100)).await;
-    let latest = Settings { starting_position: crate::event_source::StartingPosition::Latest, ..settings() };
+    let latest = Settings { starting_position: penstock_event_source::StartingPosition::Latest, ..settings() };
     let store = MemoryCheckpoints::default();
     let function = Function::succeeding();
     let running = run(mapping(latest.clone()), &client, &sqs(), &function, store.clone());

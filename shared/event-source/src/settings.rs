@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use penstock::time::Timestamp;
 
-use crate::event_source::backoff::Backoff;
+use crate::backoff::Backoff;
 
 /// Records in a batch at most.
 const BATCH_SIZE_MAX: usize = 10_000;

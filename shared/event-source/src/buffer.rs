@@ -7,9 +7,9 @@ use std::time::Duration;
 use penstock::ShardId;
 use penstock::time::Timestamp;
 
-use crate::event_source::event::{EventSource, PAYLOAD_MAX, payload_len};
-use crate::event_source::record::{ReadFrom, Record};
-use crate::event_source::settings::Settings;
+use crate::event::{EventSource, PAYLOAD_MAX, payload_len};
+use crate::record::{ReadFrom, Record};
+use crate::settings::Settings;
 
 /// Bytes that a read aims at. Kinesis ends a read at 10 MiB of itself; a local service may not.
 const READ_BYTES: usize = 10 * 1024 * 1024;

@@ -12,15 +12,15 @@ use std::time::Duration;
 use penstock::time::Timestamp;
 use penstock::{SequenceNumber, ShardId};
 
-use crate::event_source::batch::{Batch, Due};
-use crate::event_source::buffer::Buffer;
-use crate::event_source::event::EventSource;
-use crate::event_source::given_up::GivenUp;
-use crate::event_source::record::{ReadFrom, Record};
-use crate::event_source::response::{Failure, Verdict, judge};
-use crate::event_source::settings::Settings;
-use crate::event_source::status::{ShardState, ShardStatus};
-use crate::lambda::Invocation;
+use crate::Invocation;
+use crate::batch::{Batch, Due};
+use crate::buffer::Buffer;
+use crate::event::EventSource;
+use crate::given_up::GivenUp;
+use crate::record::{ReadFrom, Record};
+use crate::response::{Failure, Verdict, judge};
+use crate::settings::Settings;
+use crate::status::{ShardState, ShardStatus};
 
 /// Something to be done outside. Each is answered by the method named, and until then the shard is [`Next::Busy`].
 #[derive(Debug, Clone, PartialEq, Eq)]

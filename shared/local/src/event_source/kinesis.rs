@@ -16,15 +16,15 @@ use super::checkpoints::CheckpointStore;
 use super::clock::now;
 use super::stream::{self, Iterators, Page, ReadError};
 use super::{Invoke, MappingError, on_failure};
-use crate::event_source::checkpoint::Checkpoint;
-use crate::event_source::event::EventSource;
-use crate::event_source::given_up::GivenUp;
-use crate::event_source::mapping::{ListedShard, Mapping, Step};
-use crate::event_source::record::{ReadFrom, Record};
-use crate::event_source::settings::Settings;
-use crate::event_source::shard::Action;
-use crate::event_source::status::MappingStatus;
-use crate::lambda::Invocation;
+use penstock_event_source::Action;
+use penstock_event_source::Checkpoint;
+use penstock_event_source::EventSource;
+use penstock_event_source::GivenUp;
+use penstock_event_source::Invocation;
+use penstock_event_source::MappingStatus;
+use penstock_event_source::Settings;
+use penstock_event_source::{ListedShard, Mapping, Step};
+use penstock_event_source::{ReadFrom, Record};
 
 /// How far a saved checkpoint is behind at most. What a crash loses of it is delivered again.
 const SAVE_EVERY: Duration = Duration::from_millis(100);

@@ -12,13 +12,13 @@ use std::sync::Arc;
 use penstock::ShardId;
 use penstock::time::Timestamp;
 
-use crate::event_source::checkpoint::{Checkpoint, ShardProgress};
-use crate::event_source::event::EventSource;
-use crate::event_source::record::{ReadFrom, Record};
-use crate::event_source::settings::{Settings, StartingPosition};
-use crate::event_source::shard::{Action, Next, ShardMachine};
-use crate::event_source::status::{MappingStatus, ShardState, ShardStatus};
-use crate::lambda::Invocation;
+use crate::Invocation;
+use crate::checkpoint::{Checkpoint, ShardProgress};
+use crate::event::EventSource;
+use crate::record::{ReadFrom, Record};
+use crate::settings::{Settings, StartingPosition};
+use crate::shard::{Action, Next, ShardMachine};
+use crate::status::{MappingStatus, ShardState, ShardStatus};
 
 /// What a mapping wants.
 #[derive(Debug, Clone, PartialEq, Eq)]

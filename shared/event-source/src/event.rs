@@ -12,7 +12,7 @@ use penstock::ShardId;
 use penstock::time::Timestamp;
 use serde::{Serialize, Serializer};
 
-use crate::event_source::record::Record;
+use crate::record::Record;
 
 /// Bytes in the payload of a synchronous invocation at most: 6 MB.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>

@@ -7,9 +7,9 @@ use aws_sdk_sqs::types::{MessageAttributeValue, QueueAttributeName};
 use tokio_util::sync::CancellationToken;
 
 use super::fixture::{Function, PATIENCE, failed, reporting, sqs};
-use crate::event_source::backoff::Backoff;
-use crate::event_source::driver::{MappingError, SqsMapping, run_sqs};
-use crate::lambda::Invocation;
+use crate::event_source::{MappingError, SqsMapping, run_sqs};
+use penstock_event_source::Backoff;
+use penstock_event_source::Invocation;
 
 /// A queue whose messages are invisible for a second after a receive.
 async fn queue(client: &Client) -> String {

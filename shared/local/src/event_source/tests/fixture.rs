@@ -10,8 +10,8 @@ use serde_json::Value;
 use winterbaume_core::MockAws;
 use winterbaume_sqs::SqsService;
 
-use crate::event_source::driver::Invoke;
-use crate::lambda::Invocation;
+use crate::event_source::Invoke;
+use penstock_event_source::Invocation;
 
 pub(crate) const STREAM: &str = "orders";
 const ACCOUNT: &str = "000000000000";

@@ -17,9 +17,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::{Invoke, MappingError};
-use crate::event_source::backoff::Backoff;
-use crate::event_source::sqs_batch::{Message, MessageAttribute, Outcome, SqsBatch, cut, settle};
-use crate::lambda::Invocation;
+use penstock_event_source::Backoff;
+use penstock_event_source::Invocation;
+use penstock_event_source::sqs_batch::{Message, MessageAttribute, Outcome, SqsBatch, cut, settle};
 
 /// Messages that a receive gives at most.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html>
