@@ -68,10 +68,10 @@ pub enum Fate {
 
 /// Puts events on a stream.
 #[derive(Debug)]
-pub struct Producer<S, C> {
+pub struct Producer<S, C, J = fn() -> f64> {
     stream: S,
     clock: C,
-    jitter: fn() -> f64,
+    jitter: J,
 }
 
 /// Why a lane's first record is still not stored.
@@ -82,9 +82,9 @@ enum Obstacle {
     Unavailable(String),
 }
 
-impl<S: Stream, C: Clock> Producer<S, C> {
+impl<S: Stream, C: Clock, J: Fn() -> f64 + Send + Sync> Producer<S, C, J> {
     /// A producer for `stream`. `jitter` draws uniformly from 0 to 1.
-    pub fn new(stream: S, clock: C, jitter: fn() -> f64) -> Self {
+    pub fn new(stream: S, clock: C, jitter: J) -> Self {
         Self { stream, clock, jitter }
     }
 

@@ -45,7 +45,8 @@ use crate::window::{Counts, Window};
 pub use handling::Handling;
 pub use lane::{LaneContext, LaneEnd, Stop, Work};
 pub use projecting::Projecting;
-use run::{Outcome, Run};
+pub use run::Outcome;
+use run::Run;
 
 /// Everything that a run needs from outside.
 pub trait Outside: Progress + Windows + DeadLetters + Shards + Clock {}
@@ -147,6 +148,9 @@ struct Known {
     failed: u32,
 }
 
+/// Segments carry the time of the process that wrote them, records that of Kinesis.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(10);
+
 /// Shards whose windows a process keeps. Lambda sends a process the batches of any shard.
 const SHARDS_KEPT: usize = 64;
 
@@ -177,7 +181,8 @@ impl<W: Work, O: Outside> Settler<W, O> {
         // until it ends well, this run is one that failed without a crash
         let failed = known.failed;
         known.failed += 1;
-        let mut window = self.load(shard, &begun, known).await.map_err(Error::Load)?;
+        let since = self.forget_before(batch);
+        let mut window = self.load(shard, &begun, known, since).await.map_err(Error::Load)?;
         let range = known.lineage.as_ref().map(|lineage| lineage.range);
 
         let mut run = Run::new(batch.deliveries(&self.fingerprints), &begun, &window, range, &self.fingerprints);
@@ -213,10 +218,22 @@ impl<W: Work, O: Outside> Settler<W, O> {
         Ok(settled)
     }
 
-    /// The window of `shard` with every run below this one in it.
-    async fn load(&self, shard: &ShardId, begun: &Begun, known: &mut Known) -> Result<Window, ports::Error> {
+    /// What was settled before this is forgotten. The horizon counts back from the batch and not from now: a duplicate
+    /// that has waited on the stream is no less a duplicate.
+    fn forget_before(&self, batch: &ShardBatch) -> Timestamp {
         let now = self.outside.now();
-        let since = now.minus(self.settings.horizon);
+        let oldest = batch.records.iter().map(|record| record.arrival).min().unwrap_or(now);
+        oldest.min(now).minus(self.settings.horizon + CLOCKS_DIFFER)
+    }
+
+    /// The window of `shard` with every run below this one in it.
+    async fn load(
+        &self,
+        shard: &ShardId,
+        begun: &Begun,
+        known: &mut Known,
+        since: Timestamp,
+    ) -> Result<Window, ports::Error> {
         let lineage = match known.lineage.take() {
             Some(lineage) => lineage,
             None => self.outside.lineage(shard).await?,
@@ -240,7 +257,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
             }
         }
         window.advance(&begun.position);
-        window.sweep(now, self.settings.horizon);
+        window.sweep(since, self.settings.horizon / 8);
         Ok(window)
     }
 

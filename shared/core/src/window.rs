@@ -173,13 +173,14 @@ impl Window {
         self.handled.is_empty()
     }
 
-    /// Forgets what is older than `horizon`. Looks through everything at most eight times a horizon.
-    pub fn sweep(&mut self, now: Timestamp, horizon: Duration) {
-        if now.since(self.swept) < horizon / 8 {
+    /// Forgets what was settled before `oldest`, if that is `every` later than the last time or more: it looks through
+    /// everything.
+    pub fn sweep(&mut self, oldest: Timestamp, every: Duration) {
+        if oldest.since(self.swept) < every {
             return;
         }
-        self.swept = now;
-        let oldest = u32::try_from(now.minus(horizon).as_secs()).unwrap_or(u32::MAX);
+        self.swept = oldest;
+        let oldest = u32::try_from(oldest.as_secs()).unwrap_or(u32::MAX);
         self.handled.retain(|_, at| *at >= oldest);
     }
 }
@@ -243,14 +244,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_older_than_the_horizon_is_forgotten() {
-        let horizon = Duration::from_secs(900);
+    fn what_was_settled_too_long_ago_is_forgotten() {
+        let every = Duration::from_secs(100);
         let mut window = Window::default();
         window.add(&segment(1_000_000, "1.0", &[1], &[]));
         window.add(&segment(1_500_000, "2.0", &[2], &[]));
-        window.sweep(Timestamp(1_900_000), horizon);
+        window.sweep(Timestamp(1_000_000), every);
         assert!(window.has(Fingerprint(1)) && window.has(Fingerprint(2)));
-        window.sweep(Timestamp(2_100_000), horizon);
+        window.sweep(Timestamp(1_050_000), every);
+        assert!(window.has(Fingerprint(1)), "it was looked through a moment ago");
+        window.sweep(Timestamp(1_200_000), every);
         assert!(!window.has(Fingerprint(1)) && window.has(Fingerprint(2)));
     }
 }

@@ -33,6 +33,28 @@ impl<W: Work, O: Outside> Settler<W, O> {
         begun: &Begun,
         context: &LaneContext<'_, O>,
     ) -> Result<bool, Error> {
+        let mut accused = None;
+        let found = self.search(run, window, begun, context, &mut accused).await;
+        if let (Err(error), Some(accused)) = (&found, accused)
+            && !matches!(error, Error::Fenced(_))
+        {
+            // the run is still here, so that was no crash: without this, three lost replies would pass for three
+            let acquittal = Commit { suspect: None, at: self.outside.now(), ..accused };
+            if let Err(error) = context.bounded(self.outside.commit(context.shard, begun.epoch, &acquittal)).await {
+                warn!(shard = %context.shard, %error, "a suspicion stays that should not");
+            }
+        }
+        found
+    }
+
+    async fn search(
+        &self,
+        run: &mut Run,
+        window: &mut Window,
+        begun: &Begun,
+        context: &LaneContext<'_, O>,
+        accused: &mut Option<Commit>,
+    ) -> Result<bool, Error> {
         for index in run.open_events() {
             if context.time_left().is_zero() {
                 return Ok(true);
@@ -47,7 +69,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
             }
             // what needed no handler is recorded before a commit passes over it
             self.record(run, window, begun.epoch, context.shard).await?;
-            if !self.alone(run, index, window, begun, context).await? {
+            if !self.alone(run, index, window, begun, context, accused).await? {
                 break;
             }
         }
@@ -62,6 +84,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
         window: &mut Window,
         begun: &Begun,
         context: &LaneContext<'_, O>,
+        accused: &mut Option<Commit>,
     ) -> Result<bool, Error> {
         let position = run.delivery(index).position.clone();
         let suspicions = match &begun.suspect {
@@ -69,6 +92,17 @@ impl<W: Work, O: Outside> Settler<W, O> {
             _ => 0,
         };
         if suspicions >= SUSPICIONS_MAX {
+            match self.work.already(run.delivery(index), context).await {
+                Ok(None) => {}
+                Ok(Some(outcome)) => {
+                    run.settle(index, outcome);
+                    return Ok(true);
+                }
+                Err(error) => {
+                    warn!(%position, %error, "left for the redelivery");
+                    return Ok(false);
+                }
+            }
             let reason = format!("the function crashed {suspicions} times while handling only this event");
             return Ok(match context.give_up(run.delivery(index), Code::Crashed, &reason, suspicions).await {
                 Ok(()) => {
@@ -91,6 +125,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
             attempts: begun.attempts,
             at: self.outside.now(),
         };
+        *accused = Some(commit.clone());
         self.commit(context.shard, begun.epoch, &commit).await?;
         let segment = LaneSegment { lane: run.lane_of(index), events: vec![index] };
         let end = self.work.run(&[run.delivery(index)], context).await;

@@ -25,6 +25,16 @@ pub trait Work: Send + Sync {
         events: &[&Delivery],
         context: &LaneContext<'_, O>,
     ) -> impl Future<Output = LaneEnd> + Send;
+
+    /// What an earlier run did with an event and could not record, if that can be seen without handling it again.
+    fn already<O: Outside>(
+        &self,
+        event: &Delivery,
+        context: &LaneContext<'_, O>,
+    ) -> impl Future<Output = Result<Option<Outcome>, ports::Error>> + Send {
+        _ = (event, context);
+        async { Ok(None) }
+    }
 }
 
 /// How far a lane came: outcomes for its first events, and why it stopped if it did.

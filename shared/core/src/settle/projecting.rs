@@ -9,6 +9,7 @@ use super::run::Outcome;
 use crate::batch::Delivery;
 use crate::dead_letter::Code;
 use crate::ports::{self, States};
+use crate::position::Position;
 use crate::projection::{Projection, Refusal, Stored, StoredState};
 
 /// Bytes of a state as JSON. A DynamoDB item holds 400 KB, names and the refused positions included.
@@ -62,9 +63,8 @@ impl<P: Projection, S: States> Projecting<P, S> {
                 outcomes.push(Outcome::Handled);
                 continue;
             }
-            if applied.is_some_and(|applied| position <= applied) {
-                let was_refused = before.as_ref().is_some_and(|stored| stored.refused.contains(position));
-                outcomes.push(if was_refused { Outcome::DeadLettered } else { Outcome::Handled });
+            if let Some(stored) = before.as_ref().filter(|stored| *position <= stored.applied) {
+                outcomes.push(stored.outcome_of(position));
                 continue;
             }
             let Ok(content) = &delivery.content else { unreachable!("lanes hold events only") };
@@ -121,6 +121,22 @@ impl<P: Projection, S: States> Work for Projecting<P, S> {
             }
         }
         LaneEnd::nothing(Stop::Outside(ports::Error::Throttled("the state is being written by another run".into())))
+    }
+
+    async fn already<O: Outside>(
+        &self,
+        event: &Delivery,
+        context: &LaneContext<'_, O>,
+    ) -> Result<Option<Outcome>, ports::Error> {
+        let stored = context.bounded(self.states.load(&event.key)).await?;
+        Ok(stored.filter(|stored| event.position <= stored.applied).map(|stored| stored.outcome_of(&event.position)))
+    }
+}
+
+impl StoredState {
+    /// The outcome of an event that is applied.
+    fn outcome_of(&self, position: &Position) -> Outcome {
+        if self.refused.contains(position) { Outcome::DeadLettered } else { Outcome::Handled }
     }
 }
 

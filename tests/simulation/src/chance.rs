@@ -1,0 +1,111 @@
+//! What a seed decides. The n-th decision of a run depends on the seed and on n alone, so that a fault can be taken out
+//! of a schedule without changing the others: that is how a broken schedule is made small.
+
+use std::collections::BTreeSet;
+
+/// A source of decisions.
+#[derive(Debug)]
+pub(crate) struct Chance {
+    seed: u64,
+    drawn: u64,
+    /// How often a call to the outside fails, of 10,000.
+    failing: u64,
+    /// Decisions that may be faults; `None` allows all.
+    allowed: Option<BTreeSet<u64>>,
+    /// Decisions that were faults.
+    faults: Vec<u64>,
+}
+
+/// What happens to a call to the outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It arrives, and so does the reply.
+    Delivered,
+    /// As above, after a long time.
+    Slow,
+    /// It never arrives; the caller hears of no answer.
+    RequestLost,
+    /// It arrives; the caller hears of no answer.
+    ReplyLost,
+    /// It is refused for now, with no effect.
+    Throttled,
+    /// It arrives, and the caller hears nothing at all.
+    Hangs,
+    /// The process is killed before it is sent.
+    CrashBefore,
+    /// The process is killed after it has arrived.
+    CrashAfter,
+    /// The process is killed, and it arrives later all the same.
+    LateArrival,
+    /// The process stops for some seconds in the middle of it.
+    Pauses,
+    /// The process stops for longer than its invocation may take: it wakes up as a zombie.
+    Sleeps,
+}
+
+const FAULTS: [Fate; 10] = [
+    Fate::Slow,
+    Fate::RequestLost,
+    Fate::ReplyLost,
+    Fate::Throttled,
+    Fate::Hangs,
+    Fate::CrashBefore,
+    Fate::CrashAfter,
+    Fate::LateArrival,
+    Fate::Pauses,
+    Fate::Sleeps,
+];
+
+impl Chance {
+    pub(crate) fn new(seed: u64, failing: u64, allowed: Option<BTreeSet<u64>>) -> Self {
+        Self { seed, drawn: 0, failing, allowed, faults: Vec::new() }
+    }
+
+    /// No more faults from here on.
+    pub(crate) fn calm_down(&mut self) {
+        self.failing = 0;
+    }
+
+    /// The faults there were.
+    pub(crate) fn into_faults(self) -> Vec<u64> {
+        self.faults
+    }
+
+    fn draw(&mut self) -> (u64, fastrand::Rng) {
+        self.drawn += 1;
+        (self.drawn, fastrand::Rng::with_seed(self.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ self.drawn))
+    }
+
+    /// A number below `bound`.
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.draw().1.u64(0..bound.max(1))
+    }
+
+    /// Something uniform between 0 and 1.
+    pub(crate) fn unit(&mut self) -> f64 {
+        self.draw().1.f64()
+    }
+
+    /// What happens to a call.
+    pub(crate) fn fate(&mut self) -> Fate {
+        let (number, mut rng) = self.draw();
+        if rng.u64(0..10_000) >= self.failing || !self.allows(number) {
+            return Fate::Delivered;
+        }
+        FAULTS[rng.usize(0..FAULTS.len())]
+    }
+
+    /// Whether something goes wrong that goes wrong `of_10_000` times as seldom as a call.
+    pub(crate) fn strikes(&mut self, times: u64) -> bool {
+        let (number, mut rng) = self.draw();
+        rng.u64(0..10_000) < self.failing * times && self.allows(number)
+    }
+
+    fn allows(&mut self, number: u64) -> bool {
+        let allowed = self.allowed.as_ref().is_none_or(|allowed| allowed.contains(&number));
+        if allowed {
+            self.faults.push(number);
+        }
+        allowed
+    }
+}

@@ -1,0 +1,148 @@
+//! A schedule: what clients, operators and the weather do, and when. All of it follows from the seed.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::work::Kind;
+
+/// How long duplicates are recognised.
+pub(crate) const HORIZON: Duration = Duration::from_secs(60);
+
+/// How long an invocation may take.
+pub(crate) const FUNCTION_TIMEOUT: u64 = 12_000;
+
+/// Something that is done to the pipeline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Op {
+    /// A client sends new events: so many of each key, in one request.
+    Send { client: usize, keys: Vec<(u32, Vec<Kind>)> },
+    /// A client sends an event of this key that was accepted before.
+    Again { key: u32, choice: u64 },
+    /// Somebody else puts bytes on the stream that are no event.
+    Garbage { choice: u64 },
+    /// An operator splits a shard.
+    Split { choice: u64 },
+    /// An operator merges two.
+    Merge { choice: u64 },
+    /// A shard throttles.
+    ShardBusy { choice: u64, millis: u64 },
+    /// The tables throttle.
+    TablesDown { millis: u64 },
+    /// The queues throttle.
+    QueuesDown { millis: u64 },
+    /// What a group's handler calls is down.
+    DownstreamDown { group: usize, millis: u64 },
+    /// A group's event source mapping starts over from where it last saved its place.
+    RestartMapping { group: usize },
+    /// A process is killed.
+    Kill { choice: u64 },
+}
+
+/// A schedule.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    pub(crate) shards: u64,
+    pub(crate) first_sequence: u64,
+    pub(crate) failing: u64,
+    pub(crate) clients: usize,
+    pub(crate) batch_size: usize,
+    pub(crate) batching_window: Duration,
+    pub(crate) concurrency: usize,
+    pub(crate) ops: Vec<(u64, Op)>,
+    pub(crate) end: u64,
+    /// Which decisions may be faults; `None` allows all.
+    pub(crate) faults: Option<BTreeSet<u64>>,
+}
+
+impl Plan {
+    /// The schedule of a seed.
+    pub(crate) fn of(seed: u64) -> Self {
+        let mut rng = fastrand::Rng::with_seed(seed.wrapping_mul(0xD134_2543_DE82_EF95) ^ 0x5EED);
+        let clients = rng.usize(1..=3);
+        let keys_each = rng.u32(1..=5);
+        let length = rng.u64(5_000..60_000);
+        // some schedules are calm, so that what only shows without noise shows
+        let failing = [0, 20, 100, 300, 800][rng.usize(0..5)];
+        let spice = rng.u64(0..40);
+        let mut ops: Vec<(u64, Op)> = Vec::new();
+        for _ in 0..rng.usize(3..25) {
+            ops.push((rng.u64(0..length), send(&mut rng, clients, keys_each, spice)));
+        }
+        for _ in 0..rng.usize(0..10) {
+            let op = match rng.u32(0..12) {
+                0 | 1 => Op::Split { choice: rng.u64(..) },
+                2 => Op::Merge { choice: rng.u64(..) },
+                3 => Op::Garbage { choice: rng.u64(..) },
+                4 => Op::ShardBusy { choice: rng.u64(..), millis: rng.u64(100..15_000) },
+                5 => Op::TablesDown { millis: rng.u64(100..20_000) },
+                6 => Op::QueuesDown { millis: rng.u64(100..20_000) },
+                7 => Op::DownstreamDown { group: rng.usize(0..2), millis: rng.u64(1000..120_000) },
+                8 => Op::RestartMapping { group: rng.usize(0..2) },
+                9 => Op::Kill { choice: rng.u64(..) },
+                _ => Op::Again { key: any_key(&mut rng, clients, keys_each), choice: rng.u64(..) },
+            };
+            ops.push((rng.u64(0..length), op));
+        }
+        let mut end = length + 5000;
+        if rng.bool() {
+            // hours later, as the horizon counts
+            end += 4 * millis(HORIZON);
+            for _ in 0..rng.usize(1..4) {
+                let key = any_key(&mut rng, clients, keys_each);
+                ops.push((end - rng.u64(0..10_000), Op::Again { key, choice: rng.u64(..) }));
+            }
+            ops.push((end - rng.u64(0..10_000), send(&mut rng, clients, keys_each, spice)));
+        }
+        ops.sort_by_key(|(time, _)| *time);
+        Self {
+            seed,
+            shards: rng.u64(1..=3),
+            // numbers grow by a digit somewhere in the run
+            first_sequence: 10_u64.pow(rng.u32(2..9)) - rng.u64(1..90),
+            failing,
+            clients,
+            batch_size: [1, 2, 5, 10, 100][rng.usize(0..5)],
+            batching_window: Duration::from_millis([0, 0, 500, 2000][rng.usize(0..4)]),
+            concurrency: rng.usize(1..=8),
+            ops,
+            end,
+            faults: None,
+        }
+    }
+}
+
+fn any_key(rng: &mut fastrand::Rng, clients: usize, keys_each: u32) -> u32 {
+    rng.u32(0..u32::try_from(clients).unwrap_or(1) * keys_each)
+}
+
+fn send(rng: &mut fastrand::Rng, clients: usize, keys_each: u32, spice: u64) -> Op {
+    let client = rng.usize(0..clients);
+    let first = u32::try_from(client).unwrap_or(0) * keys_each;
+    let mut keys: Vec<(u32, Vec<Kind>)> = Vec::new();
+    for key in first..first + keys_each {
+        if rng.u32(0..3) > 0 {
+            let kinds = (0..rng.usize(1..=4)).map(|_| kind(rng, spice)).collect();
+            keys.push((key, kinds));
+        }
+    }
+    Op::Send { client, keys }
+}
+
+fn kind(rng: &mut fastrand::Rng, spice: u64) -> Kind {
+    if rng.u64(0..100) >= spice {
+        return Kind::Plain;
+    }
+    match rng.u32(0..20) {
+        0 => Kind::Kills,
+        1 | 2 => Kind::Hangs,
+        3..=5 => Kind::Poison,
+        6..=8 => Kind::Slow,
+        9..=13 => Kind::Retried,
+        _ => Kind::Refused,
+    }
+}
+
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,283 @@
+//! The core's ports for one process, over the world.
+
+use std::any::Any;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use penstock::dead_letter::DeadLetter;
+use penstock::packing::PackedRecord;
+use penstock::ports::{Clock, DeadLetters, Error, Lineage, Progress, Shards, States, Stream, Verdict, Windows};
+use penstock::progress::{Begun, Commit, Committed};
+use penstock::projection::{Stored, StoredState};
+use penstock::time::Timestamp;
+use penstock::window::Segment;
+use penstock::{PartitionKey, Position, ShardId};
+
+use crate::plan::HORIZON;
+use crate::world::truth::EventRef;
+use crate::world::{GroupIndex, Happening, Pid, Shared, World};
+
+/// A process's view of the world.
+#[derive(Clone)]
+pub(crate) struct Process {
+    pub(crate) world: Shared,
+    pub(crate) pid: Pid,
+    pub(crate) group: GroupIndex,
+    /// Milliseconds that its clock is ahead.
+    pub(crate) skew: i64,
+}
+
+impl std::fmt::Debug for Process {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "process {}", self.pid)
+    }
+}
+
+/// Which service a call goes to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Service {
+    Stream,
+    Tables,
+    Queues,
+    Downstream,
+}
+
+struct Reply<T> {
+    world: Shared,
+    ticket: u64,
+    of: PhantomData<fn() -> T>,
+}
+
+impl<T: 'static> Future for Reply<T> {
+    type Output = Result<T, Error>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let reply = self.world.lock().take_reply(self.ticket, context.waker());
+        match reply {
+            None => Poll::Pending,
+            Some(Err(error)) => Poll::Ready(Err(error)),
+            Some(Ok(reply)) => match reply.downcast::<T>() {
+                Ok(reply) => Poll::Ready(Ok(*reply)),
+                Err(_) => unreachable!("a call's effect gives what its caller expects"),
+            },
+        }
+    }
+}
+
+impl<T> Drop for Reply<T> {
+    fn drop(&mut self) {
+        self.world.lock().forget(self.ticket);
+    }
+}
+
+impl Process {
+    async fn call<T: Any + Send>(
+        &self,
+        service: Service,
+        name: &'static str,
+        effect: impl FnOnce(&mut World) -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let ticket = {
+            let mut world = self.world.lock();
+            let now = world.agenda.now().0;
+            let down = match service {
+                Service::Tables => now < world.tables_down_until,
+                Service::Queues => now < world.queues_down_until,
+                Service::Stream | Service::Downstream => false,
+            };
+            world.issue(self.pid, name, down, Box::new(|world| Box::new(effect(world))))
+        };
+        Reply::<T> { world: self.world.clone(), ticket, of: PhantomData }.await
+    }
+
+    /// Waits.
+    pub(crate) async fn wait(&self, duration: Duration) {
+        let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let ticket = self.world.lock().sleep(millis);
+        _ = Reply::<()> { world: self.world.clone(), ticket, of: PhantomData }.await;
+    }
+
+    /// The process kills itself.
+    pub(crate) fn die(&self) {
+        self.world.lock().agenda.after(0, Happening::Kill(self.pid));
+    }
+
+    /// A handler's side effect; false if the downstream is down.
+    pub(crate) async fn act(&self, event: EventRef, shard: ShardId, epoch: u64) -> Result<bool, Error> {
+        let (group, pid) = (self.group, self.pid);
+        self.call(Service::Downstream, "act", move |world| {
+            if world.agenda.now().0 < world.downstream_down_until[group] {
+                return false;
+            }
+            world.note(|| format!("process {pid}: effect of {event} in run {epoch} of {shard}"));
+            world.saw_effect(group, event, &shard, epoch);
+            true
+        })
+        .await
+    }
+}
+
+impl Clock for Process {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.world.lock().agenda.now().0.saturating_add_signed(self.skew))
+    }
+    async fn sleep(&self, duration: Duration) {
+        self.wait(duration).await;
+    }
+}
+
+impl Progress for Process {
+    async fn begin(&self, shard: &ShardId) -> Result<Begun, Error> {
+        let (group, pid, shard) = (self.group, self.pid, shard.clone());
+        self.call(Service::Tables, "begin", move |world| {
+            let begun = world.tables[group].begin(&shard);
+            world.note(|| format!("process {pid}: run {} of {shard} begins at {}", begun.epoch, begun.position));
+            world.saw_begin(group, &shard, begun.epoch);
+            begun
+        })
+        .await
+    }
+
+    async fn commit(&self, shard: &ShardId, epoch: u64, commit: &Commit) -> Result<Committed, Error> {
+        let (group, pid, shard, commit) = (self.group, self.pid, shard.clone(), commit.clone());
+        self.call(Service::Tables, "commit", move |world| {
+            let before = world.tables[group].position(&shard);
+            let committed = world.tables[group].commit(&shard, epoch, &commit);
+            world.note(|| format!("process {pid}: commit of run {epoch} at {}: {committed:?}", commit.position));
+            if committed == Committed::Yes {
+                world.saw_commit(group, &shard, &before, &commit);
+            }
+            committed
+        })
+        .await
+    }
+}
+
+impl Windows for Process {
+    async fn load(
+        &self,
+        shard: &ShardId,
+        after: u64,
+        since: Timestamp,
+        kept_from: Option<u64>,
+    ) -> Result<Vec<Segment>, Error> {
+        let (group, shard) = (self.group, shard.clone());
+        self.call(Service::Tables, "load", move |world| {
+            let now = world.agenda.now();
+            world.tables[group].load(&shard, after, since, kept_from, now, HORIZON)
+        })
+        .await
+    }
+
+    async fn record(&self, shard: &ShardId, segment: &Segment) -> Result<(), Error> {
+        let (group, pid, shard, segment) = (self.group, self.pid, shard.clone(), segment.clone());
+        self.call(Service::Tables, "record", move |world| {
+            world.note(|| {
+                let (through, ahead) = (&segment.through, segment.ahead.len());
+                format!("process {pid}: segment of run {}: through {through}, {ahead} ahead", segment.epoch)
+            });
+            world.saw_segment(group, &shard, &segment);
+            world.tables[group].record(&shard, segment);
+        })
+        .await
+    }
+}
+
+impl DeadLetters for Process {
+    async fn send(&self, letter: &DeadLetter) -> Result<(), Error> {
+        let (group, pid, letter) = (self.group, self.pid, letter.clone());
+        self.call(Service::Queues, "dead letter", move |world| {
+            world.note(|| format!("process {pid}: dead letter {} {:?}", letter.position, letter.code));
+            world.saw_letter(group, &letter);
+            world.tables[group].letters.push(letter);
+        })
+        .await
+    }
+}
+
+impl Shards for Process {
+    async fn lineage(&self, shard: &ShardId) -> Result<Lineage, Error> {
+        let shard = shard.clone();
+        self.call(Service::Stream, "lineage", move |world| world.stream.lineage(&shard)).await?
+    }
+}
+
+impl States for Process {
+    async fn load(&self, key: &PartitionKey) -> Result<Option<StoredState>, Error> {
+        let (group, key) = (self.group, key.as_str().to_owned());
+        self.call(Service::Tables, "load state", move |world| world.tables[group].states.get(&key).cloned()).await
+    }
+
+    async fn store(&self, key: &PartitionKey, state: &StoredState, before: Option<&Position>) -> Result<Stored, Error> {
+        let (group, pid) = (self.group, self.pid);
+        let (key, state, before) = (key.as_str().to_owned(), state.clone(), before.cloned());
+        self.call(Service::Tables, "store state", move |world| {
+            let old = world.tables[group].states.get(&key).cloned();
+            let stored = world.tables[group].store(&key, &state, before.as_ref());
+            world.note(|| format!("process {pid}: state of {key} up to {}: {stored:?}", state.applied));
+            if stored == Stored::Yes {
+                let number = key.trim_start_matches('k').parse().unwrap_or(0);
+                world.saw_state(group, number, old.as_ref(), &state);
+            }
+            stored
+        })
+        .await
+    }
+}
+
+/// The stream as one request of the edge sees it.
+#[derive(Clone)]
+pub(crate) struct Request {
+    pub(crate) process: Process,
+    pub(crate) events: Vec<EventRef>,
+}
+
+impl Clock for Request {
+    fn now(&self) -> Timestamp {
+        self.process.now()
+    }
+    async fn sleep(&self, duration: Duration) {
+        self.process.sleep(duration).await;
+    }
+}
+
+impl Stream for Request {
+    async fn put(&self, records: &[PackedRecord]) -> Result<Vec<Verdict>, Error> {
+        let records: Vec<_> = records
+            .iter()
+            .map(|record| (record.clone(), record.events.iter().map(|index| self.events[*index]).collect::<Vec<_>>()))
+            .collect();
+        let pid = self.process.pid;
+        self.process
+            .call(Service::Stream, "put", move |world| {
+                let now = world.agenda.now();
+                let mut verdicts = vec![Verdict::Throttled; records.len()];
+                // no order is promised between the records of one call
+                let backwards = world.chance.below(2) == 1;
+                let mut order: Vec<usize> = (0..records.len()).collect();
+                if backwards {
+                    order.reverse();
+                }
+                for index in order {
+                    let (record, events) = &records[index];
+                    let gap = world.chance.below(30);
+                    verdicts[index] = if world.chance.strikes(4) {
+                        Verdict::Failed("InternalFailure".to_owned())
+                    } else {
+                        world.stream.put(record, events.clone(), now, gap)
+                    };
+                    if matches!(verdicts[index], Verdict::Stored { .. }) {
+                        events.iter().for_each(|event| world.saw_put(*event));
+                    }
+                    world.note(|| {
+                        let names: Vec<_> = events.iter().map(EventRef::to_string).collect();
+                        format!("process {pid}: put {}: {:?}", names.join(" "), verdicts[index])
+                    });
+                }
+                verdicts
+            })
+            .await
+    }
+}

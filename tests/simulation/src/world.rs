@@ -1,0 +1,285 @@
+//! The world outside the code under test: services that can fail, and the truth that the invariants are checked against.
+
+pub(crate) mod stream;
+pub(crate) mod tables;
+pub(crate) mod truth;
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use penstock::ShardId;
+use penstock::fingerprint::Fingerprinter;
+
+use crate::agenda::Agenda;
+use crate::chance::{Chance, Fate};
+use crate::plan::Op;
+use stream::Stream;
+use tables::Tables;
+use truth::Truth;
+
+/// A process: a Lambda execution environment.
+pub(crate) type Pid = u32;
+
+/// A consumer group, by its index.
+pub(crate) type GroupIndex = usize;
+
+/// What is to happen.
+#[derive(Debug)]
+pub(crate) enum Happening {
+    /// The schedule says so.
+    Op(Op),
+    /// A call arrives at its service.
+    Arrive(u64),
+    /// The caller of a call hears of it, or a sleep is over.
+    Return(u64),
+    /// A process is killed.
+    Kill(Pid),
+    /// A process that was stopped goes on.
+    Thaw(Pid),
+    /// A group's event source mapping looks what to do.
+    Tick(GroupIndex),
+    /// A listing of shards arrives at a mapping of this generation.
+    Listed(GroupIndex, u32),
+    /// A read arrives.
+    Read(GroupIndex, u32, ShardId, penstock_event_source::ReadFrom, usize),
+    /// An invocation that did not run, or whose process died, is reported.
+    Failed(GroupIndex, u32, ShardId, penstock_event_source::Invocation),
+    /// A give-up is told.
+    GivenUp(GroupIndex, u32, ShardId),
+    /// An invocation's time is over.
+    TimeOut(Pid, u64),
+    /// A client sends what it has to.
+    Send(usize),
+    /// Whether all is quiet is looked at.
+    Look,
+}
+
+type Effect = Box<dyn FnOnce(&mut World) -> Box<dyn Any + Send> + Send>;
+
+struct Ticket {
+    /// What it does when it arrives, if it ever does.
+    effect: Option<Effect>,
+    /// What the caller hears: `None` until it is there.
+    reply: Option<Result<Box<dyn Any + Send>, penstock::ports::Error>>,
+    /// Instead of the service's reply.
+    error: Option<penstock::ports::Error>,
+    returned: bool,
+    waker: Option<Waker>,
+}
+
+/// A broken invariant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broken {
+    /// Which, as in `docs/reliability.md`.
+    pub invariant: &'static str,
+    /// What was seen.
+    pub what: String,
+}
+
+/// The world.
+pub(crate) struct World {
+    pub(crate) agenda: Agenda<Happening>,
+    pub(crate) chance: Chance,
+    pub(crate) stream: Stream,
+    pub(crate) tables: Vec<Tables>,
+    pub(crate) truth: Truth,
+    pub(crate) fingerprints: Fingerprinter,
+    pub(crate) broken: Option<Broken>,
+    /// Processes that stop, and for how long.
+    pub(crate) stops: Vec<(Pid, u64)>,
+    /// Calls that did not go well.
+    pub(crate) disturbed: u32,
+    /// Until when a group's downstream fails.
+    pub(crate) downstream_down_until: Vec<u64>,
+    /// Until when the tables throttle.
+    pub(crate) tables_down_until: u64,
+    /// Until when the queues fail.
+    pub(crate) queues_down_until: u64,
+    trace: Option<String>,
+    tickets: BTreeMap<u64, Ticket>,
+    issued: u64,
+}
+
+/// Everybody's handle on the world.
+#[derive(Clone)]
+pub(crate) struct Shared(Arc<Mutex<World>>);
+
+impl Shared {
+    pub(crate) fn new(world: World) -> Self {
+        Self(Arc::new(Mutex::new(world)))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, World> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl World {
+    pub(crate) fn new(chance: Chance, stream: Stream, groups: usize, traced: bool) -> Self {
+        Self {
+            agenda: Agenda::new(),
+            chance,
+            stream,
+            tables: (0..groups).map(|_| Tables::default()).collect(),
+            truth: Truth::new(groups),
+            fingerprints: Fingerprinter::new("simulation"),
+            broken: None,
+            stops: Vec::new(),
+            disturbed: 0,
+            downstream_down_until: vec![0; groups],
+            tables_down_until: 0,
+            queues_down_until: 0,
+            trace: traced.then(String::new),
+            tickets: BTreeMap::new(),
+            issued: 0,
+        }
+    }
+
+    /// Writes a line of the history, if one is kept.
+    pub(crate) fn note(&mut self, line: impl FnOnce() -> String) {
+        let elapsed = self.agenda.elapsed();
+        if let Some(trace) = &mut self.trace {
+            let (seconds, millis) = (elapsed / 1000, elapsed % 1000);
+            _ = writeln!(trace, "{seconds:>5}.{millis:03}  {}", line());
+        }
+    }
+
+    pub(crate) fn take_trace(&mut self) -> String {
+        self.trace.take().unwrap_or_default()
+    }
+
+    /// Notes the first broken invariant.
+    pub(crate) fn breaks(&mut self, invariant: &'static str, what: impl FnOnce() -> String) {
+        if self.broken.is_none() {
+            let what = what();
+            self.note(|| format!("BROKEN {invariant}: {what}"));
+            self.broken = Some(Broken { invariant, what });
+        }
+    }
+
+    /// Sends a call on its way. `down` says that the service throttles just now.
+    pub(crate) fn issue(&mut self, pid: Pid, name: &'static str, down: bool, effect: Effect) -> u64 {
+        self.issued += 1;
+        let id = self.issued;
+        let there = 1 + self.chance.below(12);
+        let back = 1 + self.chance.below(12);
+        let fate = if down { Fate::Throttled } else { self.chance.fate() };
+        if fate != Fate::Delivered {
+            self.disturbed += 1;
+            self.note(|| format!("process {pid}: {name} {fate:?}"));
+        }
+        let mut ticket = Ticket { effect: None, reply: None, error: None, returned: false, waker: None };
+        let lost = |text: &str| Some(penstock::ports::Error::Unavailable(text.to_owned()));
+        let (arrives, returns) = match fate {
+            Fate::Delivered => (Some(there), Some(there + back)),
+            Fate::Slow => (Some(there), Some(there + 4000 + back)),
+            Fate::RequestLost => {
+                ticket.error = lost("the request was lost");
+                (None, Some(1000 + back))
+            }
+            Fate::ReplyLost => {
+                ticket.error = lost("the reply was lost");
+                (Some(there), Some(1000 + back))
+            }
+            Fate::Throttled => {
+                ticket.error = Some(penstock::ports::Error::Throttled("asked too much".to_owned()));
+                (None, Some(there + back))
+            }
+            Fate::Hangs => (Some(there), None),
+            Fate::CrashBefore => {
+                self.agenda.after(0, Happening::Kill(pid));
+                (None, None)
+            }
+            Fate::CrashAfter => {
+                self.agenda.after(there + 1, Happening::Kill(pid));
+                (Some(there), None)
+            }
+            Fate::LateArrival => {
+                self.agenda.after(1, Happening::Kill(pid));
+                (Some(100 + self.chance.below(20_000)), None)
+            }
+            Fate::Pauses => {
+                self.stops.push((pid, 500 + self.chance.below(6000)));
+                (Some(there), Some(there + back))
+            }
+            Fate::Sleeps => {
+                self.stops.push((pid, 15_000 + self.chance.below(40_000)));
+                (Some(there), Some(there + back))
+            }
+        };
+        if let Some(millis) = arrives {
+            ticket.effect = Some(effect);
+            self.agenda.after(millis, Happening::Arrive(id));
+        }
+        if let Some(millis) = returns {
+            self.agenda.after(millis, Happening::Return(id));
+        }
+        self.tickets.insert(id, ticket);
+        id
+    }
+
+    /// Starts a sleep.
+    pub(crate) fn sleep(&mut self, millis: u64) -> u64 {
+        self.issued += 1;
+        let id = self.issued;
+        let reply: Box<dyn Any + Send> = Box::new(());
+        let ticket = Ticket { effect: None, reply: Some(Ok(reply)), error: None, returned: false, waker: None };
+        self.tickets.insert(id, ticket);
+        self.agenda.after(millis, Happening::Return(id));
+        id
+    }
+
+    /// A call arrives at its service and has its effect, whatever became of its caller.
+    pub(crate) fn arrive(&mut self, id: u64) {
+        let Some(effect) = self.tickets.get_mut(&id).and_then(|ticket| ticket.effect.take()) else { return };
+        let reply = effect(self);
+        if let Some(ticket) = self.tickets.get_mut(&id) {
+            ticket.reply = Some(Ok(reply));
+        }
+    }
+
+    /// The caller of a call hears of it.
+    pub(crate) fn returns(&mut self, id: u64) {
+        let Some(ticket) = self.tickets.get_mut(&id) else { return };
+        if let Some(error) = ticket.error.take() {
+            ticket.reply = Some(Err(error));
+        }
+        ticket.returned = true;
+        if let Some(waker) = ticket.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// What a call gave, once it has returned.
+    pub(crate) fn take_reply(
+        &mut self,
+        id: u64,
+        waker: &Waker,
+    ) -> Option<Result<Box<dyn Any + Send>, penstock::ports::Error>> {
+        let ticket = self.tickets.get_mut(&id)?;
+        if !ticket.returned {
+            ticket.waker = Some(waker.clone());
+            return None;
+        }
+        self.tickets.remove(&id).and_then(|ticket| ticket.reply)
+    }
+
+    /// Nobody waits for a call any more. It has its effect all the same when it arrives.
+    pub(crate) fn forget(&mut self, id: u64) {
+        if let Some(ticket) = self.tickets.get_mut(&id) {
+            if ticket.effect.is_none() {
+                self.tickets.remove(&id);
+            } else {
+                ticket.waker = None;
+            }
+        }
+    }
+
+    /// Calls that still have an effect to come.
+    pub(crate) fn calls_under_way(&self) -> usize {
+        self.tickets.values().filter(|ticket| ticket.effect.is_some()).count()
+    }
+}

@@ -1,0 +1,165 @@
+//! A Kinesis stream: shards that split and merge, records with numbers that grow in length.
+
+use penstock::hash::{HashKey, HashRange};
+use penstock::packing::PackedRecord;
+use penstock::ports::{Error, Lineage, Verdict};
+use penstock::time::Timestamp;
+use penstock::{Position, SequenceNumber, ShardId};
+use penstock_event_source::{ListedShard, ReadFrom, Record};
+
+use super::truth::EventRef;
+
+/// A shard.
+#[derive(Debug)]
+pub(crate) struct Shard {
+    pub(crate) id: ShardId,
+    pub(crate) parents: Vec<ShardId>,
+    pub(crate) range: HashRange,
+    pub(crate) open: bool,
+    pub(crate) records: Vec<Stored>,
+    /// Until when it throttles.
+    pub(crate) busy_until: u64,
+}
+
+/// A record, and what is in it.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    pub(crate) record: Record,
+    pub(crate) events: Vec<EventRef>,
+}
+
+/// The stream.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    pub(crate) shards: Vec<Shard>,
+    sequence: u64,
+}
+
+impl Stream {
+    /// So many shards that divide the hash keys evenly. Numbers begin at `sequence`.
+    pub(crate) fn new(shards: u64, sequence: u64) -> Self {
+        let mut stream = Self { shards: Vec::new(), sequence };
+        let width = u128::MAX / u128::from(shards);
+        for n in 0..u128::from(shards) {
+            let end = if n + 1 == u128::from(shards) { u128::MAX } else { (n + 1) * width - 1 };
+            stream.open(Vec::new(), HashRange { start: HashKey(n * width), end: HashKey(end) });
+        }
+        stream
+    }
+
+    fn open(&mut self, parents: Vec<ShardId>, range: HashRange) {
+        let id = ShardId::new(&format!("shardId-{:012}", self.shards.len()));
+        self.shards.push(Shard { id, parents, range, open: true, records: Vec::new(), busy_until: 0 });
+    }
+
+    pub(crate) fn shard(&self, id: &ShardId) -> Option<&Shard> {
+        self.shards.iter().find(|shard| shard.id == *id)
+    }
+
+    fn open_shards(&self) -> Vec<usize> {
+        (0..self.shards.len()).filter(|index| self.shards[*index].open).collect()
+    }
+
+    /// An open shard.
+    pub(crate) fn any_open(&mut self, choice: u64) -> &mut Shard {
+        let open = self.open_shards();
+        let index = open[usize::try_from(choice).unwrap_or(0) % open.len()];
+        &mut self.shards[index]
+    }
+
+    /// Splits an open shard in the middle.
+    pub(crate) fn split(&mut self, choice: u64) -> Option<ShardId> {
+        if self.open_shards().len() >= 8 {
+            return None;
+        }
+        let shard = self.any_open(choice);
+        let (id, HashRange { start, end }) = (shard.id.clone(), shard.range);
+        if end.0 - start.0 < 4 {
+            return None;
+        }
+        shard.open = false;
+        let middle = start.0 + (end.0 - start.0) / 2;
+        self.open(vec![id.clone()], HashRange { start, end: HashKey(middle) });
+        self.open(vec![id.clone()], HashRange { start: HashKey(middle + 1), end });
+        Some(id)
+    }
+
+    /// Merges two neighbours.
+    pub(crate) fn merge(&mut self, choice: u64) -> Option<(ShardId, ShardId)> {
+        let mut open = self.open_shards();
+        if open.len() < 2 {
+            return None;
+        }
+        open.sort_by_key(|index| self.shards[*index].range.start);
+        let first = usize::try_from(choice).unwrap_or(0) % (open.len() - 1);
+        let (left, right) = (open[first], open[first + 1]);
+        let range = HashRange { start: self.shards[left].range.start, end: self.shards[right].range.end };
+        let ids = (self.shards[left].id.clone(), self.shards[right].id.clone());
+        self.shards[left].open = false;
+        self.shards[right].open = false;
+        self.open(vec![ids.0.clone(), ids.1.clone()], range);
+        Some(ids)
+    }
+
+    /// Stores a record on the shard that holds its hash key.
+    pub(crate) fn put(&mut self, packed: &PackedRecord, events: Vec<EventRef>, now: Timestamp, gap: u64) -> Verdict {
+        self.sequence += 1 + gap;
+        let sequence: SequenceNumber = number(self.sequence);
+        let shard = self.shards.iter_mut().find(|shard| shard.open && shard.range.contains(packed.hash_key));
+        let Some(shard) = shard else { return Verdict::Failed("no shard holds the key".to_owned()) };
+        if now.0 < shard.busy_until {
+            return Verdict::Throttled;
+        }
+        let record = Record {
+            sequence: sequence.clone(),
+            partition_key: packed.key.as_str().into(),
+            data: packed.data.clone(),
+            arrival: now,
+        };
+        shard.records.push(Stored { record, events });
+        Verdict::Stored { shard: shard.id.clone(), sequence }
+    }
+
+    pub(crate) fn listing(&self) -> Vec<ListedShard> {
+        self.shards.iter().map(|shard| ListedShard { id: shard.id.clone(), parents: shard.parents.clone() }).collect()
+    }
+
+    /// Records of a shard, and whether it ends behind them.
+    pub(crate) fn read(&self, id: &ShardId, from: &ReadFrom, limit: usize) -> (Vec<Record>, bool) {
+        let Some(shard) = self.shard(id) else { return (Vec::new(), true) };
+        let first = shard.records.partition_point(|stored| match from {
+            ReadFrom::TrimHorizon => false,
+            ReadFrom::AtTimestamp(at) => stored.record.arrival < *at,
+            ReadFrom::After(sequence) => stored.record.sequence <= *sequence,
+        });
+        let end = shard.records.len().min(first + limit);
+        let records = shard.records[first..end].iter().map(|stored| stored.record.clone()).collect();
+        (records, !shard.open && end == shard.records.len())
+    }
+
+    pub(crate) fn lineage(&self, id: &ShardId) -> Result<Lineage, Error> {
+        let shard = self.shard(id).ok_or_else(|| Error::Refused(format!("no shard {id}")))?;
+        let mut ancestors: Vec<ShardId> = Vec::new();
+        let mut open = shard.parents.clone();
+        while let Some(parent) = open.pop() {
+            if !ancestors.contains(&parent) {
+                open.extend(self.shard(&parent).iter().flat_map(|shard| shard.parents.clone()));
+                ancestors.push(parent);
+            }
+        }
+        Ok(Lineage { ancestors, range: shard.range })
+    }
+
+    /// Every event, with its place: those of `shard`, or of all.
+    pub(crate) fn events<'a>(&'a self, shard: Option<&'a ShardId>) -> impl Iterator<Item = (Position, EventRef)> + 'a {
+        let shards = self.shards.iter().filter(move |other| shard.is_none_or(|shard| other.id == *shard));
+        shards.flat_map(|shard| &shard.records).flat_map(|stored| {
+            let place = |index| Position::new(stored.record.sequence.clone(), index);
+            (0..).zip(&stored.events).map(move |(index, event)| (place(index), *event))
+        })
+    }
+}
+
+fn number(n: u64) -> SequenceNumber {
+    n.to_string().parse().unwrap_or_else(|_| SequenceNumber::zero())
+}
