@@ -234,6 +234,55 @@ def policies_name_what_they_allow(stack):
                 yield f"{name}: managed policy {json.dumps(policy)}"
 
 
+def dead_letters_can_be_sent_back(stack):
+    """A group reads the queue that its dead letters are moved to; what fails again goes back, message by message."""
+    queues = dict(stack.of("AWS::SQS::Queue"))
+    owners = [target(variables(group).get("PENSTOCK_DEAD_LETTER_QUEUE_URL")) for _, group in stack.groups()]
+    for function, properties in stack.groups():
+        letters = target(variables(properties).get("PENSTOCK_DEAD_LETTER_QUEUE_URL"))
+        if owners.count(letters) > 1:
+            continue  # each_group_has_its_own_name_and_dead_letters says so
+        behind = [
+            name
+            for name, queue in queues.items()
+            if target(queue.get("RedrivePolicy", {}).get("deadLetterTargetArn")) == letters
+        ]
+        if len(behind) != 1:
+            yield f"{function}: {len(behind)} queues have {letters} as their redrive target, not 1"
+            continue
+        read = [
+            mapping
+            for _, mapping in stack.of("AWS::Lambda::EventSourceMapping")
+            if target(mapping.get("EventSourceArn")) == behind[0] and target(mapping["FunctionName"]) == function
+        ]
+        if not read or read[0].get("FunctionResponseTypes") != ["ReportBatchItemFailures"]:
+            yield f"{function}: does not read {behind[0]} and report each message"
+        if not stack.may(properties, "sqs:ReceiveMessage", behind[0]):
+            yield f"{function}: may not receive from {behind[0]}"
+        if queues[behind[0]].get("VisibilityTimeout", 30) < properties.get("Timeout", 3):
+            yield f"{behind[0]}: a message is visible again before {function} times out"
+
+
+def what_is_given_up_is_recovered(stack):
+    """Somebody turns the notices of every group into its dead letters."""
+    for name, mapping in stack.mappings():
+        notices = target(mapping.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination"))
+        readers = [
+            stack.resources[target(reader["FunctionName"])]["Properties"]
+            for _, reader in stack.of("AWS::Lambda::EventSourceMapping")
+            if notices and target(reader.get("EventSourceArn")) == notices
+        ]
+        function = target(mapping["FunctionName"])
+        letters = target(variables(stack.resources[function]["Properties"]).get("PENSTOCK_DEAD_LETTER_QUEUE_URL"))
+        for reader in readers:
+            if f"${{{function}}}" not in json.dumps(variables(reader).get("PENSTOCK_GROUPS")):
+                yield f"{name}: PENSTOCK_GROUPS does not name {function}"
+            elif not stack.may(reader, "sqs:SendMessage", letters):
+                yield f"{name}: what it gives up may not be sent to {letters}"
+        if notices and not readers:
+            yield f"{name}: nobody reads {notices}"
+
+
 def the_edge_answers_before_the_api_gives_up(stack):
     """A function that the API invokes ends before the API's own time is up."""
     for _, permission in stack.of("AWS::Lambda::Permission"):
@@ -258,6 +307,8 @@ RULES = [
     data_is_encrypted,
     data_outlives_the_stack,
     policies_name_what_they_allow,
+    dead_letters_can_be_sent_back,
+    what_is_given_up_is_recovered,
     the_edge_answers_before_the_api_gives_up,
 ]
 

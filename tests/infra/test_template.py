@@ -78,7 +78,7 @@ FAULTS = [
     (
         "each_group_has_its_own_name_and_dead_letters",
         "a role that may not send",
-        lambda t: statement(t, "OrderStatusRole", 1).update(Resource={"Fn::GetAtt": ["Alerts", "Arn"]}),
+        lambda t: statement(t, "OrderStatusRole", 2).update(Resource={"Fn::GetAtt": ["Alerts", "Arn"]}),
     ),
     (
         "groups_are_given_all_they_read",
@@ -101,7 +101,7 @@ FAULTS = [
     (
         "policies_name_what_they_allow",
         "all actions",
-        lambda t: statement(t, "OrderStatusRole", 2).update(Action="dynamodb:*"),
+        lambda t: statement(t, "OrderStatusRole", 3).update(Action="dynamodb:*"),
     ),
     (
         "policies_name_what_they_allow",
@@ -116,6 +116,37 @@ FAULTS = [
         lambda t: props(t, "OrderAlertsRole")["ManagedPolicyArns"].append(
             "arn:aws:iam::aws:policy/service-role/AWSLambdaKinesisExecutionRole"
         ),
+    ),
+    (
+        "dead_letters_can_be_sent_back",
+        "no redrive target",
+        lambda t: props(t, "OrderStatusRedrive").pop("RedrivePolicy"),
+    ),
+    (
+        "dead_letters_can_be_sent_back",
+        "not reported by message",
+        lambda t: props(t, "OrderAlertsSentBack").pop("FunctionResponseTypes"),
+    ),
+    (
+        "dead_letters_can_be_sent_back",
+        "visible too soon",
+        lambda t: props(t, "OrderStatusRedrive").update(VisibilityTimeout=10),
+    ),
+    (
+        "dead_letters_can_be_sent_back",
+        "a role that may not receive",
+        lambda t: statement(t, "OrderAlertsRole", 1).update(Action="sqs:DeleteMessage"),
+    ),
+    ("what_is_given_up_is_recovered", "nobody reads", lambda t: t["Resources"].pop("RecoverNotices")),
+    (
+        "what_is_given_up_is_recovered",
+        "a group is not named",
+        lambda t: env(t, "Recover").update(PENSTOCK_GROUPS={"Fn::Sub": "{}"}),
+    ),
+    (
+        "what_is_given_up_is_recovered",
+        "a role that may not send",
+        lambda t: statement(t, "RecoverRole", 5).update(Resource={"Fn::GetAtt": ["OrderStatusDeadLetters", "Arn"]}),
     ),
     ("the_edge_answers_before_the_api_gives_up", "a minute", lambda t: props(t, "Ingest").update(Timeout=60)),
 ]

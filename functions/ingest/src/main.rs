@@ -17,7 +17,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     env.finish()?;
 
     let stream = KinesisStream::new(Sdk::from_env().await.kinesis_for_puts(), stream);
-    let producer = Producer::new(stream, SystemClock, jitter);
+    let producer = Producer::new(stream, SystemClock, jitter as fn() -> f64);
     let ingest = &Ingest::new(producer, SystemClock, keys, Limits::DEFAULT);
     // boxed once a request: the compiler would otherwise lay out the SDK's futures as part of this one
     let answer = async |event: LambdaEvent<_>| Ok::<_, lambda_runtime::Error>(Box::pin(ingest.handle(event)).await);

@@ -1,4 +1,4 @@
-//! `penstock state` and `penstock dlq`: what became of events.
+//! `penstock state` and `penstock dlq`: what became of events, and sending dead letters back.
 
 use std::process::ExitCode;
 
@@ -64,5 +64,19 @@ pub(crate) async fn dead_letters(port: u16, group: &str, json: bool) -> anyhow::
         ));
     }
     note(&format!("{} dead letters of {group}", letters.len()));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Moves a group's dead letters to its redrive queue, as the button in the AWS console does.
+pub(crate) async fn redrive(port: u16, group: &str) -> anyhow::Result<ExitCode> {
+    let record = Record::of_running(port).await?;
+    let url = record.group(group)?.get("PENSTOCK_DEAD_LETTER_QUEUE_URL");
+    let url = url.with_context(|| format!("the function of `{group}` has no PENSTOCK_DEAD_LETTER_QUEUE_URL"))?;
+    let clients = penstock_local::Clients::new(&record.environment);
+    let moved = dead_letters::redrive(&clients.sqs, url).await?;
+    note(&format!(
+        "{moved} messages on their way back to {group}; what is not handled after three tries comes back \
+         (`penstock dlq list --group {group}`)"
+    ));
     Ok(ExitCode::SUCCESS)
 }

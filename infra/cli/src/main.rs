@@ -5,6 +5,7 @@ mod demo;
 mod dev;
 mod record;
 mod send;
+mod simulate;
 mod terminal;
 
 use std::path::PathBuf;
@@ -24,6 +25,8 @@ struct Cli {
 enum Command {
     /// Run the pipeline of template.yaml on this machine
     Dev(dev::Options),
+    /// Run the pipeline under virtual time, with faults, and check what it promises
+    Simulate(simulate::Options),
     /// Post a file of events, one CloudEvent in JSON a line
     Send(send::Options),
     /// Show the state that a projection keeps for a key
@@ -35,7 +38,7 @@ enum Command {
         #[command(flatten)]
         running: Running,
     },
-    /// Look at dead letters
+    /// Look at dead letters, or send them back
     #[command(subcommand)]
     Dlq(Dlq),
 }
@@ -50,6 +53,14 @@ enum Dlq {
         /// Print each letter as one line of JSON, its bytes included
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        running: Running,
+    },
+    /// Send a group's dead letters back to it
+    Redrive {
+        /// The consumer group
+        #[arg(long)]
+        group: String,
         #[command(flatten)]
         running: Running,
     },
@@ -68,8 +79,10 @@ async fn main() -> ExitCode {
     penstock_aws::log::start_for_command();
     let result = match Cli::parse().command {
         Command::Dev(options) => dev::run(options).await,
+        Command::Simulate(options) => simulate::run(&options),
         Command::Send(options) => send::run(options).await,
         Command::State { group, key, running } => ask::state(running.port, &group, &key).await,
+        Command::Dlq(Dlq::Redrive { group, running }) => ask::redrive(running.port, &group).await,
         Command::Dlq(Dlq::List { group, json, running }) => ask::dead_letters(running.port, &group, json).await,
     };
     result.unwrap_or_else(|error| {

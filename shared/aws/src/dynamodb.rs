@@ -5,9 +5,11 @@
 mod golden;
 mod item;
 mod progress;
+mod redrive;
 mod state;
 mod window;
 
 pub use progress::ProgressTable;
+pub use redrive::RedriveItems;
 pub use state::StateTable;
 pub use window::WindowTable;

@@ -5,17 +5,18 @@ use std::time::Duration;
 use lambda_runtime::{LambdaEvent, run, service_fn};
 use penstock::dead_letter::DeadLetter;
 use penstock::fingerprint::Fingerprinter;
-use penstock::ports::{Clock, DeadLetters, Error, Lineage, Progress, Shards, Windows};
+use penstock::hash::HashRange;
+use penstock::ports::{Clock, DeadLetters, Error, Lineage, Page, Progress, Records, Redrives, Shards, Windows};
 use penstock::progress::{Begun, Commit, Committed};
 use penstock::settle::{Handling, Projecting, Settings, Settler, Work};
 use penstock::time::Timestamp;
-use penstock::window::Segment;
-use penstock::{EventHandler, Projection, ShardId};
+use penstock::window::{Redriven, Segment};
+use penstock::{EventHandler, Position, Projection, SequenceNumber, ShardId};
 use serde_json::value::RawValue;
 
 use crate::clock::SystemClock;
 use crate::config::{self, Reader};
-use crate::dynamodb::{ProgressTable, StateTable, WindowTable};
+use crate::dynamodb::{ProgressTable, RedriveItems, StateTable, WindowTable};
 use crate::kinesis::KinesisShards;
 use crate::sdk::Sdk;
 use crate::sqs::DeadLetterQueue;
@@ -46,18 +47,33 @@ pub struct GroupConfig {
 impl GroupConfig {
     /// Reads the variables; what is wrong with them stays in `reader`.
     pub fn read<L: Fn(&str) -> Option<String>>(reader: &mut Reader<L>) -> Self {
+        let group = reader.required("PENSTOCK_GROUP", "the consumer group's name");
+        let dead_letter_queue_url =
+            reader.required("PENSTOCK_DEAD_LETTER_QUEUE_URL", "the URL of the group's dead-letter queue");
         Self {
-            group: reader.required("PENSTOCK_GROUP", "the consumer group's name"),
+            attempts_max: reader.number("PENSTOCK_ATTEMPTS_MAX", 3, 1..=1000),
+            concurrency: reader.number("PENSTOCK_CONCURRENCY", 64, 1..=1000),
+            ..Self::of(group, dead_letter_queue_url, reader)
+        }
+    }
+
+    /// What does not depend on the group is read; it handles nothing.
+    pub(crate) fn of<L: Fn(&str) -> Option<String>>(
+        group: String,
+        dead_letter_queue_url: String,
+        reader: &mut Reader<L>,
+    ) -> Self {
+        Self {
+            group,
             stream: reader.required("PENSTOCK_STREAM", "the name of the Kinesis stream"),
             progress_table: reader.required("PENSTOCK_PROGRESS_TABLE", "the name of the progress table"),
             window_table: reader.required("PENSTOCK_WINDOW_TABLE", "the name of the window table"),
-            dead_letter_queue_url: reader
-                .required("PENSTOCK_DEAD_LETTER_QUEUE_URL", "the URL of the group's dead-letter queue"),
+            dead_letter_queue_url,
             fingerprint_key: reader
                 .required("PENSTOCK_FINGERPRINT_KEY", "text unique to the deployment, such as its stack id"),
             horizon: Duration::from_secs(reader.number("PENSTOCK_WINDOW_HORIZON_SECONDS", 900, 60..=86_400)),
-            attempts_max: reader.number("PENSTOCK_ATTEMPTS_MAX", 3, 1..=1000),
-            concurrency: reader.number("PENSTOCK_CONCURRENCY", 64, 1..=1000),
+            attempts_max: 1,
+            concurrency: 1,
         }
     }
 
@@ -121,15 +137,14 @@ impl Group {
         let fingerprints = Fingerprinter::new(&self.config.fingerprint_key);
         let ports = Ports::new(&self.sdk, &self.config);
         let settler = &Settler::new(self.config.settings(), fingerprints, work, ports);
-        run(service_fn(move |event: LambdaEvent<Box<RawValue>>| crate::lambda::consume(settler, event))).await
+        run(service_fn(move |event: LambdaEvent<Box<RawValue>>| crate::lambda::serve(settler, event))).await
     }
 }
 
 /// The core's ports for one group.
 #[derive(Debug, Clone)]
 pub struct Ports {
-    progress: ProgressTable,
-    windows: WindowTable,
+    redrives: RedriveItems,
     dead_letters: DeadLetterQueue,
     shards: KinesisShards,
     clock: SystemClock,
@@ -140,8 +155,10 @@ impl Ports {
     pub fn new(sdk: &Sdk, config: &GroupConfig) -> Self {
         let (dynamodb, group) = (sdk.dynamodb(), &config.group);
         Self {
-            progress: ProgressTable::new(dynamodb.clone(), &config.progress_table, group, &config.stream),
-            windows: WindowTable::new(dynamodb, &config.window_table, group, &config.stream, config.horizon),
+            redrives: RedriveItems {
+                progress: ProgressTable::new(dynamodb.clone(), &config.progress_table, group, &config.stream),
+                windows: WindowTable::new(dynamodb, &config.window_table, group, &config.stream, config.horizon),
+            },
             dead_letters: DeadLetterQueue::new(sdk.sqs(), &config.dead_letter_queue_url),
             shards: KinesisShards::new(sdk.kinesis(), &config.stream),
             clock: SystemClock,
@@ -160,10 +177,10 @@ impl Clock for Ports {
 
 impl Progress for Ports {
     async fn begin(&self, shard: &ShardId) -> Result<Begun, Error> {
-        self.progress.begin(shard).await
+        self.redrives.progress.begin(shard).await
     }
     async fn commit(&self, shard: &ShardId, epoch: u64, commit: &Commit) -> Result<Committed, Error> {
-        self.progress.commit(shard, epoch, commit).await
+        self.redrives.progress.commit(shard, epoch, commit).await
     }
 }
 
@@ -175,10 +192,34 @@ impl Windows for Ports {
         since: Timestamp,
         kept_from: Option<u64>,
     ) -> Result<Vec<Segment>, Error> {
-        self.windows.load(shard, after, since, kept_from).await
+        self.redrives.windows.load(shard, after, since, kept_from).await
     }
     async fn record(&self, shard: &ShardId, segment: &Segment) -> Result<(), Error> {
-        self.windows.record(shard, segment).await
+        self.redrives.windows.record(shard, segment).await
+    }
+}
+
+impl Redrives for Ports {
+    async fn look(&self, shard: &ShardId) -> Result<Begun, Error> {
+        self.redrives.look(shard).await
+    }
+    async fn load_redriven(&self, shard: &ShardId, since: Timestamp) -> Result<Vec<Redriven>, Error> {
+        self.redrives.load_redriven(shard, since).await
+    }
+    async fn record_redriven(&self, shard: &ShardId, redriven: &Redriven) -> Result<(), Error> {
+        self.redrives.record_redriven(shard, redriven).await
+    }
+    async fn give_up(&self, shard: &ShardId, last: &Position) -> Result<(), Error> {
+        self.redrives.give_up(shard, last).await
+    }
+    async fn announce(&self, shard: &ShardId) -> Result<(), Error> {
+        self.redrives.announce(shard).await
+    }
+}
+
+impl Records for Ports {
+    async fn read_back(&self, shard: &ShardId, from: &SequenceNumber, after: bool) -> Result<Page, Error> {
+        self.shards.read_back(shard, from, after).await
     }
 }
 
@@ -191,5 +232,8 @@ impl DeadLetters for Ports {
 impl Shards for Ports {
     async fn lineage(&self, shard: &ShardId) -> Result<Lineage, Error> {
         self.shards.lineage(shard).await
+    }
+    async fn open(&self) -> Result<Vec<(ShardId, HashRange)>, Error> {
+        self.shards.open().await
     }
 }

@@ -1,12 +1,14 @@
-//! Kinesis, as the core's [`Stream`] and [`Shards`].
+//! Kinesis, as the core's [`Stream`], [`Shards`] and [`Records`].
 
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::primitives::Blob;
-use aws_sdk_kinesis::types::{PutRecordsRequestEntry, PutRecordsResultEntry, Shard};
-use penstock::ShardId;
+use aws_sdk_kinesis::types::{self, PutRecordsRequestEntry, PutRecordsResultEntry, Shard, ShardIteratorType};
+use penstock::batch::Record;
 use penstock::hash::{HashKey, HashRange};
 use penstock::packing::PackedRecord;
-use penstock::ports::{Error, Lineage, Shards, Stream, Verdict};
+use penstock::ports::{Error, Lineage, Page, Records, Shards, Stream, Verdict};
+use penstock::time::Timestamp;
+use penstock::{SequenceNumber, ShardId};
 
 use crate::error::classify;
 
@@ -99,22 +101,74 @@ impl Shards for KinesisShards {
         let Some(this) = all.iter().find(|other| other.shard_id() == shard.as_str()) else {
             return Err(Error::Refused(format!("stream {} has no shard {shard}", self.name)));
         };
-        let damaged = || Error::Damaged(format!("ListShards: shard {shard} has no hash key range"));
-        let range = this.hash_key_range().ok_or_else(damaged)?;
-        let start = HashKey::parse(range.starting_hash_key()).ok_or_else(damaged)?;
-        let end = HashKey::parse(range.ending_hash_key()).ok_or_else(damaged)?;
-        let mut ancestors: Vec<ShardId> = Vec::new();
+        let mut ancestors: Vec<(ShardId, HashRange)> = Vec::new();
         let mut open = vec![this];
         while let Some(shard) = open.pop() {
             for parent in [shard.parent_shard_id(), shard.adjacent_parent_shard_id()].into_iter().flatten() {
                 // one that is past the stream's retention has no window left either
                 let found = all.iter().find(|other| other.shard_id() == parent);
-                if let Some(found) = found.filter(|_| !ancestors.iter().any(|known| known.as_str() == parent)) {
-                    ancestors.push(ShardId::new(parent));
+                if let Some(found) = found.filter(|_| !ancestors.iter().any(|(known, _)| known.as_str() == parent)) {
+                    ancestors.push((ShardId::new(parent), range(found)?));
                     open.push(found);
                 }
             }
         }
-        Ok(Lineage { ancestors, range: HashRange { start, end } })
+        Ok(Lineage { ancestors, range: range(this)? })
     }
+
+    async fn open(&self) -> Result<Vec<(ShardId, HashRange)>, Error> {
+        let all = self.list().await?;
+        // a shard that is closed has a last number
+        let is_open =
+            |shard: &&Shard| shard.sequence_number_range().is_none_or(|r| r.ending_sequence_number().is_none());
+        all.iter().filter(is_open).map(|shard| Ok((ShardId::new(shard.shard_id()), range(shard)?))).collect()
+    }
+}
+
+fn range(shard: &Shard) -> Result<HashRange, Error> {
+    let damaged = || Error::Damaged(format!("ListShards: shard {} has no hash key range", shard.shard_id()));
+    let range = shard.hash_key_range().ok_or_else(damaged)?;
+    Ok(HashRange {
+        start: HashKey::parse(range.starting_hash_key()).ok_or_else(damaged)?,
+        end: HashKey::parse(range.ending_hash_key()).ok_or_else(damaged)?,
+    })
+}
+
+impl Records for KinesisShards {
+    async fn read_back(&self, shard: &ShardId, from: &SequenceNumber, after: bool) -> Result<Page, Error> {
+        let kind = if after { ShardIteratorType::AfterSequenceNumber } else { ShardIteratorType::AtSequenceNumber };
+        let request = self.client.get_shard_iterator().stream_name(&self.name).shard_id(shard.as_str());
+        let at = request.clone().shard_iterator_type(kind).starting_sequence_number(from.as_str()).send().await;
+        let mut iterator = match at {
+            Ok(answer) => answer.shard_iterator,
+            // a number that the stream does not have any more
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_invalid_argument_exception()) => {
+                let oldest = request.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await;
+                oldest.map_err(|error| classify("GetShardIterator", error))?.shard_iterator
+            }
+            Err(error) => return Err(classify("GetShardIterator", error)),
+        };
+        // a read may give nothing although there is more to come
+        while let Some(here) = iterator {
+            let answer = self.client.get_records().shard_iterator(here).send().await;
+            let answer = answer.map_err(|error| classify("GetRecords", error))?;
+            let at_end = answer.next_shard_iterator.is_none() || answer.millis_behind_latest == Some(0);
+            if !answer.records.is_empty() || at_end {
+                return Ok(Page { records: answer.records.into_iter().map(record).collect::<Result<_, _>>()?, at_end });
+            }
+            iterator = answer.next_shard_iterator;
+        }
+        Ok(Page { records: Vec::new(), at_end: true })
+    }
+}
+
+fn record(record: types::Record) -> Result<Record, Error> {
+    let damaged = |what| Error::Damaged(format!("GetRecords: a record without {what}"));
+    let arrival = record.approximate_arrival_timestamp.and_then(|time| time.to_millis().ok());
+    Ok(Record {
+        sequence: record.sequence_number.parse().map_err(|_| damaged("a sequence number"))?,
+        arrival: Timestamp(arrival.and_then(|ms| u64::try_from(ms).ok()).ok_or_else(|| damaged("an arrival time"))?),
+        partition_key: record.partition_key.ok_or_else(|| damaged("a partition key"))?,
+        data: record.data.into_inner().into(),
+    })
 }

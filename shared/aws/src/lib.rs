@@ -12,11 +12,13 @@ mod group;
 mod kinesis;
 pub mod lambda;
 pub mod log;
+mod recovery;
 mod sdk;
 mod sqs;
 
-pub use dynamodb::{ProgressTable, StateTable, WindowTable};
+pub use dynamodb::{ProgressTable, RedriveItems, StateTable, WindowTable};
 pub use group::{Group, GroupConfig, Ports};
 pub use kinesis::{KinesisShards, KinesisStream};
+pub use recovery::recover_from_env;
 pub use sdk::Sdk;
 pub use sqs::DeadLetterQueue;

@@ -1,7 +1,10 @@
 //! A shard's batch: records as Lambda hands them over, and the events in them.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
+use crate::dead_letter::DeadLetter;
 use crate::event::{self, Event};
 use crate::fingerprint::{Fingerprint, Fingerprinter};
 use crate::hash::HashKey;
@@ -99,6 +102,24 @@ impl ShardBatch {
             }
         }
         deliveries
+    }
+}
+
+/// How long ago what was settled can be, seen from a record: clocks differ, and records carry Kinesis's time.
+pub(crate) const CLOCKS_DIFFER: Duration = Duration::from_secs(10);
+
+impl Delivery {
+    /// A dead letter's event, as it was delivered.
+    pub(crate) fn of_letter(letter: &DeadLetter, fingerprints: &Fingerprinter) -> Self {
+        let content = read(&letter.data).map(|event| Content { fingerprint: fingerprints.event(&event), event });
+        Self {
+            position: letter.position.clone(),
+            arrival: letter.arrival,
+            key: PartitionKey::as_stored(&letter.partition_key),
+            hash_key: None,
+            data: letter.data.clone(),
+            content,
+        }
     }
 }
 

@@ -1,5 +1,8 @@
 //! Dead letters: events that a group gave up on, with their bytes, their place and the reason.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
@@ -23,6 +26,10 @@ pub enum Code {
     RetriesExhausted,
     /// Runs ended without a word while this event was being handled alone; it was not handled again.
     Crashed,
+    /// The event source stopped handing its record out: it had become too old, or was retried too often.
+    GivenUp,
+    /// As above, and its record was gone from the stream before it could be read back: there are no bytes.
+    Expired,
 }
 
 impl Code {
@@ -33,6 +40,8 @@ impl Code {
             Self::Refused => "refused",
             Self::RetriesExhausted => "retries_exhausted",
             Self::Crashed => "crashed",
+            Self::GivenUp => "given_up",
+            Self::Expired => "expired",
         }
     }
 }
@@ -132,6 +141,103 @@ impl DeadLetter {
     }
 }
 
+/// A letter that came back in one or more messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assembled {
+    /// The letter.
+    pub letter: DeadLetter,
+    /// The messages that carry it, by their indices.
+    pub messages: Vec<usize>,
+}
+
+/// Why a message carries no letter that can be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// Not in the format.
+    #[error("not a dead letter: {0}")]
+    Format(String),
+    /// A later release wrote it.
+    #[error("a dead letter of version {0}; this release reads version {VERSION}")]
+    Version(u32),
+    /// Another group gave the event up.
+    #[error("a dead letter of the group {0}")]
+    Group(String),
+    /// The event's other parts are in other messages, which are not here.
+    #[error("part {part} of {parts}, and not all of them are here")]
+    Incomplete {
+        /// Which part it is.
+        part: usize,
+        /// How many there are.
+        parts: usize,
+    },
+}
+
+/// Puts the letters of `group` together from the bodies of messages. Every message ends in a letter or as unreadable.
+pub fn assemble(bodies: &[&str], group: &str) -> (Vec<Assembled>, Vec<(usize, Unreadable)>) {
+    type Parts = BTreeMap<usize, (usize, Message, Vec<u8>)>;
+    let mut letters: BTreeMap<(ShardId, SequenceNumber, u32, Timestamp), Parts> = BTreeMap::new();
+    let mut unreadable = Vec::new();
+    let mut copies: Vec<(usize, Message, Vec<u8>)> = Vec::new();
+    for (index, body) in bodies.iter().enumerate() {
+        match read(body, group) {
+            Ok((message, data)) => {
+                let sent = Timestamp(message.dead_lettered_ms);
+                let place = (message.shard.clone(), message.sequence.clone(), message.index, sent);
+                let parts = letters.entry(place).or_default();
+                match parts.entry(message.part) {
+                    Entry::Vacant(free) => _ = free.insert((index, message, data)),
+                    // SQS may deliver a message twice
+                    Entry::Occupied(_) => copies.push((index, message, data)),
+                }
+            }
+            Err(why) => unreadable.push((index, why)),
+        }
+    }
+    let mut assembled = Vec::new();
+    let single = copies.into_iter().map(|copy| BTreeMap::from([(copy.1.part, copy)]));
+    for parts in letters.into_values().chain(single) {
+        let whole = parts.values().next().is_some_and(|(_, first, _)| parts.len() == first.parts);
+        if !whole {
+            let missing = |(index, message, _): &(usize, Message, Vec<u8>)| {
+                (*index, Unreadable::Incomplete { part: message.part, parts: message.parts })
+            };
+            unreadable.extend(parts.values().map(missing));
+            continue;
+        }
+        let messages = parts.values().map(|(index, ..)| *index).collect();
+        let data: Vec<u8> = parts.values().flat_map(|(.., data)| data.iter().copied()).collect();
+        let Some((_, (_, first, _))) = parts.into_iter().next() else { continue };
+        let letter = DeadLetter {
+            group: first.group,
+            stream: first.stream,
+            shard: first.shard,
+            position: Position::new(first.sequence, first.index),
+            partition_key: first.partition_key,
+            arrival: Timestamp(first.arrival_ms),
+            at: Timestamp(first.dead_lettered_ms),
+            attempts: first.attempts,
+            code: first.code,
+            reason: first.reason,
+            data: data.into(),
+        };
+        assembled.push(Assembled { letter, messages });
+    }
+    (assembled, unreadable)
+}
+
+fn read(body: &str, group: &str) -> Result<(Message, Vec<u8>), Unreadable> {
+    let format = |error: &dyn std::fmt::Display| Unreadable::Format(error.to_string());
+    let message: Message = serde_json::from_str(body).map_err(|error| format(&error))?;
+    if message.version != VERSION {
+        return Err(Unreadable::Version(message.version));
+    }
+    if message.group != group {
+        return Err(Unreadable::Group(message.group));
+    }
+    let data = BASE64_STANDARD.decode(&message.data_base64).map_err(|error| format(&error))?;
+    Ok((message, data))
+}
+
 fn truncate(text: &str, max: usize) -> String {
     let end = (0..=max.min(text.len())).rev().find(|&i| text.is_char_boundary(i)).unwrap_or(0);
     text[..end].to_owned()
@@ -172,7 +278,32 @@ mod tests {
                 data.extend(BASE64_STANDARD.decode(&message.data_base64).unwrap());
             }
             assert_eq!(data, letter.data);
+            let mut bodies: Vec<_> = messages.iter().map(|message| serde_json::to_string(message).unwrap()).collect();
+            bodies.reverse();
+            let bodies: Vec<_> = bodies.iter().map(String::as_str).collect();
+            let (assembled, unreadable) = assemble(&bodies, "g");
+            assert_eq!(unreadable, []);
+            let [Assembled { letter: again, messages }] = &assembled[..] else { panic!("{assembled:?}") };
+            assert_eq!((&again.data, &again.position, messages.len()), (&letter.data, &letter.position, bodies.len()));
         }
+    }
+
+    #[test]
+    fn a_message_that_is_no_letter_of_the_group_is_named() {
+        let bodies: Vec<_> = letter(2 * 1024 * 1024).messages(64 * 1024);
+        let part = serde_json::to_string(&bodies[1]).unwrap();
+        let later = part.replacen("\"version\":1", "\"version\":2", 1);
+        let bodies = [part.as_str(), "{}", later.as_str()];
+        let shown = |group| -> Vec<_> {
+            assemble(&bodies, group).1.iter().map(|(index, why)| format!("{index}: {why}")).collect()
+        };
+        let incomplete = "0: part 2 of 57, and not all of them are here";
+        let expected = [
+            "1: not a dead letter: missing field `version` at line 1 column 2",
+            "2: a dead letter of version 2; this release reads version 1",
+        ];
+        assert_eq!(shown("g"), [expected[0], expected[1], incomplete]);
+        assert_eq!(shown("h")[0], "0: a dead letter of the group g");
     }
 
     #[test]
@@ -186,7 +317,9 @@ mod tests {
 
     #[test]
     fn codes_are_stable_text() {
-        for code in [Code::NotAnEvent, Code::Refused, Code::RetriesExhausted, Code::Crashed] {
+        let codes =
+            [Code::NotAnEvent, Code::Refused, Code::RetriesExhausted, Code::Crashed, Code::GivenUp, Code::Expired];
+        for code in codes {
             assert_eq!(serde_json::to_string(&code).unwrap(), format!("\"{}\"", code.as_str()));
         }
     }

@@ -21,6 +21,7 @@ pub mod position;
 pub mod producer;
 pub mod progress;
 pub mod projection;
+pub mod recover;
 pub mod settle;
 pub mod time;
 pub mod window;

@@ -6,15 +6,16 @@
 use std::future::Future;
 use std::time::Duration;
 
+use crate::batch::Record;
 use crate::dead_letter::DeadLetter;
 use crate::hash::HashRange;
 use crate::key::PartitionKey;
 use crate::packing::PackedRecord;
-use crate::position::{SequenceNumber, ShardId};
+use crate::position::{Position, SequenceNumber, ShardId};
 use crate::progress::{Begun, Commit, Committed};
 use crate::projection::{Stored, StoredState};
 use crate::time::Timestamp;
-use crate::window::Segment;
+use crate::window::{Redriven, Segment};
 
 /// Time.
 pub trait Clock: Send + Sync {
@@ -67,8 +68,9 @@ pub trait Stream: Send + Sync {
 /// Where a shard comes from and what it holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lineage {
-    /// The shards that it was split or merged from, those that they came from, and so on, as far as they still exist.
-    pub ancestors: Vec<ShardId>,
+    /// The shards that it was split or merged from, those that they came from, and so on, as far as they still exist:
+    /// each with the hash keys it held.
+    pub ancestors: Vec<(ShardId, HashRange)>,
     /// The hash keys it holds.
     pub range: HashRange,
 }
@@ -77,6 +79,8 @@ pub struct Lineage {
 pub trait Shards: Send + Sync {
     /// The lineage of a shard that exists.
     fn lineage(&self, shard: &ShardId) -> impl Future<Output = Result<Lineage, Error>> + Send;
+    /// The shards that take records, and the hash keys that each holds.
+    fn open(&self) -> impl Future<Output = Result<Vec<(ShardId, HashRange)>, Error>> + Send;
 }
 
 /// A group's progress on each shard: the fence, the position, the failures.
@@ -109,22 +113,63 @@ pub trait Windows: Send + Sync {
     fn record(&self, shard: &ShardId, segment: &Segment) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
+/// What redriven events leave behind on a shard, beside its runs.
+pub trait Redrives: Send + Sync {
+    /// The progress as the last run left it, or has it now. It fences nobody. Epoch 0 on a shard that no run has begun
+    /// on.
+    fn look(&self, shard: &ShardId) -> impl Future<Output = Result<Begun, Error>> + Send;
+    /// Says that no event of a shard up to `last` is handed out again: what is not settled was given up. Lower ones than
+    /// are stored change nothing.
+    fn give_up(&self, shard: &ShardId, last: &Position) -> impl Future<Output = Result<(), Error>> + Send;
+    /// Counts that redriven events were recorded on a shard: what the next [`begin`](Self::begin) gives is higher.
+    fn announce(&self, shard: &ShardId) -> impl Future<Output = Result<(), Error>> + Send;
+    /// What was redriven on `shard` at `since` or later. Others may be among them.
+    fn load_redriven(
+        &self,
+        shard: &ShardId,
+        since: Timestamp,
+    ) -> impl Future<Output = Result<Vec<Redriven>, Error>> + Send;
+    /// Keeps what was redriven.
+    fn record_redriven(&self, shard: &ShardId, redriven: &Redriven) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
 /// Where dead letters go.
 pub trait DeadLetters: Send + Sync {
     /// Sends a dead letter; it is durable when this returns `Ok`.
     fn send(&self, letter: &DeadLetter) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
+/// A page of records that are read back.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// The records, in the order of the shard.
+    pub records: Vec<Record>,
+    /// Nothing more is there now.
+    pub at_end: bool,
+}
+
+/// The stream's records, read again from a place.
+pub trait Records: Send + Sync {
+    /// Records of `shard` from the number `from` on, or `after` it; from the oldest on if that one has expired. At least
+    /// one, unless it is the end.
+    fn read_back(
+        &self,
+        shard: &ShardId,
+        from: &SequenceNumber,
+        after: bool,
+    ) -> impl Future<Output = Result<Page, Error>> + Send;
+}
+
 /// The states of a projection, by key.
 pub trait States: Send + Sync {
     /// The state of `key`; reads what was written last.
     fn load(&self, key: &PartitionKey) -> impl Future<Output = Result<Option<StoredState>, Error>> + Send;
-    /// Writes the state if the one stored is still the one that was loaded: it was applied up to `before`, or there
-    /// was none. [`Stored::Superseded`]: it is not, and nothing was written.
+    /// Writes the state if the one stored is still the one that was loaded: it has the revision `over`, or there was
+    /// none. [`Stored::Superseded`]: it is not, and nothing was written.
     fn store(
         &self,
         key: &PartitionKey,
         state: &StoredState,
-        before: Option<&crate::Position>,
+        over: Option<u64>,
     ) -> impl Future<Output = Result<Stored, Error>> + Send;
 }

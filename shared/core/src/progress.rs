@@ -24,9 +24,27 @@ pub struct Begun {
     pub suspect: Option<(Position, u32)>,
     /// The earliest run whose segments speak of positions above `position`, if any does.
     pub ahead_from: Option<u64>,
+    /// How often redriven events were recorded on the shard.
+    pub redriven: u64,
+    /// No record up to here is handed out again: the event source gave it up, if it was not settled.
+    pub given_up: Position,
 }
 
 impl Begun {
+    /// The progress of a shard that no run has begun on.
+    pub fn nothing() -> Self {
+        Self {
+            epoch: 0,
+            attempts: 0,
+            position: Position::start(),
+            failures: BTreeMap::new(),
+            suspect: None,
+            ahead_from: None,
+            redriven: 0,
+            given_up: Position::start(),
+        }
+    }
+
     /// The earliest run whose segments this one needs, however old they are: those that speak of positions ahead, and
     /// those of runs that recorded and did not commit.
     pub fn kept_from(&self) -> u64 {

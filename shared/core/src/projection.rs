@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::event::Event;
+use crate::fingerprint::Fingerprint;
 use crate::position::Position;
 
 /// Folds the events of a partition key into a state.
@@ -49,12 +50,18 @@ impl From<crate::event::DataError> for Refusal {
 /// A state as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredState {
+    /// One more with each write.
+    pub revision: u64,
     /// The last event that went into it, or was refused.
     pub applied: Position,
     /// The state as JSON; `None` if every event so far was refused.
     pub state: Option<String>,
-    /// Which of the events applied last were refused: a redelivery has to know that they are dead letters.
+    /// Every event at or below it was settled before this was written: which of them were refused is forgotten.
+    pub settled: Position,
+    /// Which of the events above that were refused: a redelivery has to know that they are dead letters.
     pub refused: Vec<Position>,
+    /// The events that were applied out of their order, sent back from the dead letters: the last of them.
+    pub redriven: Vec<Fingerprint>,
 }
 
 /// Whether a state was written.

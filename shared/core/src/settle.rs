@@ -24,6 +24,7 @@ mod handling;
 mod isolation;
 mod lane;
 mod projecting;
+mod redrive;
 mod run;
 
 use std::collections::BTreeMap;
@@ -33,10 +34,10 @@ use std::time::Duration;
 use futures_util::stream::{self, StreamExt};
 use tracing::{info, warn};
 
-use crate::batch::ShardBatch;
+use crate::batch::{CLOCKS_DIFFER, ShardBatch};
 use crate::dead_letter::Code;
 use crate::fingerprint::Fingerprinter;
-use crate::ports::{self, Clock, DeadLetters, Lineage, Progress, Shards, Windows};
+use crate::ports::{self, Clock, DeadLetters, Lineage, Progress, Redrives, Shards, Windows};
 use crate::position::{SequenceNumber, ShardId};
 use crate::progress::{Begun, Commit, Committed};
 use crate::time::Timestamp;
@@ -45,13 +46,14 @@ use crate::window::{Counts, Window};
 pub use handling::Handling;
 pub use lane::{LaneContext, LaneEnd, Stop, Work};
 pub use projecting::Projecting;
+pub use redrive::{Left, Returned};
 pub use run::Outcome;
 use run::Run;
 
 /// Everything that a run needs from outside.
-pub trait Outside: Progress + Windows + DeadLetters + Shards + Clock {}
+pub trait Outside: Progress + Windows + Redrives + DeadLetters + Shards + Clock {}
 
-impl<T: Progress + Windows + DeadLetters + Shards + Clock> Outside for T {}
+impl<T: Progress + Windows + Redrives + DeadLetters + Shards + Clock> Outside for T {}
 
 /// What a group can choose.
 #[derive(Debug, Clone)]
@@ -136,20 +138,24 @@ pub struct Settler<W, O> {
     fingerprints: Fingerprinter,
     work: W,
     outside: O,
-    shards: Mutex<BTreeMap<ShardId, Known>>,
+    shards: Memory,
+    /// As redrives know the shards: they count the horizon back from now and not from a batch.
+    redrives: Memory,
 }
+
+/// What the process remembers of shards.
+type Memory = Mutex<BTreeMap<ShardId, Known>>;
 
 /// What the process remembers of a shard between runs.
 #[derive(Debug, Default)]
 struct Known {
     lineage: Option<Lineage>,
     window: Option<Window>,
+    /// How often redriven events had been recorded when the window was loaded.
+    redriven: u64,
     /// Runs in a row that failed without a crash: they count no attempt.
     failed: u32,
 }
-
-/// Segments carry the time of the process that wrote them, records that of Kinesis.
-const CLOCKS_DIFFER: Duration = Duration::from_secs(10);
 
 /// Shards whose windows a process keeps. Lambda sends a process the batches of any shard.
 const SHARDS_KEPT: usize = 64;
@@ -157,7 +163,12 @@ const SHARDS_KEPT: usize = 64;
 impl<W: Work, O: Outside> Settler<W, O> {
     /// A settler.
     pub fn new(settings: Settings, fingerprints: Fingerprinter, work: W, outside: O) -> Self {
-        Self { settings, fingerprints, work, outside, shards: Mutex::default() }
+        Self { settings, fingerprints, work, outside, shards: Mutex::default(), redrives: Mutex::default() }
+    }
+
+    /// The group's name.
+    pub fn group(&self) -> &str {
+        &self.settings.group
     }
 
     /// Settles what it can of `batch` until `deadline`.
@@ -165,13 +176,13 @@ impl<W: Work, O: Outside> Settler<W, O> {
     /// # Errors
     /// When the run as a whole came to nothing; the caller fails the batch.
     pub async fn settle(&self, batch: &ShardBatch, deadline: Timestamp) -> Result<Settled, Error> {
-        let mut known = self.recall(&batch.shard);
+        let mut known = recall(&self.shards, &batch.shard);
         let result = self.run(batch, deadline, &mut known).await;
         match &result {
             Ok(_) => known.failed = 0,
             Err(_) => known.window = None,
         }
-        self.remember(batch.shard.clone(), known);
+        remember(&self.shards, batch.shard.clone(), known);
         result
     }
 
@@ -198,6 +209,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
             began: now,
             stop_at: deadline.minus(margin),
             give_up_by: deadline.minus(margin / 2),
+            redrives: false,
         };
         self.give_up_what_is_no_event(&mut run, &context).await;
 
@@ -242,11 +254,15 @@ impl<W: Work, O: Outside> Settler<W, O> {
             Some(window) => window,
             None => {
                 let mut window = Window::default();
-                for ancestor in &lineage.ancestors {
+                for (ancestor, _) in &lineage.ancestors {
                     for segment in self.outside.load(ancestor, 0, since, None).await? {
                         window.inherit(&segment);
                     }
+                    for redriven in self.outside.load_redriven(ancestor, since).await? {
+                        window.add_redriven(&redriven);
+                    }
                 }
+                known.redriven = 0;
                 window
             }
         };
@@ -255,6 +271,12 @@ impl<W: Work, O: Outside> Settler<W, O> {
             for segment in self.outside.load(shard, window.epoch(), since, Some(begun.kept_from())).await? {
                 window.add(&segment);
             }
+        }
+        if known.redriven != begun.redriven {
+            for redriven in self.outside.load_redriven(shard, since).await? {
+                window.add_redriven(&redriven);
+            }
+            known.redriven = begun.redriven;
         }
         window.advance(&begun.position);
         window.sweep(since, self.settings.horizon / 8);
@@ -396,19 +418,19 @@ impl<W: Work, O: Outside> Settler<W, O> {
             Committed::Fenced => Err(Error::Fenced(shard.clone())),
         }
     }
+}
 
-    fn recall(&self, shard: &ShardId) -> Known {
-        self.shards.lock().unwrap_or_else(PoisonError::into_inner).remove(shard).unwrap_or_default()
-    }
+fn recall(memory: &Memory, shard: &ShardId) -> Known {
+    memory.lock().unwrap_or_else(PoisonError::into_inner).remove(shard).unwrap_or_default()
+}
 
-    fn remember(&self, shard: ShardId, known: Known) {
-        let mut shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
-        if shards.len() >= SHARDS_KEPT {
-            // the lowest id is the oldest shard
-            shards.pop_first();
-        }
-        shards.insert(shard, known);
+fn remember(memory: &Memory, shard: ShardId, known: Known) {
+    let mut shards = memory.lock().unwrap_or_else(PoisonError::into_inner);
+    if shards.len() >= SHARDS_KEPT {
+        // the lowest id is the oldest shard
+        shards.pop_first();
     }
+    shards.insert(shard, known);
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -68,6 +68,17 @@ pub struct Segment {
     pub counts: Counts,
 }
 
+/// What one invocation redrove: dead letters that were sent back and handled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Redriven {
+    /// A name that no other has.
+    pub id: String,
+    /// When.
+    pub at: Timestamp,
+    /// Events that were handled.
+    pub handled: Vec<Fingerprint>,
+}
+
 /// The window of one shard, in memory: about 20 to 40 bytes an event.
 #[derive(Debug)]
 pub struct Window {
@@ -84,6 +95,7 @@ pub struct Window {
 #[derive(Debug)]
 struct Ahead {
     epoch: u64,
+    part: u32,
     top: Position,
     positions: HashSet<Fingerprint>,
 }
@@ -119,9 +131,11 @@ impl Window {
     /// Adds what a run of this shard settled.
     pub fn add(&mut self, segment: &Segment) {
         self.inherit(segment);
-        if !segment.ahead.is_empty() {
+        let known = |ahead: &Ahead| (ahead.epoch, ahead.part) == (segment.epoch, segment.part);
+        if !segment.ahead.is_empty() && !self.ahead.iter().any(known) {
             let positions = segment.ahead.iter().copied().collect();
-            self.ahead.push(Ahead { epoch: segment.epoch, top: segment.top.clone(), positions });
+            let (epoch, part, top) = (segment.epoch, segment.part, segment.top.clone());
+            self.ahead.push(Ahead { epoch, part, top, positions });
         }
         self.advance(&segment.through);
     }
@@ -142,8 +156,17 @@ impl Window {
 
     /// Adds what a run of a parent shard settled: its events, not its positions.
     pub fn inherit(&mut self, segment: &Segment) {
-        let at = u32::try_from(segment.at.as_secs()).unwrap_or(u32::MAX);
-        for fingerprint in &segment.handled {
+        self.handled_at(segment.at, &segment.handled);
+    }
+
+    /// Adds events that were redriven.
+    pub fn add_redriven(&mut self, redriven: &Redriven) {
+        self.handled_at(redriven.at, &redriven.handled);
+    }
+
+    fn handled_at(&mut self, at: Timestamp, events: &[Fingerprint]) {
+        let at = u32::try_from(at.as_secs()).unwrap_or(u32::MAX);
+        for fingerprint in events {
             let known = self.handled.entry(fingerprint.0).or_insert(at);
             *known = at.max(*known);
         }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use anyhow::Context;
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::types::ChangeMessageVisibilityBatchRequestEntry;
+use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, QueueAttributeName};
 use penstock::dead_letter::Message;
 
 /// How long a message is out of sight while the others are being looked at, seconds.
@@ -54,4 +54,34 @@ pub async fn peek(sqs: &Client, url: &str) -> anyhow::Result<Vec<Message>> {
         .with_context(|| format!("a message in {url} is no dead letter"))?;
     letters.sort_by(|a, b| (&a.shard, &a.sequence, a.index, a.part).cmp(&(&b.shard, &b.sequence, b.index, b.part)));
     Ok(letters)
+}
+
+/// Moves the messages of the dead-letter queue at `url` to the one queue that has it as its redrive target. Gives how
+/// many there were.
+///
+/// # Errors
+/// When there is no such queue, or several; when SQS refuses.
+pub async fn redrive(sqs: &Client, url: &str) -> anyhow::Result<i64> {
+    let sources = sqs.list_dead_letter_source_queues().queue_url(url).send().await;
+    let sources = sources.context("cannot list the queues behind the dead letters")?.queue_urls;
+    let [source] = &sources[..] else {
+        anyhow::bail!(
+            "{} queues have {url} as the target of their RedrivePolicy; one is needed, as order-status has it in \
+             template.yaml",
+            sources.len()
+        );
+    };
+    let (from, to) = (arn(sqs, url).await?, arn(sqs, source).await?);
+    let count = QueueAttributeName::ApproximateNumberOfMessages;
+    let found = sqs.get_queue_attributes().queue_url(url).attribute_names(count.clone()).send().await;
+    let found = found.context("cannot count the dead letters")?.attributes.unwrap_or_default();
+    let started = sqs.start_message_move_task().source_arn(from).destination_arn(to).send().await;
+    started.context("cannot start the move")?;
+    Ok(found.get(&count).and_then(|digits| digits.parse().ok()).unwrap_or(0))
+}
+
+async fn arn(sqs: &Client, url: &str) -> anyhow::Result<String> {
+    let answer = sqs.get_queue_attributes().queue_url(url).attribute_names(QueueAttributeName::QueueArn).send().await;
+    let attributes = answer.with_context(|| format!("cannot ask about {url}"))?.attributes.unwrap_or_default();
+    attributes.get(&QueueAttributeName::QueueArn).cloned().with_context(|| format!("{url} has no ARN"))
 }

@@ -27,7 +27,7 @@ pub async fn binaries() -> &'static Path {
     static BINARIES: OnceCell<PathBuf> = OnceCell::const_new();
     BINARIES
         .get_or_init(|| async {
-            let names = ["penstock", "ingest", "order-status", "order-alerts", "obedient"];
+            let names = ["penstock", "ingest", "order-status", "order-alerts", "recover", "obedient"];
             build_functions(&root(), &names, Profile::Dev).await.expect("the binaries build")
         })
         .await

@@ -24,6 +24,7 @@
 mod agenda;
 mod chance;
 mod client;
+mod many;
 mod minimise;
 mod plan;
 mod ports;
@@ -31,6 +32,7 @@ mod simulation;
 mod work;
 mod world;
 
+pub use many::{Found, run_many};
 pub use minimise::{Small, minimise};
 pub use world::Broken;
 

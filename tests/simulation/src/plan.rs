@@ -34,6 +34,10 @@ pub(crate) enum Op {
     DownstreamDown { group: usize, millis: u64 },
     /// A group's event source mapping starts over from where it last saved its place.
     RestartMapping { group: usize },
+    /// What was wrong with a group's events is mended.
+    Mend { group: usize },
+    /// A group's dead letters are sent back to it.
+    Redrive { group: usize },
     /// A process is killed.
     Kill { choice: u64 },
 }
@@ -49,6 +53,8 @@ pub(crate) struct Plan {
     pub(crate) batch_size: usize,
     pub(crate) batching_window: Duration,
     pub(crate) concurrency: usize,
+    /// How old a record may become before the event source gives it up.
+    pub(crate) record_age: Option<Duration>,
     pub(crate) ops: Vec<(u64, Op)>,
     pub(crate) end: u64,
     /// Which decisions may be faults; `None` allows all.
@@ -70,7 +76,7 @@ impl Plan {
             ops.push((rng.u64(0..length), send(&mut rng, clients, keys_each, spice)));
         }
         for _ in 0..rng.usize(0..10) {
-            let op = match rng.u32(0..12) {
+            let op = match rng.u32(0..15) {
                 0 | 1 => Op::Split { choice: rng.u64(..) },
                 2 => Op::Merge { choice: rng.u64(..) },
                 3 => Op::Garbage { choice: rng.u64(..) },
@@ -80,6 +86,8 @@ impl Plan {
                 7 => Op::DownstreamDown { group: rng.usize(0..2), millis: rng.u64(1000..120_000) },
                 8 => Op::RestartMapping { group: rng.usize(0..2) },
                 9 => Op::Kill { choice: rng.u64(..) },
+                10 => Op::Mend { group: rng.usize(0..2) },
+                11 | 12 => Op::Redrive { group: rng.usize(0..2) },
                 _ => Op::Again { key: any_key(&mut rng, clients, keys_each), choice: rng.u64(..) },
             };
             ops.push((rng.u64(0..length), op));
@@ -105,6 +113,7 @@ impl Plan {
             batch_size: [1, 2, 5, 10, 100][rng.usize(0..5)],
             batching_window: Duration::from_millis([0, 0, 500, 2000][rng.usize(0..4)]),
             concurrency: rng.usize(1..=8),
+            record_age: (rng.u32(0..4) == 0).then(|| Duration::from_secs(rng.u64(30..100))),
             ops,
             end,
             faults: None,

@@ -3,20 +3,26 @@
 use std::any::Any;
 use std::marker::PhantomData;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use penstock::dead_letter::DeadLetter;
+use penstock::hash::HashRange;
 use penstock::packing::PackedRecord;
-use penstock::ports::{Clock, DeadLetters, Error, Lineage, Progress, Shards, States, Stream, Verdict, Windows};
+use penstock::ports::{
+    Clock, DeadLetters, Error, Lineage, Page, Progress, Records, Redrives, Shards, States, Stream, Verdict, Windows,
+};
 use penstock::progress::{Begun, Commit, Committed};
 use penstock::projection::{Stored, StoredState};
 use penstock::time::Timestamp;
-use penstock::window::Segment;
-use penstock::{PartitionKey, Position, ShardId};
+use penstock::window::{Redriven, Segment};
+use penstock::{Event, PartitionKey, Position, SequenceNumber, ShardId};
 
 use crate::plan::HORIZON;
-use crate::world::truth::EventRef;
+use crate::work::Kind;
+use crate::world::truth::{Act, EventRef};
 use crate::world::{GroupIndex, Happening, Pid, Shared, World};
 
 /// A process's view of the world.
@@ -27,6 +33,8 @@ pub(crate) struct Process {
     pub(crate) group: GroupIndex,
     /// Milliseconds that its clock is ahead.
     pub(crate) skew: i64,
+    /// When what it does now began, and in the lowest bit whether it redrives.
+    pub(crate) doing: Arc<AtomicU64>,
 }
 
 impl std::fmt::Debug for Process {
@@ -99,6 +107,11 @@ impl Process {
         _ = Reply::<()> { world: self.world.clone(), ticket, of: PhantomData }.await;
     }
 
+    /// What an event does, as things are now.
+    pub(crate) fn kind(&self, event: &Event) -> Kind {
+        if self.world.lock().mended[self.group] { Kind::Plain } else { Kind::of(event) }
+    }
+
     /// The process kills itself.
     pub(crate) fn die(&self) {
         self.world.lock().agenda.after(0, Happening::Kill(self.pid));
@@ -106,13 +119,14 @@ impl Process {
 
     /// A handler's side effect; false if the downstream is down.
     pub(crate) async fn act(&self, event: EventRef, shard: ShardId, epoch: u64) -> Result<bool, Error> {
-        let (group, pid) = (self.group, self.pid);
+        let (group, pid, doing) = (self.group, self.pid, self.doing.load(Ordering::Relaxed));
+        let act = Act { epoch, began: doing >> 1, redrives: doing & 1 == 1 };
         self.call(Service::Downstream, "act", move |world| {
             if world.agenda.now().0 < world.downstream_down_until[group] {
                 return false;
             }
             world.note(|| format!("process {pid}: effect of {event} in run {epoch} of {shard}"));
-            world.saw_effect(group, event, &shard, epoch);
+            world.saw_effect(group, event, &shard, act);
             true
         })
         .await
@@ -134,7 +148,6 @@ impl Progress for Process {
         self.call(Service::Tables, "begin", move |world| {
             let begun = world.tables[group].begin(&shard);
             world.note(|| format!("process {pid}: run {} of {shard} begins at {}", begun.epoch, begun.position));
-            world.saw_begin(group, &shard, begun.epoch);
             begun
         })
         .await
@@ -185,6 +198,44 @@ impl Windows for Process {
     }
 }
 
+impl Redrives for Process {
+    async fn look(&self, shard: &ShardId) -> Result<Begun, Error> {
+        let (group, shard) = (self.group, shard.clone());
+        self.call(Service::Tables, "look", move |world| world.tables[group].look(&shard)).await
+    }
+
+    async fn load_redriven(&self, shard: &ShardId, since: Timestamp) -> Result<Vec<Redriven>, Error> {
+        let (group, shard) = (self.group, shard.clone());
+        self.call(Service::Tables, "load redriven", move |world| world.tables[group].load_redriven(&shard, since)).await
+    }
+
+    async fn record_redriven(&self, shard: &ShardId, redriven: &Redriven) -> Result<(), Error> {
+        let (group, pid, shard, redriven) = (self.group, self.pid, shard.clone(), redriven.clone());
+        self.call(Service::Tables, "record redriven", move |world| {
+            world.note(|| format!("process {pid}: {} redriven on {shard}", redriven.handled.len()));
+            world.tables[group].record_redriven(&shard, redriven);
+        })
+        .await
+    }
+
+    async fn give_up(&self, shard: &ShardId, last: &Position) -> Result<(), Error> {
+        let (group, shard, last) = (self.group, shard.clone(), last.clone());
+        self.call(Service::Tables, "give up", move |world| world.tables[group].give_up(&shard, &last)).await
+    }
+
+    async fn announce(&self, shard: &ShardId) -> Result<(), Error> {
+        let (group, shard) = (self.group, shard.clone());
+        self.call(Service::Tables, "announce", move |world| world.tables[group].announce(&shard)).await
+    }
+}
+
+impl Records for Process {
+    async fn read_back(&self, shard: &ShardId, from: &SequenceNumber, after: bool) -> Result<Page, Error> {
+        let (shard, from) = (shard.clone(), from.clone());
+        self.call(Service::Stream, "read back", move |world| world.stream.read_back(&shard, &from, after)).await
+    }
+}
+
 impl DeadLetters for Process {
     async fn send(&self, letter: &DeadLetter) -> Result<(), Error> {
         let (group, pid, letter) = (self.group, self.pid, letter.clone());
@@ -202,6 +253,10 @@ impl Shards for Process {
         let shard = shard.clone();
         self.call(Service::Stream, "lineage", move |world| world.stream.lineage(&shard)).await?
     }
+
+    async fn open(&self) -> Result<Vec<(ShardId, HashRange)>, Error> {
+        self.call(Service::Stream, "open shards", |world| world.stream.open_ranges()).await
+    }
 }
 
 impl States for Process {
@@ -210,12 +265,12 @@ impl States for Process {
         self.call(Service::Tables, "load state", move |world| world.tables[group].states.get(&key).cloned()).await
     }
 
-    async fn store(&self, key: &PartitionKey, state: &StoredState, before: Option<&Position>) -> Result<Stored, Error> {
+    async fn store(&self, key: &PartitionKey, state: &StoredState, over: Option<u64>) -> Result<Stored, Error> {
         let (group, pid) = (self.group, self.pid);
-        let (key, state, before) = (key.as_str().to_owned(), state.clone(), before.cloned());
+        let (key, state) = (key.as_str().to_owned(), state.clone());
         self.call(Service::Tables, "store state", move |world| {
             let old = world.tables[group].states.get(&key).cloned();
-            let stored = world.tables[group].store(&key, &state, before.as_ref());
+            let stored = world.tables[group].store(&key, &state, over);
             world.note(|| format!("process {pid}: state of {key} up to {}: {stored:?}", state.applied));
             if stored == Stored::Yes {
                 let number = key.trim_start_matches('k').parse().unwrap_or(0);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
@@ -11,9 +12,11 @@ use bytes::Bytes;
 use penstock::PartitionKey;
 use penstock::ShardId;
 use penstock::batch::{Record, ShardBatch};
+use penstock::dead_letter::DeadLetter;
 use penstock::hash::HashKey;
 use penstock::packing::PackedRecord;
 use penstock::producer::{Fate, Producer};
+use penstock::recover::{GivenUp, Recoverer};
 use penstock::settle::{self, Handling, Projecting, Settled, Settler};
 use penstock::time::Timestamp;
 use penstock_event_source::{Action, Backoff, Checkpoint, EventSource, Invocation, Mapping, Pacing, Settings, Step};
@@ -48,6 +51,8 @@ pub(crate) struct Outcome {
 enum Output {
     Settled(Result<Settled, settle::Error>),
     Published(Vec<Fate>),
+    Redriven(Vec<bool>),
+    Recovered(bool),
 }
 
 type Task = Pin<Box<dyn Future<Output = Output> + Send>>;
@@ -57,6 +62,8 @@ type Task = Pin<Box<dyn Future<Output = Output> + Send>>;
 enum Job {
     Batch { group: GroupIndex, generation: u32, shard: ShardId },
     Request { client: usize },
+    Redrive { group: GroupIndex, letters: Vec<(DeadLetter, u32)> },
+    Recovery { group: GroupIndex, notice: GivenUp },
 }
 
 /// A process. It outlives its invocations, as an execution environment does.
@@ -66,6 +73,13 @@ struct Running {
     job: Option<(u64, Job)>,
     stopped_until: u64,
     woken: bool,
+    doing: Arc<AtomicU64>,
+}
+
+impl Running {
+    fn new(settler: Option<(GroupIndex, Arc<Settler<GroupWork, Process>>)>, process: &Process) -> Self {
+        Self { settler, task: None, job: None, stopped_until: 0, woken: false, doing: Arc::clone(&process.doing) }
+    }
 }
 
 struct Group {
@@ -97,6 +111,7 @@ struct Simulation {
     pids: Pid,
     jobs: u64,
     calm: bool,
+    mended: bool,
     done: bool,
 }
 
@@ -114,6 +129,7 @@ pub(crate) fn run(plan: &Plan, traced: bool) -> Outcome {
         pids: 0,
         jobs: 0,
         calm: false,
+        mended: false,
         done: false,
         plan: plan.clone(),
         world,
@@ -150,6 +166,7 @@ impl Simulation {
             batching_window: self.plan.batching_window,
             report_batch_item_failures: true,
             bisect_batch_on_function_error: true,
+            maximum_record_age: self.plan.record_age,
             pacing: Pacing {
                 idle_poll_min: Duration::from_millis(200),
                 idle_poll_max: Duration::from_secs(5),
@@ -221,6 +238,8 @@ impl Simulation {
                 self.tell(group, generation, |mapping| mapping.on_given_up(&shard));
             }
             Happening::TimeOut(pid, job) => self.time_out(pid, job),
+            Happening::Receive(group) => self.receive(group),
+            Happening::Recover(group) => self.recover(group),
             Happening::Send(client) => self.send(client),
             Happening::Look => self.look(),
         }
@@ -282,6 +301,8 @@ impl Simulation {
                 self.groups[group] = Group { mapping, generation, saved, tick_due: None };
                 self.tick(group);
             }
+            Op::Mend { group } => world.mended[group] = true,
+            Op::Redrive { group } => world.send_back(group),
             Op::Kill { choice } => {
                 drop(world);
                 let busy: Vec<Pid> = self.processes.iter().filter(|(_, p)| p.job.is_some()).map(|(p, _)| *p).collect();
@@ -331,8 +352,22 @@ impl Simulation {
                     world.agenda.after(takes, Happening::Read(group, generation, shard, from, limit));
                 }
                 Step::Shard(shard, Action::Invoke(records)) => self.invoke(group, generation, shard, &records),
-                Step::Shard(shard, Action::GiveUp(_)) => {
-                    self.world.lock().agenda.after(5, Happening::GivenUp(group, generation, shard));
+                Step::Shard(shard, Action::GiveUp(given_up)) => {
+                    let (first, last) = (&given_up.records[0], &given_up.records[given_up.records.len() - 1]);
+                    let notice = GivenUp {
+                        shard: shard.clone(),
+                        first: first.sequence.clone(),
+                        last: last.sequence.clone(),
+                        arrival: first.arrival,
+                        attempts: given_up.invocations,
+                        reason: format!("{:?}", given_up.condition),
+                    };
+                    let mut world = self.world.lock();
+                    world.note(|| format!("group {group}: given up {} to {} of {shard}", notice.first, notice.last));
+                    world.saw_given_up(group, &notice);
+                    world.tables[group].notices.push(notice);
+                    world.agenda.after(100, Happening::Recover(group));
+                    world.agenda.after(5, Happening::GivenUp(group, generation, shard));
                 }
             }
         }
@@ -351,20 +386,8 @@ impl Simulation {
             world.agenda.after(20, Happening::Failed(group, generation, shard, Invocation::Throttled));
             return;
         }
-        let warm = world.chance.below(8) > 0;
         drop(world);
-        let idle = self.processes.iter().filter(|(_, process)| {
-            process.job.is_none()
-                && process.task.is_none()
-                && process.settler.as_ref().is_some_and(|(other, _)| *other == group)
-        });
-        let idle: Vec<Pid> = idle.map(|(pid, _)| *pid).collect();
-        let pid = if warm && !idle.is_empty() {
-            let choice = self.world.lock().chance.below(idle.len() as u64);
-            idle[usize::try_from(choice).unwrap_or(0)]
-        } else {
-            self.start_consumer(group)
-        };
+        let Some((pid, settler)) = self.environment(group, false) else { return };
         let batch = ShardBatch {
             shard: shard.clone(),
             records: records
@@ -378,13 +401,106 @@ impl Simulation {
                 .collect(),
         };
         let deadline = self.now().plus(Duration::from_millis(FUNCTION_TIMEOUT));
-        let Some((_, settler)) = self.processes.get(&pid).and_then(|process| process.settler.clone()) else { return };
         self.world.lock().note(|| {
             let (first, last) = (&records[0].sequence, &records[records.len() - 1].sequence);
             format!("process {pid}: group {group} gets {shard} {first} to {last}")
         });
         let task: Task = Box::pin(async move { Output::Settled(settler.settle(&batch, deadline).await) });
         self.run(pid, Job::Batch { group, generation, shard }, task, FUNCTION_TIMEOUT);
+    }
+
+    /// A process of a group that has nothing to do.
+    fn environment(&mut self, group: GroupIndex, redrives: bool) -> Option<(Pid, Arc<Settler<GroupWork, Process>>)> {
+        let warm = self.world.lock().chance.below(8) > 0;
+        let idle = self.processes.iter().filter(|(_, process)| {
+            process.job.is_none()
+                && process.task.is_none()
+                && process.settler.as_ref().is_some_and(|(other, _)| *other == group)
+        });
+        let idle: Vec<Pid> = idle.map(|(pid, _)| *pid).collect();
+        let pid = if warm && !idle.is_empty() {
+            let choice = self.world.lock().chance.below(idle.len() as u64);
+            idle[usize::try_from(choice).unwrap_or(0)]
+        } else {
+            self.start_consumer(group)
+        };
+        let now = self.now().0;
+        let process = self.processes.get_mut(&pid)?;
+        process.doing.store(now << 1 | u64::from(redrives), Ordering::Relaxed);
+        process.settler.as_ref().map(|(_, settler)| (pid, Arc::clone(settler)))
+    }
+
+    /// The event source of a redrive queue takes some of its messages, in any order.
+    fn receive(&mut self, group: GroupIndex) {
+        let mut world = self.world.lock();
+        let mut letters = std::mem::take(&mut world.tables[group].returned);
+        let mut taken = Vec::new();
+        while !letters.is_empty() && taken.len() < 10 {
+            let choice = usize::try_from(world.chance.below(letters.len() as u64)).unwrap_or(0);
+            taken.push(letters.swap_remove(choice));
+        }
+        world.tables[group].returned = letters;
+        drop(world);
+        if taken.is_empty() {
+            return;
+        }
+        let Some((pid, settler)) = self.environment(group, true) else { return };
+        self.world.lock().note(|| format!("process {pid}: group {group} gets {} letters back", taken.len()));
+        let letters: Vec<_> = taken.iter().map(|(letter, _)| letter.clone()).collect();
+        let (id, deadline) = (format!("{}", self.jobs), self.now().plus(Duration::from_millis(FUNCTION_TIMEOUT)));
+        let task: Task = Box::pin(async move {
+            let results = settler.redrive(&letters, &id, deadline).await;
+            Output::Redriven(results.iter().map(Result::is_ok).collect())
+        });
+        self.run(pid, Job::Redrive { group, letters: taken }, task, FUNCTION_TIMEOUT);
+    }
+
+    /// What a redrive did not settle is received again, and after three times goes back to the dead letters.
+    fn received(&mut self, group: GroupIndex, letters: Vec<(DeadLetter, u32)>, settled: &[bool]) {
+        let mut world = self.world.lock();
+        for (index, (letter, receives)) in letters.into_iter().enumerate() {
+            let deleted = settled.get(index).copied().unwrap_or(false) && !world.chance.strikes(2);
+            if deleted {
+                world.saw_redriven(group, &letter);
+            } else if receives >= 2 {
+                world.tables[group].letters.push(letter);
+            } else {
+                world.tables[group].returned.push((letter, receives + 1));
+            }
+        }
+        world.agenda.after(1000, Happening::Receive(group));
+    }
+
+    fn recover(&mut self, group: GroupIndex) {
+        let Some(notice) = self.world.lock().tables[group].notices.pop() else { return };
+        let process = self.process(group);
+        let pid = process.pid;
+        self.processes.insert(pid, Running::new(None, &process));
+        let fingerprints = self.world.lock().fingerprints.clone();
+        let recoverer =
+            Recoverer { group: format!("group-{group}"), stream: "stream".to_owned(), fingerprints, outside: process };
+        let given_up = notice.clone();
+        let task: Task = Box::pin(async move { Output::Recovered(recoverer.recover(&given_up).await.is_ok()) });
+        self.run(pid, Job::Recovery { group, notice }, task, FUNCTION_TIMEOUT);
+    }
+
+    /// A job came to nothing: whoever gave it out gives it out again.
+    fn lost(&mut self, job: Job, millis: u64, error: &'static str) {
+        match job {
+            Job::Batch { group, generation, shard } => {
+                let mut world = self.world.lock();
+                world.saw_crash(group);
+                let failed = Invocation::failed(error, "it did not answer");
+                world.agenda.after(millis, Happening::Failed(group, generation, shard, failed));
+            }
+            Job::Request { client } => self.world.lock().agenda.after(millis, Happening::Send(client)),
+            Job::Redrive { group, letters } => self.received(group, letters, &[]),
+            Job::Recovery { group, notice } => {
+                let mut world = self.world.lock();
+                world.tables[group].notices.push(notice);
+                world.agenda.after(1000, Happening::Recover(group));
+            }
+        }
     }
 
     fn start_consumer(&mut self, group: GroupIndex) -> Pid {
@@ -400,20 +516,18 @@ impl Simulation {
         let work = if group == 0 {
             GroupWork::Handles(Handling(Handler(process.clone())))
         } else {
-            GroupWork::Projects(Projecting::new(List, process.clone()))
+            GroupWork::Projects(Projecting::new(List(process.clone()), process.clone()))
         };
         let fingerprints = self.world.lock().fingerprints.clone();
-        let settler = Arc::new(Settler::new(settings, fingerprints, work, process));
-        let running =
-            Running { settler: Some((group, settler)), task: None, job: None, stopped_until: 0, woken: false };
-        self.processes.insert(pid, running);
+        let settler = Arc::new(Settler::new(settings, fingerprints, work, process.clone()));
+        self.processes.insert(pid, Running::new(Some((group, settler)), &process));
         pid
     }
 
     fn process(&mut self, group: GroupIndex) -> Process {
         self.pids += 1;
         let skew = i64::try_from(self.world.lock().chance.below(2000)).unwrap_or(0) - 1000;
-        Process { world: self.world.clone(), pid: self.pids, group, skew }
+        Process { world: self.world.clone(), pid: self.pids, group, skew, doing: Arc::default() }
     }
 
     fn run(&mut self, pid: Pid, job: Job, task: Task, timeout: u64) {
@@ -476,19 +590,10 @@ impl Simulation {
 
     fn kill(&mut self, pid: Pid) {
         let Some(process) = self.processes.remove(&pid) else { return };
-        let mut world = self.world.lock();
-        world.note(|| format!("process {pid} is killed"));
-        match &process.job {
-            Some((_, Job::Batch { group, generation, shard })) => {
-                world.saw_crash(*group);
-                let failed = Invocation::failed("Runtime.ExitError", "killed");
-                world.agenda.after(30, Happening::Failed(*group, *generation, shard.clone(), failed));
-            }
-            Some((_, Job::Request { client })) => world.agenda.after(100, Happening::Send(*client)),
-            None => {}
+        self.world.lock().note(|| format!("process {pid} is killed"));
+        if let Some((_, job)) = process.job.clone() {
+            self.lost(job, 30, "Runtime.ExitError");
         }
-        drop(world);
-        drop(process);
     }
 
     /// An invocation is over for Lambda. A process that is stopped stays, and wakes up as a zombie.
@@ -504,14 +609,8 @@ impl Simulation {
         if !zombie {
             self.processes.remove(&pid);
         }
-        match timed_out {
-            Some((_, Job::Batch { group, generation, shard })) => {
-                self.world.lock().saw_crash(group);
-                let failed = Invocation::failed("Sandbox.Timedout", "timed out");
-                self.invoked(group, generation, &shard, &failed);
-            }
-            Some((_, Job::Request { client })) => self.world.lock().agenda.after(0, Happening::Send(client)),
-            None => {}
+        if let Some((_, job)) = timed_out {
+            self.lost(job, 0, "Sandbox.Timedout");
         }
     }
 
@@ -538,6 +637,10 @@ impl Simulation {
                     world.agenda.after(pause, Happening::Send(client));
                 }
             }
+            (Some((_, Job::Redrive { group, letters })), Output::Redriven(settled)) => {
+                self.received(group, letters, &settled);
+            }
+            (Some((_, job @ Job::Recovery { .. })), Output::Recovered(false)) => self.lost(job, 0, ""),
             _ => {}
         }
     }
@@ -546,8 +649,7 @@ impl Simulation {
         let Some(events) = self.clients[client].request().map(<[EventRef]>::to_vec) else { return };
         let process = self.process(0);
         let pid = process.pid;
-        let running = Running { settler: None, task: None, job: None, stopped_until: 0, woken: false };
-        self.processes.insert(pid, running);
+        self.processes.insert(pid, Running::new(None, &process));
         let mut world = self.world.lock();
         let outgoing: Vec<_> = events.iter().filter_map(|event| world.outgoing(*event)).collect();
         let unit = world.chance.unit();
@@ -574,15 +676,34 @@ impl Simulation {
         let quiet = self.clients.iter().all(Client::is_idle)
             && self.processes.values().all(|process| process.job.is_none() && process.stopped_until <= now)
             && (0..GROUPS).all(|group| world.is_drained(group))
+            && world.tables.iter().all(|tables| tables.returned.is_empty() && tables.notices.is_empty())
             && world.calls_under_way() == 0;
-        if quiet {
+        if quiet && !self.mended {
+            self.mended = true;
             world.rests();
+            world.note(|| "all is mended, and all dead letters are sent back".to_owned());
+            for group in 0..GROUPS {
+                world.mended[group] = true;
+                world.send_back(group);
+            }
+            world.agenda.after(1000, Happening::Look);
+        } else if quiet {
+            world.redriven_all();
             self.done = true;
         } else if world.agenda.elapsed() > self.plan.end + REST_WITHIN {
             world.breaks("P0", || "an hour after the last fault, not all is settled".to_owned());
         } else {
             world.agenda.after(1000, Happening::Look);
         }
+    }
+}
+
+impl World {
+    /// An operator moves a group's dead letters to its redrive queue.
+    fn send_back(&mut self, group: GroupIndex) {
+        let letters = std::mem::take(&mut self.tables[group].letters);
+        self.tables[group].returned.extend(letters.into_iter().map(|letter| (letter, 0)));
+        self.agenda.after(1, Happening::Receive(group));
     }
 }
 

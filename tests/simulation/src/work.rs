@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use penstock::ports;
 use penstock::projection::{Refusal, StoredState};
-use penstock::settle::{Handling, LaneContext, LaneEnd, Outcome, Outside, Projecting, Work};
+use penstock::settle::{Handling, LaneContext, LaneEnd, Outcome, Outside, Projecting, Returned, Stop, Work};
 use penstock::{Event, EventHandler, Failure, HandlerContext, Projection, batch::Delivery};
 
 use crate::ports::Process;
@@ -48,13 +48,8 @@ impl Kind {
         Self::ALL.iter().find(|(kind, _)| *kind == self).map_or("plain", |(_, name)| name)
     }
 
-    fn of(event: &Event) -> Self {
+    pub(crate) fn of(event: &Event) -> Self {
         Self::ALL.iter().find(|(_, name)| *name == event.kind()).map_or(Self::Plain, |(kind, _)| *kind)
-    }
-
-    /// Whether no group can ever handle it.
-    pub(crate) fn never_works(self) -> bool {
-        matches!(self, Self::Refused | Self::Kills)
     }
 }
 
@@ -79,7 +74,7 @@ impl EventHandler for Handler {
     async fn handle(&self, event: &Event, context: &HandlerContext<'_>) -> Result<(), Failure> {
         let process = &self.0;
         let tries = process.world.lock().saw_try(process.group, context.position);
-        match Kind::of(event) {
+        match process.kind(event) {
             Kind::Plain => {}
             Kind::Slow => process.wait(Duration::from_secs(3)).await,
             Kind::Refused => return Err(Failure::refuse("as it was made to")),
@@ -101,8 +96,8 @@ impl EventHandler for Handler {
 }
 
 /// A projection: the ordinals of a key's events, in the order in which they were applied.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct List;
+#[derive(Debug, Clone)]
+pub(crate) struct List(pub(crate) Process);
 
 /// What a process that is killed inside `fold` unwinds with.
 pub(crate) struct Killed;
@@ -111,7 +106,7 @@ impl Projection for List {
     type State = Vec<u32>;
 
     fn fold(&self, state: Option<Vec<u32>>, event: &Event) -> Result<Vec<u32>, Refusal> {
-        match Kind::of(event) {
+        match self.0.kind(event) {
             Kind::Refused => return Err(Refusal::new("as it was made to")),
             Kind::Kills => resume_unwind(Box::new(Killed)),
             _ => {}
@@ -144,6 +139,18 @@ impl Work for GroupWork {
         match self {
             Self::Handles(handling) => handling.already(event, context).await,
             Self::Projects(projecting) => projecting.already(event, context).await,
+        }
+    }
+
+    async fn redrive<O: Outside>(
+        &self,
+        event: &Delivery,
+        context: &LaneContext<'_, O>,
+        returned: &Returned<'_>,
+    ) -> Result<Outcome, Stop> {
+        match self {
+            Self::Handles(handling) => handling.redrive(event, context, returned).await,
+            Self::Projects(projecting) => projecting.redrive(event, context, returned).await,
         }
     }
 }

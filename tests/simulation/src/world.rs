@@ -51,6 +51,10 @@ pub(crate) enum Happening {
     GivenUp(GroupIndex, u32, ShardId),
     /// An invocation's time is over.
     TimeOut(Pid, u64),
+    /// A group's redrive queue is received from.
+    Receive(GroupIndex),
+    /// A group's notices are received.
+    Recover(GroupIndex),
     /// A client sends what it has to.
     Send(usize),
     /// Whether all is quiet is looked at.
@@ -98,6 +102,8 @@ pub(crate) struct World {
     pub(crate) tables_down_until: u64,
     /// Until when the queues fail.
     pub(crate) queues_down_until: u64,
+    /// Groups whose events are all handled now, whatever was wrong with them.
+    pub(crate) mended: Vec<bool>,
     trace: Option<String>,
     tickets: BTreeMap<u64, Ticket>,
     issued: u64,
@@ -132,6 +138,7 @@ impl World {
             downstream_down_until: vec![0; groups],
             tables_down_until: 0,
             queues_down_until: 0,
+            mended: vec![false; groups],
             trace: traced.then(String::new),
             tickets: BTreeMap::new(),
             issued: 0,

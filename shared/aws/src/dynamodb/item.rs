@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::str::FromStr;
 
+use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use penstock::Position;
+use penstock::fingerprint::Fingerprint;
 use penstock::ports::Error;
 
 /// An item under a table's format.
@@ -66,4 +68,13 @@ pub(super) fn s(text: impl Into<String>) -> AttributeValue {
 
 pub(super) fn n(number: impl ToString) -> AttributeValue {
     AttributeValue::N(number.to_string())
+}
+
+/// Fingerprints as 8 bytes each, big-endian.
+pub(super) fn pack(fingerprints: &[Fingerprint]) -> AttributeValue {
+    AttributeValue::B(Blob::new(fingerprints.iter().flat_map(|f| f.0.to_be_bytes()).collect::<Vec<u8>>()))
+}
+
+pub(super) fn unpack(bytes: &[u8]) -> Vec<Fingerprint> {
+    bytes.as_chunks::<8>().0.iter().map(|chunk| Fingerprint(u64::from_be_bytes(*chunk))).collect()
 }

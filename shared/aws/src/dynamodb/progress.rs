@@ -9,6 +9,8 @@
 //! | `failures` | M | position to count |
 //! | `suspect`, `suspicions` | S, N | the event being handled alone, and how often that ended in a crash |
 //! | `ahead_from` | N | epoch of the earliest run whose segments speak of positions above `position` |
+//! | `redriven` | N | how often redriven events were recorded on the shard |
+//! | `given_up` | S | sortable position; nothing up to it is handed out again |
 //! | `arrival` | N | arrival of the event at `position`, ms |
 //! | `at` | N | time of the last commit, ms |
 //! | `v` | N | format, 1 |
@@ -16,6 +18,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use penstock::ports::{Error, Progress};
 use penstock::progress::{Begun, Commit, Committed};
@@ -40,6 +43,10 @@ impl ProgressTable {
         Self { client, table: table.into(), scope: format!("{group}/{stream}") }
     }
 
+    fn update(&self, shard: &ShardId) -> UpdateItemFluentBuilder {
+        self.client.update_item().table_name(&self.table).key("pk", self.key(shard))
+    }
+
     fn key(&self, shard: &ShardId) -> AttributeValue {
         s(format!("{}/{shard}", self.scope))
     }
@@ -48,10 +55,7 @@ impl ProgressTable {
 impl Progress for ProgressTable {
     async fn begin(&self, shard: &ShardId) -> Result<Begun, Error> {
         let answer = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .key("pk", self.key(shard))
+            .update(shard)
             .update_expression("ADD #epoch :one, #attempts :one SET #v = if_not_exists(#v, :v)")
             .expression_attribute_names("#epoch", "epoch")
             .expression_attribute_names("#attempts", "attempts")
@@ -69,10 +73,7 @@ impl Progress for ProgressTable {
         let mut set = vec!["#position = :position", "#failures = :failures", "#attempts = :attempts", "#at = :at"];
         let mut remove = Vec::new();
         let mut request = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .key("pk", self.key(shard))
+            .update(shard)
             .condition_expression("#epoch = :epoch")
             .expression_attribute_names("#epoch", "epoch")
             .expression_attribute_values(":epoch", n(epoch))
@@ -123,6 +124,54 @@ impl Progress for ProgressTable {
     }
 }
 
+/// What redrives and recoveries do to the progress.
+impl ProgressTable {
+    pub(super) async fn look(&self, shard: &ShardId) -> Result<Begun, Error> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key("pk", self.key(shard))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| classify("GetItem", error))?;
+        answer.item().map_or_else(|| Ok(Begun::nothing()), decode)
+    }
+
+    pub(super) async fn announce(&self, shard: &ShardId) -> Result<(), Error> {
+        self.update(shard)
+            .update_expression("ADD #redriven :one SET #v = if_not_exists(#v, :v)")
+            .expression_attribute_names("#redriven", "redriven")
+            .expression_attribute_names("#v", "v")
+            .expression_attribute_values(":one", n(1))
+            .expression_attribute_values(":v", n(FORMAT))
+            .send()
+            .await
+            .map_err(|error| classify("UpdateItem", error))?;
+        Ok(())
+    }
+
+    pub(super) async fn give_up(&self, shard: &ShardId, last: &Position) -> Result<(), Error> {
+        let written = self
+            .update(shard)
+            .update_expression("SET #given_up = :last, #v = if_not_exists(#v, :v)")
+            .condition_expression("attribute_not_exists(#given_up) OR #given_up < :last")
+            .expression_attribute_names("#given_up", "given_up")
+            .expression_attribute_names("#v", "v")
+            .expression_attribute_values(":last", s(last.sortable()))
+            .expression_attribute_values(":v", n(FORMAT))
+            .send()
+            .await;
+        match written {
+            Ok(_) => Ok(()),
+            // a later one was written before
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => Ok(()),
+            Err(error) => Err(classify("UpdateItem", error)),
+        }
+    }
+}
+
 fn encode_failures(failures: &BTreeMap<Position, u32>) -> AttributeValue {
     AttributeValue::M(failures.iter().map(|(position, count)| (position.to_string(), n(count))).collect())
 }
@@ -143,9 +192,13 @@ fn decode(attributes: &HashMap<String, AttributeValue>) -> Result<Begun, Error> 
         true => Some((item.position("suspect")?, item.number("suspicions")?)),
         false => None,
     };
+    // a shard that something was redriven on, and no run has begun on yet, has no epoch
+    let number = |name| if item.has(name) { item.number(name) } else { Ok(0) };
     Ok(Begun {
-        epoch: item.number("epoch")?,
-        attempts: item.number("attempts")?,
+        epoch: number("epoch")?,
+        attempts: u32::try_from(number("attempts")?).unwrap_or(u32::MAX),
+        redriven: number("redriven")?,
+        given_up: if item.has("given_up") { item.position("given_up")? } else { Position::start() },
         // a shard that no run has committed on yet
         position: if item.has("position") { item.position("position")? } else { Position::start() },
         failures,
@@ -170,6 +223,8 @@ mod tests {
             failures: BTreeMap::from([(position(5, 0), 2)]),
             suspect: Some((position(5, 1), 1)),
             ahead_from: Some(6),
+            redriven: 2,
+            given_up: position(1, u32::MAX),
         };
         assert_eq!(decode(&golden::read("progress-1.json")).unwrap(), expected);
     }

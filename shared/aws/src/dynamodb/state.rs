@@ -5,18 +5,21 @@
 //! | `pk` | S | the partition key |
 //! | `applied` | S | sortable position of the last event that went in or was refused |
 //! | `state` | S | the state as JSON; missing while every event was refused |
-//! | `refused` | L | positions of the last write's events that were refused |
+//! | `revision` | N | one more with each write: what a write is conditional on |
+//! | `settled` | S | sortable position; what was refused up to it is forgotten |
+//! | `refused` | L | positions above it that were refused |
+//! | `redriven` | B | fingerprints of events that were applied out of their order, 8 bytes each, big-endian |
 //! | `v` | N | format, 1 |
 
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
+use penstock::PartitionKey;
 use penstock::ports::{Error, States};
 use penstock::projection::{Stored, StoredState};
-use penstock::{PartitionKey, Position};
 
-use super::item::{Item, n, s};
+use super::item::{Item, n, pack, s, unpack};
 use crate::error::classify;
 
 const FORMAT: u32 = 1;
@@ -49,13 +52,13 @@ impl States for StateTable {
         answer.item().map(decode).transpose()
     }
 
-    async fn store(&self, key: &PartitionKey, state: &StoredState, before: Option<&Position>) -> Result<Stored, Error> {
+    async fn store(&self, key: &PartitionKey, state: &StoredState, over: Option<u64>) -> Result<Stored, Error> {
         let mut request = self.client.put_item().table_name(&self.table).set_item(Some(encode(key, state)));
-        request = match before {
-            Some(before) => request
-                .condition_expression("#applied = :before")
-                .expression_attribute_names("#applied", "applied")
-                .expression_attribute_values(":before", s(before.sortable())),
+        request = match over {
+            Some(revision) => request
+                .condition_expression("#revision = :over")
+                .expression_attribute_names("#revision", "revision")
+                .expression_attribute_values(":over", n(revision)),
             None => request.condition_expression("attribute_not_exists(#pk)").expression_attribute_names("#pk", "pk"),
         };
         match request.send().await {
@@ -72,7 +75,10 @@ fn encode(key: &PartitionKey, state: &StoredState) -> HashMap<String, AttributeV
     let refused = state.refused.iter().map(|position| s(position.to_string())).collect();
     let mut item = HashMap::from([
         ("pk".to_owned(), s(key.as_str())),
+        ("revision".to_owned(), n(state.revision)),
         ("applied".to_owned(), s(state.applied.sortable())),
+        ("settled".to_owned(), s(state.settled.sortable())),
+        ("redriven".to_owned(), pack(&state.redriven)),
         ("refused".to_owned(), AttributeValue::L(refused)),
         ("v".to_owned(), n(FORMAT)),
     ]);
@@ -88,7 +94,10 @@ fn decode(attributes: &HashMap<String, AttributeValue>) -> Result<StoredState, E
     let damaged = || Error::Damaged("a state item has a refused position that cannot be read".to_owned());
     let position = |value: &AttributeValue| value.as_s().ok().and_then(|text| text.parse().ok()).ok_or_else(damaged);
     Ok(StoredState {
+        revision: item.number("revision")?,
         applied: item.position("applied")?,
+        settled: item.position("settled")?,
+        redriven: unpack(item.bytes("redriven")?),
         state: if item.has("state") { Some(item.text("state")?.to_owned()) } else { None },
         refused: item.list("refused")?.iter().map(position).collect::<Result<_, _>>()?,
     })
@@ -96,6 +105,8 @@ fn decode(attributes: &HashMap<String, AttributeValue>) -> Result<StoredState, E
 
 #[cfg(test)]
 mod tests {
+    use penstock::fingerprint::Fingerprint;
+
     use super::*;
     use crate::dynamodb::golden;
 
@@ -111,7 +122,10 @@ mod tests {
         let key = PartitionKey::new("ORDER-1").unwrap();
         for state in [None, Some("{\"a\":1}".to_owned())] {
             let stored = StoredState {
+                revision: 3,
                 applied: "495.2".parse().unwrap(),
+                settled: "494.0".parse().unwrap(),
+                redriven: vec![Fingerprint(7), Fingerprint(u64::MAX)],
                 state,
                 refused: vec!["495.0".parse().unwrap(), "495.1".parse().unwrap()],
             };

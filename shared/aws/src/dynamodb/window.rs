@@ -12,26 +12,30 @@
 //! | `handled_count`, `duplicate_count`, `dead_letter_count`, `foreign_count` | N | events by outcome |
 //! | `expires_at` | N | TTL, s |
 //! | `v` | N | format, 1 |
+//!
+//! What was redriven has items of its own beside them, whose sort key is `r/` time in ms (20 digits) `/` the name of the
+//! call, with `handled`, `at`, `expires_at` and `v`.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use penstock::ShardId;
-use penstock::fingerprint::Fingerprint;
 use penstock::ports::{Error, Windows};
 use penstock::time::Timestamp;
-use penstock::window::{Counts, Segment};
+use penstock::window::{Counts, Redriven, Segment};
 
-use super::item::{Item, n, s};
+use super::item::{Item, n, pack, s, unpack};
 use crate::error::classify;
 
 const FORMAT: u32 = 1;
 
 /// Items live this much longer than the horizon: a run that recorded and did not commit may be followed late.
 const SLACK: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What was redriven is remembered for as long as SQS can keep another copy of its letter, and a day.
+const REDRIVEN_KEPT: Duration = Duration::from_secs(15 * 24 * 60 * 60);
 
 /// An item that speaks of positions ahead is needed for as long as an event below them can be retried: Lambda's longest
 /// record age. <https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-parameters.html>
@@ -75,11 +79,12 @@ impl Windows for WindowTable {
                 // a redelivery has to find what the run before it wrote a moment ago
                 .consistent_read(true)
                 .scan_index_forward(false)
-                .key_condition_expression("#pk = :pk AND #sk >= :sk")
+                .key_condition_expression("#pk = :pk AND #sk BETWEEN :sk AND :end")
                 .expression_attribute_names("#pk", "pk")
                 .expression_attribute_names("#sk", "sk")
                 .expression_attribute_values(":pk", self.key(shard))
                 .expression_attribute_values(":sk", s(sort_key(after.saturating_add(1), 0)))
+                .expression_attribute_values(":end", s(sort_key(u64::MAX, u32::MAX)))
                 .set_exclusive_start_key(start)
                 .send()
                 .await
@@ -111,6 +116,69 @@ impl Windows for WindowTable {
             .map_err(|error| classify("PutItem", error))?;
         Ok(())
     }
+}
+
+/// What was redriven.
+impl WindowTable {
+    pub(super) async fn load_redriven(&self, shard: &ShardId, since: Timestamp) -> Result<Vec<Redriven>, Error> {
+        let mut redriven = Vec::new();
+        let mut pages = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .consistent_read(true)
+            .key_condition_expression("#pk = :pk AND #sk BETWEEN :sk AND :end")
+            .expression_attribute_names("#pk", "pk")
+            .expression_attribute_names("#sk", "sk")
+            .expression_attribute_values(":pk", self.key(shard))
+            .expression_attribute_values(":sk", s(redriven_key(since, "")))
+            .expression_attribute_values(":end", s("r/~"))
+            .into_paginator()
+            .items()
+            .send();
+        while let Some(item) = pages.next().await {
+            redriven.push(decode_redriven(&item.map_err(|error| classify("Query", error))?)?);
+        }
+        Ok(redriven)
+    }
+
+    pub(super) async fn record_redriven(&self, shard: &ShardId, redriven: &Redriven) -> Result<(), Error> {
+        self.client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(encode_redriven(self.key(shard), redriven)))
+            .send()
+            .await
+            .map_err(|error| classify("PutItem", error))?;
+        Ok(())
+    }
+}
+
+fn redriven_key(at: Timestamp, id: &str) -> String {
+    format!("r/{:020}/{id}", at.0)
+}
+
+fn encode_redriven(pk: AttributeValue, redriven: &Redriven) -> HashMap<String, AttributeValue> {
+    let attributes = [
+        ("pk", pk),
+        ("sk", s(redriven_key(redriven.at, &redriven.id))),
+        ("handled", pack(&redriven.handled)),
+        ("at", n(redriven.at.0)),
+        ("expires_at", n(redriven.at.plus(REDRIVEN_KEPT).as_secs())),
+        ("v", n(FORMAT)),
+    ];
+    attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+fn decode_redriven(attributes: &HashMap<String, AttributeValue>) -> Result<Redriven, Error> {
+    let item = Item { attributes, what: "redriven" };
+    item.version(FORMAT)?;
+    let damaged = || Error::Damaged("a redriven item has no readable sort key".to_owned());
+    Ok(Redriven {
+        id: item.text("sk")?.splitn(3, '/').nth(2).ok_or_else(damaged)?.to_owned(),
+        at: Timestamp(item.number("at")?),
+        handled: unpack(item.bytes("handled")?),
+    })
 }
 
 fn sort_key(epoch: u64, part: u32) -> String {
@@ -159,16 +227,10 @@ fn decode(attributes: &HashMap<String, AttributeValue>) -> Result<Segment, Error
     })
 }
 
-fn pack(fingerprints: &[Fingerprint]) -> AttributeValue {
-    AttributeValue::B(Blob::new(fingerprints.iter().flat_map(|f| f.0.to_be_bytes()).collect::<Vec<u8>>()))
-}
-
-fn unpack(bytes: &[u8]) -> Vec<Fingerprint> {
-    bytes.as_chunks::<8>().0.iter().map(|chunk| Fingerprint(u64::from_be_bytes(*chunk))).collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use penstock::fingerprint::Fingerprint;
+
     use super::*;
     use crate::dynamodb::golden;
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use tracing::warn;
 
+use super::redrive::Returned;
 use super::{Outside, Settings};
 use crate::batch::Delivery;
 use crate::dead_letter::{Code, DeadLetter};
@@ -34,6 +35,24 @@ pub trait Work: Send + Sync {
     ) -> impl Future<Output = Result<Option<Outcome>, ports::Error>> + Send {
         _ = (event, context);
         async { Ok(None) }
+    }
+
+    /// Handles an event that was given up and has been sent back. Later events of its key have been handled since.
+    fn redrive<O: Outside>(
+        &self,
+        event: &Delivery,
+        context: &LaneContext<'_, O>,
+        returned: &Returned<'_>,
+    ) -> impl Future<Output = Result<Outcome, Stop>> + Send {
+        _ = returned;
+        async move {
+            let LaneEnd { mut outcomes, stop } = self.run(&[event], context).await;
+            match (outcomes.pop(), stop) {
+                (Some(outcome), _) => Ok(outcome),
+                (None, Some(stop)) => Err(stop),
+                (None, None) => unreachable!("a lane stops for a reason"),
+            }
+        }
     }
 }
 
@@ -79,6 +98,8 @@ pub struct LaneContext<'a, O> {
     /// When the last dead letter has to be sent: later than lanes stop, because an event that took all of the time may
     /// be one.
     pub(super) give_up_by: Timestamp,
+    /// The events are dead letters that were sent back: whatever is not handled goes back to where it came from.
+    pub(super) redrives: bool,
 }
 
 impl<O: Outside> LaneContext<'_, O> {
@@ -90,6 +111,9 @@ impl<O: Outside> LaneContext<'_, O> {
         reason: &str,
         attempts: u32,
     ) -> Result<(), ports::Error> {
+        if self.redrives {
+            return Err(ports::Error::Refused(reason.to_owned()));
+        }
         let letter = DeadLetter {
             group: self.settings.group.clone(),
             stream: self.settings.stream.clone(),

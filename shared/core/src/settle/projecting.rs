@@ -4,6 +4,7 @@
 //! refused are safe.
 
 use super::Outside;
+use super::Returned;
 use super::lane::{LaneContext, LaneEnd, Stop, Work};
 use super::run::Outcome;
 use crate::batch::Delivery;
@@ -17,6 +18,9 @@ const STATE_BYTES_MAX: usize = 380 * 1000;
 
 /// Bytes of a refused position in the item.
 const REFUSED_BYTES: usize = 80;
+
+/// Redriven events that a state remembers.
+const REDRIVEN_MAX: usize = 1000;
 
 /// How often a lane starts over because another run has written the state meanwhile.
 const RACES_MAX: usize = 3;
@@ -64,10 +68,14 @@ impl<P: Projection, S: States> Projecting<P, S> {
                 continue;
             }
             if let Some(stored) = before.as_ref().filter(|stored| *position <= stored.applied) {
-                outcomes.push(stored.outcome_of(position));
+                outcomes.push(stored.outcome_of(position).map_err(Stop::Outside)?);
                 continue;
             }
             let Ok(content) = &delivery.content else { unreachable!("lanes hold events only") };
+            if before.as_ref().is_some_and(|stored| stored.redriven.contains(&content.fingerprint)) {
+                outcomes.push(Outcome::Duplicate);
+                continue;
+            }
             if context.time_left().is_zero() {
                 return Err(Stop::OutOfTime);
             }
@@ -91,17 +99,60 @@ impl<P: Projection, S: States> Projecting<P, S> {
             Some(state) => Some(serde_json::to_string(state).map_err(|error| damaged(first, &error))?),
             None => None,
         };
-        if let Some(bytes) = state
-            .as_ref()
-            .map(|state| state.len() + refused.len() * REFUSED_BYTES)
-            .filter(|bytes| *bytes > STATE_BYTES_MAX)
-        {
-            // counted, so that a state that has outgrown its item ends in dead letters and does not block the shard
-            return Err(Stop::Retry(format!("the state would take {bytes} bytes; at most {STATE_BYTES_MAX} fit")));
-        }
-        let after = StoredState { applied: last.clone(), state, refused };
-        match context.bounded(self.states.store(&first.key, &after, applied)).await.map_err(Stop::Outside)? {
+        let redriven = before.as_ref().map(|stored| stored.redriven.clone()).unwrap_or_default();
+        let over = before.as_ref().map(|stored| stored.revision);
+        let settled = match before.as_ref().map(|stored| &stored.settled) {
+            Some(settled) if settled > context.position => settled.clone(),
+            _ => context.position.clone(),
+        };
+        let after = StoredState { revision: next(over), applied: last.clone(), state, settled, refused, redriven };
+        fits(&after)?;
+        match context.bounded(self.states.store(&first.key, &after, over)).await.map_err(Stop::Outside)? {
             Stored::Yes => Ok(Some(outcomes)),
+            Stored::Superseded => Ok(None),
+        }
+    }
+
+    /// Folds an event into the state as it is now, behind the events that came after it; `None` if the state was
+    /// written meanwhile.
+    async fn fold_late<O: Outside>(
+        &self,
+        delivery: &Delivery,
+        context: &LaneContext<'_, O>,
+        returned: &Returned<'_>,
+    ) -> Result<Option<Outcome>, Stop> {
+        let Ok(content) = &delivery.content else { unreachable!("only events are redriven") };
+        if !self.projection.concerns(&content.event) {
+            return Ok(Some(Outcome::Handled));
+        }
+        let before = context.bounded(self.states.load(&delivery.key)).await.map_err(Stop::Outside)?;
+        if let Some(stored) = &before {
+            if stored.redriven.contains(&content.fingerprint) {
+                return Ok(Some(Outcome::Duplicate));
+            }
+            // a copy of this event may be among what was applied last, and not yet be in the window
+            if !returned.is_recorded(delivery.key.hash_key(), &stored.applied) {
+                let why = "what its key has applied last is not recorded yet".to_owned();
+                return Err(Stop::Outside(ports::Error::Throttled(why)));
+            }
+        }
+        let state: Option<P::State> = match before.as_ref().and_then(|stored| stored.state.as_deref()) {
+            Some(json) => Some(serde_json::from_str(json).map_err(|error| damaged(delivery, &error))?),
+            None => None,
+        };
+        let state = self.projection.fold(state, &content.event).map_err(|Refusal(reason)| Stop::Retry(reason))?;
+        let over = before.as_ref().map(|stored| stored.revision);
+        let state = Some(serde_json::to_string(&state).map_err(|error| damaged(delivery, &error))?);
+        let (applied, settled, refused, mut redriven) = match before {
+            Some(stored) => (stored.applied, stored.settled, stored.refused, stored.redriven),
+            None => (Position::start(), Position::start(), Vec::new(), Vec::new()),
+        };
+        redriven.push(content.fingerprint);
+        redriven.drain(..redriven.len().saturating_sub(REDRIVEN_MAX));
+        let after = StoredState { revision: next(over), applied, state, settled, refused, redriven };
+        fits(&after)?;
+        match context.bounded(self.states.store(&delivery.key, &after, over)).await.map_err(Stop::Outside)? {
+            Stored::Yes => Ok(Some(Outcome::Handled)),
             Stored::Superseded => Ok(None),
         }
     }
@@ -120,7 +171,21 @@ impl<P: Projection, S: States> Work for Projecting<P, S> {
                 Err(stop) => return LaneEnd::nothing(stop),
             }
         }
-        LaneEnd::nothing(Stop::Outside(ports::Error::Throttled("the state is being written by another run".into())))
+        LaneEnd::nothing(Stop::Outside(raced()))
+    }
+
+    async fn redrive<O: Outside>(
+        &self,
+        event: &Delivery,
+        context: &LaneContext<'_, O>,
+        returned: &Returned<'_>,
+    ) -> Result<Outcome, Stop> {
+        for _ in 0..RACES_MAX {
+            if let Some(outcome) = self.fold_late(event, context, returned).await? {
+                return Ok(outcome);
+            }
+        }
+        Err(Stop::Outside(raced()))
     }
 
     async fn already<O: Outside>(
@@ -129,15 +194,37 @@ impl<P: Projection, S: States> Work for Projecting<P, S> {
         context: &LaneContext<'_, O>,
     ) -> Result<Option<Outcome>, ports::Error> {
         let stored = context.bounded(self.states.load(&event.key)).await?;
-        Ok(stored.filter(|stored| event.position <= stored.applied).map(|stored| stored.outcome_of(&event.position)))
+        stored.filter(|stored| event.position <= stored.applied).map(|s| s.outcome_of(&event.position)).transpose()
     }
 }
 
 impl StoredState {
     /// The outcome of an event that is applied.
-    fn outcome_of(&self, position: &Position) -> Outcome {
-        if self.refused.contains(position) { Outcome::DeadLettered } else { Outcome::Handled }
+    fn outcome_of(&self, position: &Position) -> Result<Outcome, ports::Error> {
+        if *position <= self.settled {
+            // only a run that has lost its fence still asks. To guess would be to record what may not be true
+            return Err(raced());
+        }
+        Ok(if self.refused.contains(position) { Outcome::DeadLettered } else { Outcome::Handled })
     }
+}
+
+fn next(revision: Option<u64>) -> u64 {
+    revision.unwrap_or(0) + 1
+}
+
+fn raced() -> ports::Error {
+    ports::Error::Throttled("the state is being written by another run".to_owned())
+}
+
+/// Counted as a retry, so that a state that has outgrown its item ends in dead letters and does not block the shard.
+fn fits(state: &StoredState) -> Result<(), Stop> {
+    let json = state.state.as_ref().map_or(0, String::len);
+    let bytes = json + state.refused.len() * REFUSED_BYTES + state.redriven.len() * 8;
+    if bytes > STATE_BYTES_MAX {
+        return Err(Stop::Retry(format!("the state would take {bytes} bytes; at most {STATE_BYTES_MAX} fit")));
+    }
+    Ok(())
 }
 
 fn damaged(first: &Delivery, error: &serde_json::Error) -> Stop {

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,7 +11,7 @@ use crate::handler::{EventHandler, Failure, HandlerContext};
 use crate::hash::HashRange;
 use crate::ports::States;
 use crate::projection::{Projection, Refusal, Stored, StoredState};
-use crate::window::Segment;
+use crate::window::{Redriven, Segment};
 use crate::{Event, PartitionKey, Position};
 
 /// A step of the protocol, as the world sees it.
@@ -35,6 +35,7 @@ struct Store {
     /// A newer run begins just before the next commit.
     usurp: bool,
     parents: Vec<ShardId>,
+    redriven: Vec<Redriven>,
 }
 
 #[derive(Clone, Default)]
@@ -70,20 +71,7 @@ impl Clock for World {
 impl Progress for World {
     async fn begin(&self, shard: &ShardId) -> Result<Begun, ports::Error> {
         Ok(self.store(|s| {
-            let (begun, _) = s.progress.entry(shard.clone()).or_insert_with(|| {
-                let position = Position::start();
-                (
-                    Begun {
-                        epoch: 0,
-                        attempts: 0,
-                        position,
-                        failures: BTreeMap::new(),
-                        suspect: None,
-                        ahead_from: None,
-                    },
-                    None,
-                )
-            });
+            let (begun, _) = s.progress.entry(shard.clone()).or_insert_with(|| (Begun::nothing(), None));
             begun.epoch += 1;
             begun.attempts += 1;
             begun.clone()
@@ -139,9 +127,38 @@ impl DeadLetters for World {
     }
 }
 
+impl Redrives for World {
+    async fn look(&self, shard: &ShardId) -> Result<Begun, ports::Error> {
+        Ok(self.store(|s| s.progress.get(shard).map_or_else(Begun::nothing, |(begun, _)| begun.clone())))
+    }
+    async fn load_redriven(&self, _: &ShardId, since: Timestamp) -> Result<Vec<Redriven>, ports::Error> {
+        Ok(self.store(|s| s.redriven.iter().filter(|redriven| redriven.at >= since).cloned().collect()))
+    }
+    async fn record_redriven(&self, _: &ShardId, redriven: &Redriven) -> Result<(), ports::Error> {
+        self.store(|s| s.redriven.push(redriven.clone()));
+        Ok(())
+    }
+    async fn give_up(&self, shard: &ShardId, last: &Position) -> Result<(), ports::Error> {
+        self.store(|s| {
+            s.progress.entry(shard.clone()).or_insert_with(|| (Begun::nothing(), None)).0.given_up = last.clone();
+        });
+        Ok(())
+    }
+    async fn announce(&self, shard: &ShardId) -> Result<(), ports::Error> {
+        self.store(|s| s.progress.entry(shard.clone()).or_insert_with(|| (Begun::nothing(), None)).0.redriven += 1);
+        Ok(())
+    }
+}
+
 impl Shards for World {
     async fn lineage(&self, _: &ShardId) -> Result<Lineage, ports::Error> {
-        Ok(Lineage { ancestors: self.store(|s| s.parents.clone()), range: HashRange::ALL })
+        Ok(Lineage {
+            ancestors: self.store(|s| s.parents.iter().map(|id| (id.clone(), HashRange::ALL)).collect()),
+            range: HashRange::ALL,
+        })
+    }
+    async fn open(&self) -> Result<Vec<(ShardId, HashRange)>, ports::Error> {
+        Ok(vec![(ShardId::new(SHARD), HashRange::ALL)])
     }
 }
 
@@ -149,14 +166,9 @@ impl States for World {
     async fn load(&self, key: &PartitionKey) -> Result<Option<StoredState>, ports::Error> {
         Ok(self.store(|s| s.states.get(key).cloned()))
     }
-    async fn store(
-        &self,
-        key: &PartitionKey,
-        state: &StoredState,
-        before: Option<&Position>,
-    ) -> Result<Stored, ports::Error> {
+    async fn store(&self, key: &PartitionKey, state: &StoredState, over: Option<u64>) -> Result<Stored, ports::Error> {
         Ok(self.store(|s| {
-            if s.states.get(key).map(|stored| &stored.applied) != before {
+            if s.states.get(key).map(|stored| stored.revision) != over {
                 return Stored::Superseded;
             }
             s.states.insert(key.clone(), state.clone());
@@ -471,6 +483,23 @@ impl Windows for Frozen {
         self.0.record(shard, segment).await
     }
 }
+impl Redrives for Frozen {
+    async fn look(&self, shard: &ShardId) -> Result<Begun, ports::Error> {
+        self.0.look(shard).await
+    }
+    async fn load_redriven(&self, shard: &ShardId, since: Timestamp) -> Result<Vec<Redriven>, ports::Error> {
+        self.0.load_redriven(shard, since).await
+    }
+    async fn record_redriven(&self, shard: &ShardId, redriven: &Redriven) -> Result<(), ports::Error> {
+        self.0.record_redriven(shard, redriven).await
+    }
+    async fn announce(&self, shard: &ShardId) -> Result<(), ports::Error> {
+        self.0.announce(shard).await
+    }
+    async fn give_up(&self, shard: &ShardId, last: &Position) -> Result<(), ports::Error> {
+        self.0.give_up(shard, last).await
+    }
+}
 impl DeadLetters for Frozen {
     async fn send(&self, letter: &DeadLetter) -> Result<(), ports::Error> {
         self.0.send(letter).await
@@ -479,6 +508,9 @@ impl DeadLetters for Frozen {
 impl Shards for Frozen {
     async fn lineage(&self, shard: &ShardId) -> Result<Lineage, ports::Error> {
         self.0.lineage(shard).await
+    }
+    async fn open(&self) -> Result<Vec<(ShardId, HashRange)>, ports::Error> {
+        self.0.open().await
     }
 }
 
@@ -574,3 +606,5 @@ fn a_projection_settles_what_does_not_concern_it_and_stores_nothing_for_it() {
     assert_eq!(state(&world, "l").as_deref(), Some("\"c\""));
     assert_eq!(world.store(|s| s.states.len()), 1);
 }
+
+mod redrive;

@@ -6,5 +6,6 @@ mod demo;
 mod faults;
 mod http;
 mod killed;
+mod redrive;
 mod restart;
 mod walk;

@@ -69,6 +69,10 @@ async fn the_page_about_consumer_groups_makes_one_that_runs() {
                 assert!(template.contains(&block.text));
                 std::fs::write(copy.join("template.yaml"), template).unwrap();
             }
+            ("diff", _) => {
+                std::fs::write(copy.join("walk.diff"), &block.text).unwrap();
+                drop(run(&copy, "git", &["apply", "--recount", "walk.diff"]));
+            }
             (_, Some(file)) => std::fs::write(copy.join(file), &block.text).unwrap(),
             (language, None) => panic!("a block of {language} that belongs to no file"),
         }
@@ -86,6 +90,7 @@ async fn the_page_about_consumer_groups_makes_one_that_runs() {
         (binaries().await, "ingest"),
         (binaries().await, "order-status"),
         (binaries().await, "order-alerts"),
+        (binaries().await, "recover"),
         (&target.join("debug"), "order-receipts"),
     ] {
         std::os::unix::fs::symlink(from.join(name), folder.path().join(name)).unwrap();

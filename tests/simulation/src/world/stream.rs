@@ -4,7 +4,7 @@ use penstock::hash::{HashKey, HashRange};
 use penstock::packing::PackedRecord;
 use penstock::ports::{Error, Lineage, Verdict};
 use penstock::time::Timestamp;
-use penstock::{Position, SequenceNumber, ShardId};
+use penstock::{Position, SequenceNumber, ShardId, batch, ports};
 use penstock_event_source::{ListedShard, ReadFrom, Record};
 
 use super::truth::EventRef;
@@ -139,15 +139,40 @@ impl Stream {
 
     pub(crate) fn lineage(&self, id: &ShardId) -> Result<Lineage, Error> {
         let shard = self.shard(id).ok_or_else(|| Error::Refused(format!("no shard {id}")))?;
-        let mut ancestors: Vec<ShardId> = Vec::new();
+        let mut ancestors: Vec<(ShardId, HashRange)> = Vec::new();
         let mut open = shard.parents.clone();
         while let Some(parent) = open.pop() {
-            if !ancestors.contains(&parent) {
-                open.extend(self.shard(&parent).iter().flat_map(|shard| shard.parents.clone()));
-                ancestors.push(parent);
+            let known = ancestors.iter().any(|(known, _)| *known == parent);
+            if let Some(found) = self.shard(&parent).filter(|_| !known) {
+                open.extend(found.parents.clone());
+                ancestors.push((parent, found.range));
             }
         }
         Ok(Lineage { ancestors, range: shard.range })
+    }
+
+    pub(crate) fn open_ranges(&self) -> Vec<(ShardId, HashRange)> {
+        let open = self.shards.iter().filter(|shard| shard.open);
+        open.map(|shard| (shard.id.clone(), shard.range)).collect()
+    }
+
+    /// A page of records, read again.
+    pub(crate) fn read_back(&self, id: &ShardId, from: &SequenceNumber, after: bool) -> ports::Page {
+        let Some(shard) = self.shard(id) else { return ports::Page { records: Vec::new(), at_end: true } };
+        let before = |stored: &Stored| match after {
+            true => stored.record.sequence <= *from,
+            false => stored.record.sequence < *from,
+        };
+        let first = shard.records.partition_point(before);
+        let end = shard.records.len().min(first + 3);
+        let record = |stored: &Stored| batch::Record {
+            sequence: stored.record.sequence.clone(),
+            arrival: stored.record.arrival,
+            partition_key: stored.record.partition_key.as_ref().to_owned(),
+            data: stored.record.data.clone(),
+        };
+        let records = shard.records[first..end].iter().map(record).collect();
+        ports::Page { records, at_end: end == shard.records.len() }
     }
 
     /// Every event, with its place: those of `shard`, or of all.

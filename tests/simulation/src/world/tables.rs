@@ -6,8 +6,9 @@ use std::time::Duration;
 use penstock::dead_letter::DeadLetter;
 use penstock::progress::{Begun, Commit, Committed};
 use penstock::projection::{Stored, StoredState};
+use penstock::recover::GivenUp;
 use penstock::time::Timestamp;
-use penstock::window::Segment;
+use penstock::window::{Redriven, Segment};
 use penstock::{Position, ShardId};
 
 /// Segments live this much longer than the horizon.
@@ -19,7 +20,13 @@ pub(crate) struct Tables {
     progress: BTreeMap<ShardId, Begun>,
     pub(crate) segments: BTreeMap<ShardId, BTreeMap<(u64, u32), Segment>>,
     pub(crate) states: BTreeMap<String, StoredState>,
+    redriven: BTreeMap<ShardId, Vec<Redriven>>,
+    /// The dead-letter queue.
     pub(crate) letters: Vec<DeadLetter>,
+    /// The redrive queue: letters, and how often each was received.
+    pub(crate) returned: Vec<(DeadLetter, u32)>,
+    /// Notices of what the event source gave up.
+    pub(crate) notices: Vec<GivenUp>,
 }
 
 impl Tables {
@@ -32,14 +39,7 @@ impl Tables {
     }
 
     pub(crate) fn begin(&mut self, shard: &ShardId) -> Begun {
-        let begun = self.progress.entry(shard.clone()).or_insert_with(|| Begun {
-            epoch: 0,
-            attempts: 0,
-            position: Position::start(),
-            failures: BTreeMap::new(),
-            suspect: None,
-            ahead_from: None,
-        });
+        let begun = self.progress.entry(shard.clone()).or_insert_with(Begun::nothing);
         begun.epoch += 1;
         begun.attempts += 1;
         begun.clone()
@@ -84,8 +84,32 @@ impl Tables {
         self.segments.entry(shard.clone()).or_default().insert((segment.epoch, segment.part), segment);
     }
 
-    pub(crate) fn store(&mut self, key: &str, state: &StoredState, before: Option<&Position>) -> Stored {
-        if self.states.get(key).map(|stored| &stored.applied) != before {
+    pub(crate) fn look(&self, shard: &ShardId) -> Begun {
+        self.progress.get(shard).cloned().unwrap_or_else(Begun::nothing)
+    }
+
+    pub(crate) fn give_up(&mut self, shard: &ShardId, last: &Position) {
+        let begun = self.progress.entry(shard.clone()).or_insert_with(Begun::nothing);
+        begun.given_up = begun.given_up.clone().max(last.clone());
+    }
+
+    pub(crate) fn announce(&mut self, shard: &ShardId) {
+        self.progress.entry(shard.clone()).or_insert_with(Begun::nothing).redriven += 1;
+    }
+
+    pub(crate) fn load_redriven(&self, shard: &ShardId, since: Timestamp) -> Vec<Redriven> {
+        let redriven = self.redriven.get(shard).into_iter().flatten();
+        redriven.filter(|redriven| redriven.at >= since).cloned().collect()
+    }
+
+    pub(crate) fn record_redriven(&mut self, shard: &ShardId, redriven: Redriven) {
+        let items = self.redriven.entry(shard.clone()).or_default();
+        items.retain(|other| other.id != redriven.id);
+        items.push(redriven);
+    }
+
+    pub(crate) fn store(&mut self, key: &str, state: &StoredState, over: Option<u64>) -> Stored {
+        if self.states.get(key).map(|stored| stored.revision) != over {
             return Stored::Superseded;
         }
         self.states.insert(key.to_owned(), state.clone());

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use penstock::dead_letter::{Code, DeadLetter};
 use penstock::progress::Commit;
 use penstock::projection::StoredState;
+use penstock::recover::GivenUp;
 use penstock::window::{Counts, Segment};
 use penstock::{Position, ShardId};
 
@@ -57,8 +58,11 @@ struct Deeds {
     letter_places: BTreeSet<Position>,
     /// Since when a segment says that an event was handled.
     recorded: BTreeMap<EventRef, u64>,
-    /// When each run began.
-    begun: BTreeMap<(ShardId, u64), u64>,
+    /// Since when runs know that an event was redriven.
+    redriven: BTreeMap<EventRef, u64>,
+    /// What the event source gave up.
+    given_up: BTreeSet<Position>,
+    given_up_events: BTreeSet<EventRef>,
     /// Up to where each shard's position was checked.
     checked: BTreeMap<ShardId, Position>,
     counts: Counts,
@@ -67,6 +71,26 @@ struct Deeds {
     /// How often the handler was given an event.
     tries: BTreeMap<Position, u32>,
     crashes: u32,
+}
+
+/// Under what a side effect was made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Act {
+    pub(crate) epoch: u64,
+    /// When the run began.
+    pub(crate) began: u64,
+    /// A dead letter is handled again.
+    pub(crate) redrives: bool,
+}
+
+impl Deeds {
+    /// Whether a run that began then must know that an event is handled. A redrive, which is `now`, looks back for the
+    /// horizon, whatever it redrives.
+    fn is_known(&self, event: EventRef, began: u64, redrive: Option<u64>) -> bool {
+        let forgotten = |at: u64| redrive.is_some_and(|now| now - at > millis(HORIZON) - SKEW);
+        self.redriven.get(&event).is_some_and(|at| *at < began)
+            || self.recorded.get(&event).is_some_and(|at| *at < began && !forgotten(*at))
+    }
 }
 
 /// What really happened.
@@ -94,12 +118,17 @@ impl Truth {
     fn skipped(&self, group: GroupIndex, event: EventRef) -> Option<EventRef> {
         let deeds = &self.groups[group];
         let earlier = (1..event.ordinal).map(|ordinal| EventRef { key: event.key, ordinal });
-        earlier.into_iter().find(|other| !deeds.effects.contains_key(other) && !deeds.letters.contains(other))
+        earlier.into_iter().find(|other| {
+            let done = deeds.effects.contains_key(other) || deeds.letters.contains(other);
+            !done && !deeds.given_up_events.contains(other)
+        })
     }
 
     fn is_settled(&self, group: GroupIndex, event: EventRef, position: &Position) -> bool {
         let deeds = &self.groups[group];
-        deeds.effects.contains_key(&event) || deeds.letter_places.contains(position)
+        deeds.effects.contains_key(&event)
+            || deeds.letter_places.contains(position)
+            || deeds.given_up.contains(position)
     }
 }
 
@@ -113,10 +142,25 @@ impl World {
         }
     }
 
-    /// A run began.
-    pub(crate) fn saw_begin(&mut self, group: GroupIndex, shard: &ShardId, epoch: u64) {
+    /// A letter was redriven and is out of its queue: every run that begins from here on has to know.
+    pub(crate) fn saw_redriven(&mut self, group: GroupIndex, letter: &DeadLetter) {
         let now = self.agenda.now().0;
-        self.truth.groups[group].begun.insert((shard.clone(), epoch), now);
+        let event = self.stream.events(Some(&letter.shard)).find(|(position, _)| *position == letter.position);
+        if let Some((_, event)) = event {
+            self.truth.groups[group].redriven.entry(event).or_insert(now);
+        }
+    }
+
+    /// The event source gave records up.
+    pub(crate) fn saw_given_up(&mut self, group: GroupIndex, notice: &GivenUp) {
+        let range = &notice.first..=&notice.last;
+        let events = self.stream.events(Some(&notice.shard));
+        let events = events.filter(|(position, _)| range.contains(&&position.sequence));
+        let deeds = &mut self.truth.groups[group];
+        for (position, event) in events {
+            deeds.given_up.insert(position);
+            deeds.given_up_events.insert(event);
+        }
     }
 
     /// A process of the group ended without a word.
@@ -132,7 +176,8 @@ impl World {
     }
 
     /// A handler's side effect arrived downstream. P2, P3.
-    pub(crate) fn saw_effect(&mut self, group: GroupIndex, event: EventRef, shard: &ShardId, epoch: u64) {
+    pub(crate) fn saw_effect(&mut self, group: GroupIndex, event: EventRef, shard: &ShardId, act: Act) {
+        let (Act { epoch, began, .. }, now) = (act, self.agenda.now().0);
         // a zombie's late effect can only be refused downstream, by its epoch; P2 and P3 speak of the others
         if self.tables[group].epoch(shard) == epoch {
             let deeds = &self.truth.groups[group];
@@ -142,8 +187,7 @@ impl World {
                 self.breaks("P2", || format!("group {group} handled {event} before {skipped}"));
             }
             let deeds = &self.truth.groups[group];
-            let began = deeds.begun.get(&(shard.clone(), epoch)).copied().unwrap_or(0);
-            if deeds.recorded.get(&event).is_some_and(|recorded| *recorded < began) && !self.truth.is_late(event) {
+            if deeds.is_known(event, began, act.redrives.then_some(now)) && !self.truth.is_late(event) {
                 self.breaks("P3", || {
                     format!("group {group} handled {event} again in run {epoch} of {shard}, though it was recorded")
                 });
@@ -154,18 +198,26 @@ impl World {
 
     /// A projection's state was written. P2, P3.
     pub(crate) fn saw_state(&mut self, group: GroupIndex, key: u32, before: Option<&StoredState>, after: &StoredState) {
+        let now = self.agenda.now().0;
         let (old, new) = (before.map(ordinals).unwrap_or_default(), ordinals(after));
         if !new.starts_with(&old) {
             self.breaks("P3", || format!("the state of k{key} went from {old:?} to {new:?}"));
             return;
         }
+        let redriven = !after.redriven.is_empty() && before.map(|before| &before.redriven) != Some(&after.redriven);
         for index in old.len()..new.len() {
             let event = EventRef { key, ordinal: new[index] };
-            let late = self.truth.is_late(event);
+            let known_once = self.truth.groups[group].recorded.get(&event).copied().unwrap_or(now);
+            let forgotten = now - known_once > millis(HORIZON) - SKEW;
+            // what was given up may have been applied by a run that could not record it: nothing says so any more
+            let unknown = self.truth.groups[group].given_up_events.contains(&event);
+            // a dead letter has lost its place: the letter, or a copy of the event, may be handled later
+            let given_up = redriven || self.truth.groups[group].letters.contains(&event);
+            let late = self.truth.is_late(event) || unknown || (redriven && forgotten);
             if new[..index].contains(&event.ordinal) && !late {
                 self.breaks("P3", || format!("{event} was applied twice: {new:?}"));
             }
-            if new[..index].iter().any(|other| *other > event.ordinal) && !late {
+            if new[..index].iter().any(|other| *other > event.ordinal) && !late && !given_up {
                 self.breaks("P2", || format!("{event} was applied late: {new:?}"));
             }
             if let Some(skipped) = self.truth.skipped(group, event) {
@@ -189,6 +241,8 @@ impl World {
         deeds.letter_places.insert(letter.position.clone());
         let told = match letter.code {
             Code::NotAnEvent => event.key == GARBAGE,
+            Code::GivenUp => deeds.given_up.contains(&letter.position),
+            Code::Expired => false,
             Code::Refused => kind == Some(Kind::Refused),
             Code::RetriesExhausted => deeds.tries.get(&letter.position).is_some_and(|tries| *tries >= ATTEMPTS_MAX),
             // two crashes for isolation, three more disturbances under suspicion
@@ -267,17 +321,13 @@ impl World {
                 self.breaks("P1", || format!("group {group} lost {event}"));
                 return;
             }
-            let wrong =
-                self.truth.events.iter().find(|(event, fact)| {
-                    fact.accepted && fact.kind.never_works() && deeds.effects.contains_key(event)
-                });
-            if let Some((event, _)) = wrong {
-                let event = *event;
-                self.breaks("P1", || format!("group {group} handled {event}, which it cannot"));
-                return;
-            }
             let (counts, overlapped) = (deeds.counts, deeds.overlapped);
+            let given_up = deeds.given_up.len() as u64;
             let stored = self.stream.events(None).count() as u64;
+            // what was given up may have been settled by a run that could not say so
+            if given_up > 0 && counts.total() + given_up >= stored {
+                continue;
+            }
             if counts.total() < stored || (counts.total() > stored && !overlapped) {
                 self.breaks("P7", || format!("group {group} counted {counts:?}, and the stream holds {stored} events"));
                 return;
@@ -285,12 +335,32 @@ impl World {
         }
     }
 
+    /// All letters were redriven, and whatever was wrong with their events was mended. P6.
+    pub(crate) fn redriven_all(&mut self) {
+        for group in 0..self.truth.groups.len() {
+            let deeds = &self.truth.groups[group];
+            let mut stored =
+                self.truth.events.iter().filter(|(_, fact)| fact.stored.is_some()).map(|(event, _)| *event);
+            if let Some(event) = stored.find(|event| !deeds.effects.contains_key(event)) {
+                self.breaks("P6", || format!("{event} is a dead letter of group {group} that cannot be redriven"));
+                return;
+            }
+            let left = self.tables[group].letters.iter().find(|letter| letter.code != Code::NotAnEvent).cloned();
+            if let Some(DeadLetter { position, code, .. }) = left {
+                self.breaks("P6", || format!("a letter of group {group} was not redriven: {position} {code:?}"));
+                return;
+            }
+        }
+    }
+
     /// Whether a group has settled all that is on the stream.
     pub(crate) fn is_drained(&self, group: GroupIndex) -> bool {
+        let given_up = &self.truth.groups[group].given_up;
         self.stream.shards.iter().all(|shard| {
-            let last = shard.records.last().and_then(|stored| {
+            let last = shard.records.iter().rev().find_map(|stored| {
                 let last = u32::try_from(stored.events.len()).unwrap_or(0).checked_sub(1)?;
-                Some(Position::new(stored.record.sequence.clone(), last))
+                let last = Position::new(stored.record.sequence.clone(), last);
+                (!given_up.contains(&last)).then_some(last)
             });
             last.is_none_or(|last| self.tables[group].position(&shard.id) >= last)
         })

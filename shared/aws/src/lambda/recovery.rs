@@ -1,0 +1,130 @@
+//! Notices of what an event source mapping gave up, in; dead letters out.
+//!
+//! Shape of a notice: <https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html>.
+
+use std::collections::BTreeMap;
+
+use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
+use penstock::recover::{GivenUp, Outside, Recoverer};
+use penstock::time::Timestamp;
+use penstock::{SequenceNumber, ShardId};
+use serde::Deserialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tracing::{error, info};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Notice {
+    request_context: RequestContext,
+    #[serde(rename = "KinesisBatchInfo")]
+    batch: BatchInfo,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RequestContext {
+    function_arn: String,
+    condition: String,
+    approximate_invoke_count: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct BatchInfo {
+    shard_id: ShardId,
+    start_sequence_number: SequenceNumber,
+    end_sequence_number: SequenceNumber,
+    approximate_arrival_of_first_record: String,
+    stream_arn: String,
+}
+
+/// Why a notice was not worked off.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("not a notice of a Kinesis mapping: {0}")]
+    Notice(String),
+    #[error("no group is known whose function is `{0}`: see PENSTOCK_GROUPS")]
+    Function(String),
+    #[error("the notice is about the stream {0}")]
+    Stream(String),
+    #[error(transparent)]
+    Outside(#[from] penstock::ports::Error),
+}
+
+/// Works off the notices of one invocation. What fails stays in the queue. `groups` has a recoverer for each function,
+/// by its name.
+pub async fn recover<O: Outside>(groups: &BTreeMap<String, Recoverer<O>>, event: SqsEvent) -> SqsBatchResponse {
+    let mut response = SqsBatchResponse::default();
+    for message in event.records {
+        if let Err(error) = one(groups, message.body.as_deref().unwrap_or_default()).await {
+            error!(message = message.message_id, %error, "not recovered; the notice stays in its queue");
+            let mut failure = BatchItemFailure::default();
+            failure.item_identifier = message.message_id.unwrap_or_default();
+            response.batch_item_failures.push(failure);
+        }
+    }
+    response
+}
+
+async fn one<O: Outside>(groups: &BTreeMap<String, Recoverer<O>>, body: &str) -> Result<(), Error> {
+    let notice: Notice = serde_json::from_str(body).map_err(|error| Error::Notice(error.to_string()))?;
+    let RequestContext { function_arn, condition, approximate_invoke_count } = notice.request_context;
+    let name = function_name(&function_arn);
+    let recoverer = groups.get(name).ok_or_else(|| Error::Function(name.to_owned()))?;
+    let stream = notice.batch.stream_arn.rsplit('/').next().unwrap_or_default();
+    if stream != recoverer.stream {
+        return Err(Error::Stream(notice.batch.stream_arn));
+    }
+    let arrival = OffsetDateTime::parse(&notice.batch.approximate_arrival_of_first_record, &Rfc3339)
+        .map_err(|error| Error::Notice(format!("approximateArrivalOfFirstRecord: {error}")))?;
+    let given_up = GivenUp {
+        shard: notice.batch.shard_id,
+        first: notice.batch.start_sequence_number,
+        last: notice.batch.end_sequence_number,
+        arrival: Timestamp(u64::try_from(arrival.unix_timestamp_nanos() / 1_000_000).unwrap_or(0)),
+        attempts: approximate_invoke_count,
+        reason: format!("the event source mapping gave up: {condition}"),
+    };
+    let recovered = recoverer.recover(&given_up).await?;
+    info!(
+        group = recoverer.group,
+        shard = %given_up.shard,
+        first = %given_up.first,
+        last = %given_up.last,
+        letters = recovered.letters,
+        handled = recovered.handled,
+        expired = recovered.expired,
+        "recovered"
+    );
+    Ok(())
+}
+
+/// `order-status` of `arn:aws:lambda:eu-west-1:123456789012:function:order-status:$LATEST`.
+fn function_name(arn: &str) -> &str {
+    arn.split(':').nth(6).unwrap_or(arn)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_notice_is_read_as_lambda_writes_it() {
+        // the shape of the page that is named above
+        let body = r#"{"requestContext":{"requestId":"c9b8fa9f-5a7f-xmpl-af9c-0c604cde93a5",
+            "functionArn":"arn:aws:lambda:us-east-2:123456789012:function:myfunction:$LATEST",
+            "condition":"RetryAttemptsExhausted","approximateInvokeCount":1},
+            "responseContext":{"statusCode":200,"executedVersion":"$LATEST","functionError":"Unhandled"},
+            "version":"1.0","timestamp":"2019-11-14T00:38:06.021Z",
+            "KinesisBatchInfo":{"shardId":"shardId-000000000001",
+            "startSequenceNumber":"49601189658422359378836298521827638475320189012309704722",
+            "endSequenceNumber":"49601189658422359378836298522902373528957594348623495186",
+            "approximateArrivalOfFirstRecord":"2019-11-14T00:38:04.835Z",
+            "approximateArrivalOfLastRecord":"2019-11-14T00:38:05.580Z","batchSize":500,
+            "streamArn":"arn:aws:kinesis:us-east-2:123456789012:stream/mystream"}}"#;
+        let notice: Notice = serde_json::from_str(body).unwrap();
+        assert_eq!(function_name(&notice.request_context.function_arn), "myfunction");
+        assert_eq!(notice.batch.shard_id.as_str(), "shardId-000000000001");
+    }
+}

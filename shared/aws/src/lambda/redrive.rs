@@ -1,0 +1,43 @@
+//! Dead letters that were sent back to their group, from its redrive queue.
+
+use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
+use lambda_runtime::LambdaEvent;
+use penstock::dead_letter::{Assembled, DeadLetter, assemble};
+use penstock::settle::{Outside, Settler, Work};
+use penstock::time::Timestamp;
+use serde_json::value::RawValue;
+use tracing::{info, warn};
+
+use super::consumer::Error;
+
+/// Redrives the letters of one invocation. A message that stays is received again; after the queue's
+/// `maxReceiveCount` SQS moves it back to the dead letters.
+pub(super) async fn redrive<W: Work, O: Outside>(
+    settler: &Settler<W, O>,
+    event: LambdaEvent<Box<RawValue>>,
+) -> Result<SqsBatchResponse, Error> {
+    let messages: SqsEvent = serde_json::from_str(event.payload.get()).map_err(Error::Messages)?;
+    let bodies: Vec<&str> = messages.records.iter().map(|record| record.body.as_deref().unwrap_or_default()).collect();
+    let (assembled, unreadable) = assemble(&bodies, settler.group());
+    let mut left = Vec::new();
+    for (index, why) in unreadable {
+        warn!(message = messages.records[index].message_id, %why, "not redriven");
+        left.push(index);
+    }
+    let letters: Vec<DeadLetter> = assembled.iter().map(|Assembled { letter, .. }| letter.clone()).collect();
+    let results = settler.redrive(&letters, &event.context.request_id, Timestamp(event.context.deadline)).await;
+    for (Assembled { messages, .. }, result) in assembled.iter().zip(&results) {
+        if result.is_err() {
+            left.extend(messages);
+        }
+    }
+    info!(letters = letters.len(), messages = bodies.len(), left = left.len(), "redriven");
+    let failure = |index: usize| {
+        let mut failure = BatchItemFailure::default();
+        failure.item_identifier = messages.records[index].message_id.clone().unwrap_or_default();
+        failure
+    };
+    let mut response = SqsBatchResponse::default();
+    response.batch_item_failures = left.into_iter().map(failure).collect();
+    Ok(response)
+}
