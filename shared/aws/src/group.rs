@@ -5,8 +5,9 @@ use std::time::Duration;
 use lambda_runtime::{LambdaEvent, run, service_fn};
 use penstock::dead_letter::DeadLetter;
 use penstock::fingerprint::Fingerprinter;
-use penstock::hash::HashRange;
-use penstock::ports::{Clock, DeadLetters, Error, Lineage, Page, Progress, Records, Redrives, Shards, Windows};
+use penstock::ports::{
+    Clock, DeadLetters, Error, Lineage, ListedShard, Page, Progress, Records, Redrives, Shards, Windows,
+};
 use penstock::progress::{Begun, Commit, Committed};
 use penstock::settle::{Handling, Projecting, Settings, Settler, Work};
 use penstock::time::Timestamp;
@@ -233,7 +234,7 @@ impl Shards for Ports {
     async fn lineage(&self, shard: &ShardId) -> Result<Lineage, Error> {
         self.shards.lineage(shard).await
     }
-    async fn open(&self) -> Result<Vec<(ShardId, HashRange)>, Error> {
-        self.shards.open().await
+    async fn list(&self) -> Result<Vec<ListedShard>, Error> {
+        self.shards.list().await
     }
 }

@@ -6,7 +6,7 @@ use aws_sdk_kinesis::types::{self, PutRecordsRequestEntry, PutRecordsResultEntry
 use penstock::batch::Record;
 use penstock::hash::{HashKey, HashRange};
 use penstock::packing::PackedRecord;
-use penstock::ports::{Error, Lineage, Page, Records, Shards, Stream, Verdict};
+use penstock::ports::{Error, Lineage, ListedShard, Page, Records, Shards, Stream, Verdict};
 use penstock::time::Timestamp;
 use penstock::{SequenceNumber, ShardId};
 
@@ -75,7 +75,7 @@ impl KinesisShards {
         Self { client, name: name.into() }
     }
 
-    async fn list(&self) -> Result<Vec<Shard>, Error> {
+    async fn all(&self) -> Result<Vec<Shard>, Error> {
         let mut shards = Vec::new();
         let mut token: Option<String> = None;
         loop {
@@ -97,7 +97,7 @@ impl KinesisShards {
 
 impl Shards for KinesisShards {
     async fn lineage(&self, shard: &ShardId) -> Result<Lineage, Error> {
-        let all = self.list().await?;
+        let all = self.all().await?;
         let Some(this) = all.iter().find(|other| other.shard_id() == shard.as_str()) else {
             return Err(Error::Refused(format!("stream {} has no shard {shard}", self.name)));
         };
@@ -116,12 +116,16 @@ impl Shards for KinesisShards {
         Ok(Lineage { ancestors, range: range(this)? })
     }
 
-    async fn open(&self) -> Result<Vec<(ShardId, HashRange)>, Error> {
-        let all = self.list().await?;
-        // a shard that is closed has a last number
-        let is_open =
-            |shard: &&Shard| shard.sequence_number_range().is_none_or(|r| r.ending_sequence_number().is_none());
-        all.iter().filter(is_open).map(|shard| Ok((ShardId::new(shard.shard_id()), range(shard)?))).collect()
+    async fn list(&self) -> Result<Vec<ListedShard>, Error> {
+        let listed = |shard: &Shard| {
+            let parents = [shard.parent_shard_id(), shard.adjacent_parent_shard_id()];
+            Ok(ListedShard {
+                shard: ShardId::new(shard.shard_id()),
+                range: range(shard)?,
+                parents: parents.into_iter().flatten().map(ShardId::new).collect(),
+            })
+        };
+        self.all().await?.iter().map(listed).collect()
     }
 }
 

@@ -75,12 +75,23 @@ pub struct Lineage {
     pub range: HashRange,
 }
 
+/// A shard that exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedShard {
+    /// Its id.
+    pub shard: ShardId,
+    /// The hash keys it holds.
+    pub range: HashRange,
+    /// The shards that it was split or merged from, whether they still exist or not.
+    pub parents: Vec<ShardId>,
+}
+
 /// The shard map.
 pub trait Shards: Send + Sync {
     /// The lineage of a shard that exists.
     fn lineage(&self, shard: &ShardId) -> impl Future<Output = Result<Lineage, Error>> + Send;
-    /// The shards that take records, and the hash keys that each holds.
-    fn open(&self) -> impl Future<Output = Result<Vec<(ShardId, HashRange)>, Error>> + Send;
+    /// All shards that exist, open and closed.
+    fn list(&self) -> impl Future<Output = Result<Vec<ListedShard>, Error>> + Send;
 }
 
 /// A group's progress on each shard: the fence, the position, the failures.

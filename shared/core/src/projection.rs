@@ -58,7 +58,7 @@ pub struct StoredState {
     pub state: Option<String>,
     /// Every event at or below it was settled before this was written: which of them were refused is forgotten.
     pub settled: Position,
-    /// Which of the events above that were refused: a redelivery has to know that they are dead letters.
+    /// Which of the events above that were refused or given up: a redelivery has to know that they are dead letters.
     pub refused: Vec<Position>,
     /// The events that were applied out of their order, sent back from the dead letters: the last of them.
     pub redriven: Vec<Fingerprint>,

@@ -209,6 +209,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
             began: now,
             stop_at: deadline.minus(margin),
             give_up_by: deadline.minus(margin / 2),
+            given_up: Mutex::default(),
             redrives: false,
         };
         self.give_up_what_is_no_event(&mut run, &context).await;

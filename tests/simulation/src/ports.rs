@@ -9,10 +9,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use penstock::dead_letter::DeadLetter;
-use penstock::hash::HashRange;
 use penstock::packing::PackedRecord;
 use penstock::ports::{
-    Clock, DeadLetters, Error, Lineage, Page, Progress, Records, Redrives, Shards, States, Stream, Verdict, Windows,
+    Clock, DeadLetters, Error, Lineage, ListedShard, Page, Progress, Records, Redrives, Shards, States, Stream,
+    Verdict, Windows,
 };
 use penstock::progress::{Begun, Commit, Committed};
 use penstock::projection::{Stored, StoredState};
@@ -254,8 +254,8 @@ impl Shards for Process {
         self.call(Service::Stream, "lineage", move |world| world.stream.lineage(&shard)).await?
     }
 
-    async fn open(&self) -> Result<Vec<(ShardId, HashRange)>, Error> {
-        self.call(Service::Stream, "open shards", |world| world.stream.open_ranges()).await
+    async fn list(&self) -> Result<Vec<ListedShard>, Error> {
+        self.call(Service::Stream, "list shards", |world| world.stream.list()).await
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
@@ -13,6 +14,7 @@ use super::redrive::Returned;
 use super::{Outside, Settings};
 use crate::batch::Delivery;
 use crate::dead_letter::{Code, DeadLetter};
+use crate::key::PartitionKey;
 use crate::ports;
 use crate::position::{Position, ShardId};
 use crate::settle::run::Outcome;
@@ -98,6 +100,8 @@ pub struct LaneContext<'a, O> {
     /// When the last dead letter has to be sent: later than lanes stop, because an event that took all of the time may
     /// be one.
     pub(super) give_up_by: Timestamp,
+    /// What this run gave up, by key.
+    pub(super) given_up: Mutex<Vec<(PartitionKey, Position)>>,
     /// The events are dead letters that were sent back: whatever is not handled goes back to where it came from.
     pub(super) redrives: bool,
 }
@@ -129,7 +133,15 @@ impl<O: Outside> LaneContext<'_, O> {
         };
         self.until(self.give_up_by, self.outside.send(&letter)).await?;
         warn!(shard = %self.shard, position = %delivery.position, code = code.as_str(), reason, "dead-lettered");
+        let mut given_up = self.given_up.lock().unwrap_or_else(PoisonError::into_inner);
+        given_up.push((delivery.key.clone(), delivery.position.clone()));
         Ok(())
+    }
+
+    /// What this run gave up of a key.
+    pub(super) fn given_up_of(&self, key: &PartitionKey) -> Vec<Position> {
+        let given_up = self.given_up.lock().unwrap_or_else(PoisonError::into_inner);
+        given_up.iter().filter(|(other, _)| other == key).map(|(_, position)| position.clone()).collect()
     }
 
     /// A call to the outside, given up when lanes have to stop: a service that hangs must not look like a crash.

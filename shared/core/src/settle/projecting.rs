@@ -86,7 +86,6 @@ impl<P: Projection, S: States> Projecting<P, S> {
                 }
                 Err(Refusal(reason)) => {
                     context.give_up(delivery, Code::Refused, &reason, 1).await.map_err(Stop::Outside)?;
-                    refused.push(position.clone());
                     outcomes.push(Outcome::DeadLettered);
                 }
             }
@@ -101,6 +100,11 @@ impl<P: Projection, S: States> Projecting<P, S> {
         };
         let redriven = before.as_ref().map(|stored| stored.redriven.clone()).unwrap_or_default();
         let over = before.as_ref().map(|stored| stored.revision);
+        // among them what was given up without being folded: a run that has lost its fence must not take it for applied
+        let given_up = context.given_up_of(&first.key);
+        refused.extend(given_up.into_iter().filter(|position| position > context.position));
+        refused.sort();
+        refused.dedup();
         let settled = match before.as_ref().map(|stored| &stored.settled) {
             Some(settled) if settled > context.position => settled.clone(),
             _ => context.position.clone(),
@@ -131,7 +135,7 @@ impl<P: Projection, S: States> Projecting<P, S> {
                 return Ok(Some(Outcome::Duplicate));
             }
             // a copy of this event may be among what was applied last, and not yet be in the window
-            if !returned.is_recorded(delivery.key.hash_key(), &stored.applied) {
+            if !returned.is_recorded(&stored.applied) {
                 let why = "what its key has applied last is not recorded yet".to_owned();
                 return Err(Stop::Outside(ports::Error::Throttled(why)));
             }

@@ -1,9 +1,9 @@
 //! Redriving: handling dead letters that were sent back.
 //!
 //! They settle through the same gates as the live stream and beside it: a redrive takes no epoch, so that a storm of
-//! them fences no run. It looks at the window of the shard that holds the key now, handles what is not in it, records
-//! the names, and then counts that it did on the shard's progress; the next run sees the count and knows the names, so
-//! that a duplicate on the stream is still found.
+//! them fences no run. It looks at the windows of the shards on which copies of the event can be, handles what is in none
+//! of them, records the names on each, and then counts that it did on their progress; the next run sees the count and
+//! knows the names, so that a duplicate on the stream is still found.
 //!
 //! What is not handled is left in the queue, which moves it back to the dead letters after some tries.
 //!
@@ -11,6 +11,7 @@
 //! idempotency key. A projection's state remembers what was redriven into it and applies it once even then.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Mutex;
 
 use tracing::{info, warn};
 
@@ -20,8 +21,8 @@ use super::{Outside, Settler, recall, remember};
 use crate::batch::{CLOCKS_DIFFER, Delivery};
 use crate::dead_letter::DeadLetter;
 use crate::fingerprint::{Fingerprint, Fingerprinter};
-use crate::hash::{HashKey, HashRange};
-use crate::ports;
+use crate::hash::HashKey;
+use crate::ports::{self, ListedShard};
 use crate::position::{Position, ShardId};
 use crate::progress::Begun;
 use crate::time::Timestamp;
@@ -45,26 +46,56 @@ pub enum Left {
     Later(String),
 }
 
-/// What is known about the shard that letters return to.
+/// The shards on which an event and its copies can be: the one its letter came from, and those after it that hold its
+/// key.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Chain {
+    shards: Vec<ShardId>,
+    /// The first one is past the stream's retention: no run will come to it any more.
+    origin_is_gone: bool,
+}
+
+impl Chain {
+    fn of(letter: &DeadLetter, key: HashKey, listed: &[ListedShard]) -> Self {
+        let find = |id: &ShardId| listed.iter().find(|other| other.shard == *id);
+        let origin_is_gone = find(&letter.shard).is_none();
+        let mut shards = vec![letter.shard.clone()];
+        // a shard is listed after those that it came from
+        for other in listed {
+            let descends = other.parents.iter().any(|parent| shards.contains(parent));
+            if other.range.contains(key) && !shards.contains(&other.shard) && (descends || origin_is_gone) {
+                shards.push(other.shard.clone());
+            }
+        }
+        Self { shards, origin_is_gone }
+    }
+}
+
+/// What is known on the shards of a chain.
 #[derive(Debug)]
 pub struct Returned<'a> {
-    window: &'a Window,
-    /// Up to where it was given up.
-    given_up: &'a Position,
-    /// How far the shards are settled or given up that it came from.
-    ancestors: Vec<(HashRange, Position)>,
+    windows: &'a [Window],
+    /// Up to where each was given up.
+    given_up: Vec<Position>,
+    redriven: HashSet<Fingerprint>,
+    origin_is_gone: bool,
     fingerprints: &'a Fingerprinter,
 }
 
 impl Returned<'_> {
-    /// Whether what was settled of a key up to `position` is in the window: a run records after it has handled, so the
-    /// window can lack what was handled a moment ago.
-    pub fn is_recorded(&self, key: HashKey, position: &Position) -> bool {
-        // what was given up without being recorded never will be
-        position <= self.given_up
-            // a shard is read when those that it came from are settled, and its numbers are higher than theirs
-            || self.window.is_settled(position, || self.fingerprints.position(position))
-            || self.ancestors.iter().any(|(range, settled)| range.contains(key) && settled >= position)
+    /// Whether what was settled up to `position` is in a window: a run records after it has handled, so a window can
+    /// lack what was handled a moment ago.
+    pub fn is_recorded(&self, position: &Position) -> bool {
+        let fingerprint = || self.fingerprints.position(position);
+        // a shard is read when those that it came from are settled, and its numbers are higher than theirs
+        self.windows.iter().any(|window| window.is_settled(position, fingerprint))
+            // what was given up without being recorded never will be
+            || self.given_up.iter().any(|given_up| position <= given_up)
+            || self.origin_is_gone
+    }
+
+    fn has(&self, name: Fingerprint) -> bool {
+        self.redriven.contains(&name) || self.windows.iter().any(|window| window.has(name))
     }
 }
 
@@ -83,10 +114,12 @@ impl<W: Work, O: Outside> Settler<W, O> {
         }
         // a key's letters in the order of the stream, whatever order the queue gave them in
         open.sort_by(|(_, a), (_, b)| a.position.cmp(&b.position));
-        match self.owners(open).await {
-            Ok(owners) => {
-                for (shard, deliveries) in owners {
-                    let ended = self.redrive_on(&shard, &deliveries, id, deadline).await;
+        match self.chains(letters, open).await {
+            Ok(chains) => {
+                for (number, (chain, deliveries)) in chains.into_iter().enumerate() {
+                    // two chains can share a shard
+                    let id = format!("{id}/{number}");
+                    let ended = self.redrive_on(&chain, &deliveries, &id, deadline).await;
                     for ((index, delivery), result) in deliveries.iter().zip(ended) {
                         match &result {
                             Ok(outcome) => info!(position = %delivery.position, ?outcome, "redriven"),
@@ -98,91 +131,106 @@ impl<W: Work, O: Outside> Settler<W, O> {
             }
             Err(error) => warn!(%error, "nothing was redriven: the shards cannot be listed"),
         }
-        let unseen = || Err(Left::Later("its shard is not known".to_owned()));
+        let unseen = || Err(Left::Later("the shards cannot be listed".to_owned()));
         results.into_iter().map(|result| result.unwrap_or_else(unseen)).collect()
     }
 
-    /// The letters by the shard that holds their key now.
-    async fn owners(
+    /// The letters by the shards on which their copies can be.
+    async fn chains(
         &self,
+        letters: &[DeadLetter],
         deliveries: Vec<(usize, Delivery)>,
-    ) -> Result<BTreeMap<ShardId, Vec<(usize, Delivery)>>, ports::Error> {
-        let mut owners: BTreeMap<ShardId, Vec<(usize, Delivery)>> = BTreeMap::new();
+    ) -> Result<BTreeMap<Chain, Vec<(usize, Delivery)>>, ports::Error> {
+        let mut chains: BTreeMap<Chain, Vec<(usize, Delivery)>> = BTreeMap::new();
         if deliveries.is_empty() {
-            return Ok(owners);
+            return Ok(chains);
         }
-        let shards = self.outside.open().await?;
+        let mut listed = self.outside.list().await?;
+        listed.sort_by(|a, b| a.shard.cmp(&b.shard));
         for (index, delivery) in deliveries {
-            let hash_key = delivery.key.hash_key();
-            if let Some((shard, _)) = shards.iter().find(|(_, range)| range.contains(hash_key)) {
-                owners.entry(shard.clone()).or_default().push((index, delivery));
-            }
+            let chain = Chain::of(&letters[index], delivery.key.hash_key(), &listed);
+            chains.entry(chain).or_default().push((index, delivery));
         }
-        Ok(owners)
+        Ok(chains)
     }
 
     async fn redrive_on(
         &self,
-        shard: &ShardId,
+        chain: &Chain,
         deliveries: &[(usize, Delivery)],
         id: &str,
         deadline: Timestamp,
     ) -> Vec<Result<Outcome, Left>> {
-        let mut known = recall(&self.redrives, shard);
         let later = |error: ports::Error| Left::Later(error.to_string());
         let now = self.outside.now();
         let margin = self.settings.margin.min(deadline.since(now) / 4);
-        let looked = async {
-            let begun = self.outside.look(shard).await?;
-            let since = now.minus(self.settings.horizon + CLOCKS_DIFFER);
-            // as if a run began now: the last one that did is in it too
-            let next = Begun { epoch: begun.epoch + 1, ..begun.clone() };
-            let mut window = self.load(shard, &next, &mut known, since).await?;
-            // later runs than the last that committed can still record
-            window.set_epoch(begun.epoch.saturating_sub(u64::from(begun.attempts)));
-            let mut ancestors = Vec::new();
-            let mut redriven: HashSet<Fingerprint> = HashSet::new();
-            let lineage = known.lineage.iter().flat_map(|lineage| &lineage.ancestors);
-            for (ancestor, range) in lineage {
-                let Begun { position, given_up, .. } = self.outside.look(ancestor).await?;
-                ancestors.push((*range, position.max(given_up)));
-                for earlier in self.outside.load_redriven(ancestor, now.minus(REDRIVEN_KEPT)).await? {
-                    redriven.extend(earlier.handled);
+        let (mut windows, mut given_up, mut redriven, mut epoch) = (Vec::new(), Vec::new(), HashSet::new(), 0);
+        for (place, shard) in chain.shards.iter().enumerate() {
+            let gone = place == 0 && chain.origin_is_gone;
+            match self.look_at(shard, gone, now, &mut redriven).await {
+                Ok((begun, window)) => {
+                    epoch = begun.epoch;
+                    given_up.push(begun.given_up);
+                    windows.push(window);
                 }
+                Err(error) => return vec![Err(later(error)); deliveries.len()],
             }
-            for earlier in self.outside.load_redriven(shard, now.minus(REDRIVEN_KEPT)).await? {
-                redriven.extend(earlier.handled);
-            }
-            Ok((begun, window, ancestors, redriven))
-        };
-        let (begun, window, ancestors, redriven) = match looked.await {
-            Ok(looked) => looked,
-            Err(error) => return vec![Err(later(error)); deliveries.len()],
-        };
+        }
         let context = LaneContext {
             outside: &self.outside,
             settings: &self.settings,
-            shard,
-            epoch: begun.epoch,
+            shard: chain.shards.last().unwrap_or_else(|| unreachable!("a chain has its origin")),
+            epoch,
             failures: &BTreeMap::new(),
-            position: &begun.position,
+            position: &Position::start(),
             began: now,
             stop_at: deadline.minus(margin),
             give_up_by: deadline.minus(margin),
+            given_up: Mutex::default(),
             redrives: true,
         };
-        let returned =
-            Returned { window: &window, given_up: &begun.given_up, ancestors, fingerprints: &self.fingerprints };
-        let mut results = self.handle_returned(deliveries, &context, &returned, &redriven).await;
-        let recorded = self.record_redriven(shard, deliveries, &results, id).await;
-        if let Err(error) = recorded {
-            for result in results.iter_mut().filter(|result| result.is_ok()) {
-                *result = Err(later(error.clone()));
+        let (fingerprints, origin_is_gone) = (&self.fingerprints, chain.origin_is_gone);
+        let returned = Returned { windows: &windows, given_up, redriven, origin_is_gone, fingerprints };
+        let mut results = self.handle_returned(deliveries, &context, &returned).await;
+        for shard in &chain.shards {
+            if let Err(error) = self.record_redriven(shard, deliveries, &results, id).await {
+                for result in results.iter_mut().filter(|result| result.is_ok()) {
+                    *result = Err(later(error.clone()));
+                }
             }
         }
-        known.window = Some(window);
-        remember(&self.redrives, shard.clone(), known);
+        for (shard, window) in chain.shards.iter().zip(windows) {
+            let mut known = recall(&self.redrives, shard);
+            known.window = Some(window);
+            remember(&self.redrives, shard.clone(), known);
+        }
         results
+    }
+
+    /// The progress and the window of a shard, and what was redriven on it.
+    async fn look_at(
+        &self,
+        shard: &ShardId,
+        gone: bool,
+        now: Timestamp,
+        redriven: &mut HashSet<Fingerprint>,
+    ) -> Result<(Begun, Window), ports::Error> {
+        for earlier in self.outside.load_redriven(shard, now.minus(REDRIVEN_KEPT)).await? {
+            redriven.extend(earlier.handled);
+        }
+        let begun = self.outside.look(shard).await?;
+        if gone {
+            return Ok((begun, Window::default()));
+        }
+        let mut known = recall(&self.redrives, shard);
+        let since = now.minus(self.settings.horizon + CLOCKS_DIFFER);
+        // as if a run began now: the last one that did is in it too
+        let next = Begun { epoch: begun.epoch + 1, ..begun.clone() };
+        let mut window = self.load(shard, &next, &mut known, since).await?;
+        // later runs than the last that committed can still record
+        window.set_epoch(begun.epoch.saturating_sub(u64::from(begun.attempts)));
+        remember(&self.redrives, shard.clone(), known);
+        Ok((begun, window))
     }
 
     /// One after the other: they are few, and the live runs have the right of way.
@@ -191,7 +239,6 @@ impl<W: Work, O: Outside> Settler<W, O> {
         deliveries: &[(usize, Delivery)],
         context: &LaneContext<'_, O>,
         returned: &Returned<'_>,
-        redriven: &HashSet<Fingerprint>,
     ) -> Vec<Result<Outcome, Left>> {
         let mut names = HashSet::new();
         let mut blocked: BTreeSet<&str> = BTreeSet::new();
@@ -199,10 +246,13 @@ impl<W: Work, O: Outside> Settler<W, O> {
         for (_, delivery) in deliveries {
             let Ok(content) = &delivery.content else { unreachable!("only events are redriven") };
             let name = content.fingerprint;
-            let result = if returned.window.has(name) || redriven.contains(&name) || names.contains(&name) {
+            let result = if returned.has(name) || names.contains(&name) {
                 Ok(Outcome::Duplicate)
             } else if blocked.contains(delivery.key.as_str()) {
                 Err(Left::Later("an event of its key before it is left".to_owned()))
+            } else if !returned.is_recorded(&delivery.position) {
+                // the run that sent the letter died, and those before it are still to come
+                Err(Left::Later("what came before it is not recorded yet".to_owned()))
             } else if context.time_left().is_zero() {
                 Err(Left::Later("time ran out".to_owned()))
             } else {
@@ -242,7 +292,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
         if handled.is_empty() {
             return Ok(());
         }
-        let redriven = Redriven { id: format!("{id}/{shard}"), at: self.outside.now(), handled };
+        let redriven = Redriven { id: id.to_owned(), at: self.outside.now(), handled };
         self.outside.record_redriven(shard, &redriven).await?;
         self.outside.announce(shard).await
     }

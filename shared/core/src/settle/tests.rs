@@ -9,7 +9,7 @@ use crate::batch::Record;
 use crate::dead_letter::DeadLetter;
 use crate::handler::{EventHandler, Failure, HandlerContext};
 use crate::hash::HashRange;
-use crate::ports::States;
+use crate::ports::{ListedShard, States};
 use crate::projection::{Projection, Refusal, Stored, StoredState};
 use crate::window::{Redriven, Segment};
 use crate::{Event, PartitionKey, Position};
@@ -157,8 +157,9 @@ impl Shards for World {
             range: HashRange::ALL,
         })
     }
-    async fn open(&self) -> Result<Vec<(ShardId, HashRange)>, ports::Error> {
-        Ok(vec![(ShardId::new(SHARD), HashRange::ALL)])
+    async fn list(&self) -> Result<Vec<ListedShard>, ports::Error> {
+        let shard = ShardId::new(SHARD);
+        Ok(vec![ListedShard { shard, range: HashRange::ALL, parents: Vec::new() }])
     }
 }
 
@@ -509,8 +510,8 @@ impl Shards for Frozen {
     async fn lineage(&self, shard: &ShardId) -> Result<Lineage, ports::Error> {
         self.0.lineage(shard).await
     }
-    async fn open(&self) -> Result<Vec<(ShardId, HashRange)>, ports::Error> {
-        self.0.open().await
+    async fn list(&self) -> Result<Vec<ListedShard>, ports::Error> {
+        self.0.list().await
     }
 }
 

@@ -151,9 +151,12 @@ impl Stream {
         Ok(Lineage { ancestors, range: shard.range })
     }
 
-    pub(crate) fn open_ranges(&self) -> Vec<(ShardId, HashRange)> {
-        let open = self.shards.iter().filter(|shard| shard.open);
-        open.map(|shard| (shard.id.clone(), shard.range)).collect()
+    pub(crate) fn list(&self) -> Vec<ports::ListedShard> {
+        let listed = |Shard { id, range, parents, .. }: &Shard| {
+            let (shard, range, parents) = (id.clone(), *range, parents.clone());
+            ports::ListedShard { shard, range, parents }
+        };
+        self.shards.iter().map(listed).collect()
     }
 
     /// A page of records, read again.

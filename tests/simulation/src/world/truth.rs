@@ -52,8 +52,8 @@ const SKEW: u64 = 5000;
 /// What a group did.
 #[derive(Debug, Default)]
 struct Deeds {
-    /// Events that had an effect or were applied, and how often.
-    effects: BTreeMap<EventRef, u32>,
+    /// Events that had an effect or were applied, and when last.
+    effects: BTreeMap<EventRef, u64>,
     letters: BTreeSet<EventRef>,
     letter_places: BTreeSet<Position>,
     /// Since when a segment says that an event was handled.
@@ -193,7 +193,7 @@ impl World {
                 });
             }
         }
-        *self.truth.groups[group].effects.entry(event).or_insert(0) += 1;
+        self.truth.groups[group].effects.insert(event, now);
     }
 
     /// A projection's state was written. P2, P3.
@@ -207,7 +207,7 @@ impl World {
         let redriven = !after.redriven.is_empty() && before.map(|before| &before.redriven) != Some(&after.redriven);
         for index in old.len()..new.len() {
             let event = EventRef { key, ordinal: new[index] };
-            let known_once = self.truth.groups[group].recorded.get(&event).copied().unwrap_or(now);
+            let known_once = self.truth.groups[group].effects.get(&event).copied().unwrap_or(now);
             let forgotten = now - known_once > millis(HORIZON) - SKEW;
             // what was given up may have been applied by a run that could not record it: nothing says so any more
             let unknown = self.truth.groups[group].given_up_events.contains(&event);
@@ -223,7 +223,7 @@ impl World {
             if let Some(skipped) = self.truth.skipped(group, event) {
                 self.breaks("P2", || format!("{event} was applied before {skipped}"));
             }
-            *self.truth.groups[group].effects.entry(event).or_insert(0) += 1;
+            self.truth.groups[group].effects.insert(event, now);
         }
     }
 

@@ -1,0 +1,235 @@
+"""Plants faults in the code that the simulation tests, one at a time, and sees that the simulation finds each.
+
+    python3 tests/simulation/mutants/run.py [NAME ...]
+
+A mutant is a replacement of text that must occur exactly once, so that one that no longer fits its code fails here. The
+crates are copied to target/mutants; the work tree is not touched. A fault that is not found is a hole in the simulation.
+"""
+
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+COPY = ROOT / "target" / "mutants"
+CRATES = ["shared/core", "shared/event-source", "tests/simulation"]
+
+# Schedules that a mutant may survive; the tests run as many.
+SEEDS = 20_000
+
+SETTLE = "shared/core/src/settle.rs"
+RUN = "shared/core/src/settle/run.rs"
+ISOLATION = "shared/core/src/settle/isolation.rs"
+PROJECTING = "shared/core/src/settle/projecting.rs"
+REDRIVE = "shared/core/src/settle/redrive.rs"
+RECOVER = "shared/core/src/recover.rs"
+PRODUCER = "shared/core/src/producer.rs"
+POSITION = "shared/core/src/position.rs"
+WINDOW = "shared/core/src/window.rs"
+MAPPING = "shared/event-source/src/mapping.rs"
+SHARD = "shared/event-source/src/shard.rs"
+TABLES = "tests/simulation/src/world/tables.rs"
+
+# What is wrong, where, and the text that becomes the other.
+MUTANTS = [
+    ("the fence is skipped", TABLES, ".filter(|begun| begun.epoch == epoch)", ""),
+    (
+        "a run that lost its fence answers as if it had not",
+        SETTLE,
+        "Committed::Fenced => Err(Error::Fenced(shard.clone())),",
+        "Committed::Fenced => Ok(()),",
+    ),
+    (
+        "the position is written before what it stands for",
+        SETTLE,
+        "        self.record(run, window, begun.epoch, shard).await?;\n        let unsettled",
+        "        let early = Commit { position: run.watermark().clone(), arrival: None, failures: run.failures(),"
+        " suspect: None, ahead_from: None, attempts: 0, at: self.outside.now() };\n"
+        "        self.commit(shard, begun.epoch, &early).await?;\n"
+        "        self.record(run, window, begun.epoch, shard).await?;\n        let unsettled",
+    ),
+    (
+        "duplicates in one batch are forgotten",
+        RUN,
+        "twin[index] = names.insert(content.fingerprint, index);",
+        "twin[index] = names.insert(content.fingerprint, index).filter(|_| false);",
+    ),
+    (
+        "positions are compared as text",
+        POSITION,
+        "self.0.len().cmp(&other.0.len()).then_with(|| self.0.cmp(&other.0))",
+        "self.0.cmp(&other.0)",
+    ),
+    (
+        "a dead letter's name is recorded as handled",
+        RUN,
+        "self.outcomes[**index] == Some(Outcome::Handled);",
+        "matches!(self.outcomes[**index], Some(Outcome::Handled | Outcome::DeadLettered));",
+    ),
+    (
+        "children are read before their parents",
+        MAPPING,
+        "if !parents.iter().any(unfinished))",
+        "if !parents.iter().any(unfinished) || true)",
+    ),
+    (
+        "an event is accepted before it is stored",
+        PRODUCER,
+        "        Verdict::Failed(detail) => {\n            *obstacle = Obstacle::Unavailable(detail);\n            false",
+        "        Verdict::Failed(_) => {\n"
+        "            for index in lane.pop_front().into_iter().flat_map(|record| record.events) {\n"
+        "                fates[index] = Some(Fate::Accepted { shard: ShardId::new(\"?\"), sequence: SequenceNumber::zero() });\n"
+        "            }\n            true",
+    ),
+    (
+        "the window is not read again when other runs were in between",
+        SETTLE,
+        "if window.epoch() + 1 < begun.epoch {",
+        "if window.epoch() == 0 && window.epoch() + 1 < begun.epoch {",
+    ),
+    (
+        "failures are forgotten with each commit",
+        SETTLE,
+        "failures: if ending.outage { run.failures_as_begun(begun) } else { run.failures() },",
+        "failures: std::collections::BTreeMap::new(),",
+    ),
+    (
+        "isolation is not entered",
+        SETTLE,
+        "let isolated = crashes >= isolation::CRASHES_TOLERATED && run.unsettled() > 0;",
+        "let isolated = crashes >= 1_000_000 && run.unsettled() > 0;",
+    ),
+    (
+        "what is settled in isolation is not recorded before a commit passes it",
+        ISOLATION,
+        "self.record(run, window, begun.epoch, context.shard).await?;",
+        "",
+    ),
+    ("a shard does not know what its parents settled", WINDOW, "        self.handled_at(segment.at, &segment.handled);\n", "        if segment.epoch == 0 { self.handled_at(segment.at, &segment.handled); }\n"),
+    (
+        "what was settled ahead is handled again",
+        WINDOW,
+        "self.ahead.iter().any(|ahead| ahead.positions.contains(&fingerprint))",
+        "self.ahead.iter().any(|ahead| ahead.positions.contains(&fingerprint)) && false",
+    ),
+    (
+        "a projection does not look what it has applied",
+        PROJECTING,
+        "before.as_ref().filter(|stored| *position <= stored.applied)",
+        "before.as_ref().filter(|stored| *position <= stored.applied && position.index == u32::MAX)",
+    ),
+    (
+        "a state is written over whatever is there",
+        TABLES,
+        "if self.states.get(key).map(|stored| stored.revision) != over {",
+        "if false && self.states.get(key).map(|stored| stored.revision) != over {",
+    ),
+    (
+        "a run that lost its fence guesses what became of an event",
+        PROJECTING,
+        "if *position <= self.settled {",
+        "if *position <= self.settled && position.index == u32::MAX {",
+    ),
+    (
+        "an event that was applied is given up unrun",
+        ISOLATION,
+        "match self.work.already(run.delivery(index), context).await {",
+        "match Ok::<Option<Outcome>, crate::ports::Error>(None) {",
+    ),
+    (
+        "the events of a key go on past one that is to be retried",
+        SETTLE,
+        "                if !self.fail(run, index, &retry, context).await {\n                    run.block(segment.lane);\n                }",
+        "                self.fail(run, index, &retry, context).await;",
+    ),
+    (
+        "what is left of a batch is not reported",
+        SETTLE,
+        "resume_at: run.lowest_unsettled().map(|delivery| delivery.position.sequence.clone()),",
+        "resume_at: run.lowest_unsettled().map(|delivery| delivery.position.sequence.clone()).filter(|_| false),",
+    ),
+    ("the horizon counts from now", SETTLE, "oldest.min(now).minus(", "oldest.max(now).minus("),
+    ("what was redriven is not announced", REDRIVE, "self.outside.announce(shard).await\n", "Ok(())\n"),
+    (
+        "a redrive does not look into the window",
+        REDRIVE,
+        "returned.window.has(name) || redriven.contains(&name) || names.contains(&name)",
+        "names.contains(&name)",
+    ),
+    (
+        "a redrive misses the last run",
+        REDRIVE,
+        "Begun { epoch: begun.epoch + 1, ..begun.clone() }",
+        "begun.clone()",
+    ),
+    ("a recovery stops before the last record", RECOVER, "record.sequence <= *last).collect()", "record.sequence < *last).collect()"),
+    (
+        "a recovery does not say up to where",
+        RECOVER,
+        "                self.outside.give_up(shard, &end).await?;\n",
+        "                _ = end;\n",
+    ),
+    (
+        "the event source goes on behind a failed batch",
+        SHARD,
+        "self.settle(&batch.records()[..index]);",
+        "self.settle(&batch.records()[..index]);\n                let index = index.max(1).min(batch.records().len());",
+    ),
+]
+
+
+def prepare():
+    """A small workspace with the crates under test, and the lock file of the real one."""
+    shutil.rmtree(COPY / "workspace", ignore_errors=True)
+    workspace = COPY / "workspace"
+    for crate in CRATES:
+        shutil.copytree(ROOT / crate, workspace / crate)
+    shutil.copytree(ROOT / "events", workspace / "events")
+    manifest = (ROOT / "Cargo.toml").read_text()
+    members = "members = [" + ", ".join(f'"{crate}"' for crate in CRATES) + "]"
+    manifest = re.sub(r"members = \[.*?\]", members, manifest, count=1, flags=re.S)
+    # a profile that compiles soon and runs fast
+    manifest = manifest.split("[profile.", 1)[0] + "[profile.dev]\ndebug = 0\nopt-level = 1\nincremental = true\n"
+    (workspace / "Cargo.toml").write_text(manifest)
+    shutil.copy(ROOT / "Cargo.lock", workspace / "Cargo.lock")
+    return workspace
+
+
+def hunt(workspace):
+    """What the simulation finds: a sentence, or None. Raises if it does not compile."""
+    build = ["cargo", "build", "--quiet", "--package", "simulation", "--example", "hunt"]
+    built = subprocess.run(build + ["--target-dir", COPY / "target"], cwd=workspace, capture_output=True, text=True)
+    if built.returncode != 0:
+        raise RuntimeError(f"it does not compile:\n{built.stderr}")
+    ran = subprocess.run([COPY / "target/debug/examples/hunt", "0", str(SEEDS)], capture_output=True, text=True)
+    return None if ran.returncode == 0 else ran.stdout.strip() or ran.stderr.strip()[-400:]
+
+
+def main():
+    """Runs the mutants that are named, or all."""
+    names = sys.argv[1:]
+    chosen = [mutant for mutant in MUTANTS if not names or mutant[0] in names]
+    if not chosen:
+        sys.exit("no mutant has such a name")
+    workspace = prepare()
+    missed = []
+    for number, (name, file, old, new) in enumerate(chosen, 1):
+        path = workspace / file
+        text = path.read_text()
+        if text.count(old) != 1:
+            sys.exit(f"{name}: its text occurs {text.count(old)} times in {file}, not once")
+        path.write_text(text.replace(old, new))
+        began = time.monotonic()
+        found = hunt(workspace)
+        path.write_text(text)
+        if found is None:
+            missed.append(name)
+        print(f"{number:>2}/{len(chosen)} {name}: {found or 'NOT FOUND'} ({time.monotonic() - began:.0f} s)", flush=True)
+    print(f"{len(chosen) - len(missed)} of {len(chosen)} faults found")
+    sys.exit(1 if missed else 0)
+
+
+main()
