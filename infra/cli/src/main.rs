@@ -76,8 +76,12 @@ struct Running {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    penstock_aws::log::start_for_command();
-    let result = match Cli::parse().command {
+    let command = Cli::parse().command;
+    if !matches!(command, Command::Simulate(_)) {
+        // a simulation is all warnings, and says what matters itself
+        penstock_aws::log::start_for_command();
+    }
+    let result = match command {
         Command::Dev(options) => dev::run(options).await,
         Command::Simulate(options) => simulate::run(&options),
         Command::Send(options) => send::run(options).await,

@@ -360,12 +360,23 @@ impl<W: Work, O: Outside> Settler<W, O> {
             return false;
         }
         match context.give_up(delivery, Code::RetriesExhausted, cause, failures).await {
-            Ok(()) => {
-                run.settle(index, Outcome::DeadLettered);
+            Ok(()) => self.forgo(run, index, context).await,
+            Err(error) => {
+                warn!(position = %delivery.position, %error, "could not dead-letter");
+                false
+            }
+        }
+    }
+
+    /// Settles an event whose letter was sent unrun; false if it is left for the redelivery.
+    async fn forgo(&self, run: &mut Run, index: usize, context: &LaneContext<'_, O>) -> bool {
+        match self.work.forgo(run.delivery(index), context).await {
+            Ok(outcome) => {
+                run.settle(index, outcome);
                 true
             }
             Err(error) => {
-                warn!(position = %delivery.position, %error, "could not dead-letter");
+                warn!(position = %run.delivery(index).position, %error, "left for the redelivery");
                 false
             }
         }

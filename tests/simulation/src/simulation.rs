@@ -17,7 +17,7 @@ use penstock::hash::HashKey;
 use penstock::packing::PackedRecord;
 use penstock::producer::{Fate, Producer};
 use penstock::recover::{GivenUp, Recoverer};
-use penstock::settle::{self, Handling, Projecting, Settled, Settler};
+use penstock::settle::{self, Handling, Left, Projecting, Settled, Settler};
 use penstock::time::Timestamp;
 use penstock_event_source::{Action, Backoff, Checkpoint, EventSource, Invocation, Mapping, Pacing, Settings, Step};
 
@@ -51,7 +51,7 @@ pub(crate) struct Outcome {
 enum Output {
     Settled(Result<Settled, settle::Error>),
     Published(Vec<Fate>),
-    Redriven(Vec<bool>),
+    Redriven(Vec<Result<settle::Outcome, Left>>),
     Recovered(bool),
 }
 
@@ -450,7 +450,7 @@ impl Simulation {
         let (id, deadline) = (format!("{}", self.jobs), self.now().plus(Duration::from_millis(FUNCTION_TIMEOUT)));
         let task: Task = Box::pin(async move {
             let results = settler.redrive(&letters, &id, deadline).await;
-            Output::Redriven(results.iter().map(Result::is_ok).collect())
+            Output::Redriven(results)
         });
         self.run(pid, Job::Redrive { group, letters: taken }, task, FUNCTION_TIMEOUT);
     }
@@ -637,7 +637,12 @@ impl Simulation {
                     world.agenda.after(pause, Happening::Send(client));
                 }
             }
-            (Some((_, Job::Redrive { group, letters })), Output::Redriven(settled)) => {
+            (Some((_, Job::Redrive { group, letters })), Output::Redriven(results)) => {
+                for (result, (letter, _)) in results.iter().zip(&letters) {
+                    let (position, told) = (&letter.position, || format!("{result:?}"));
+                    self.world.lock().note(|| format!("process {pid}: letter {position}: {}", told()));
+                }
+                let settled: Vec<bool> = results.iter().map(Result::is_ok).collect();
                 self.received(group, letters, &settled);
             }
             (Some((_, job @ Job::Recovery { .. })), Output::Recovered(false)) => self.lost(job, 0, ""),

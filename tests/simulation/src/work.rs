@@ -142,6 +142,13 @@ impl Work for GroupWork {
         }
     }
 
+    async fn forgo<O: Outside>(&self, event: &Delivery, context: &LaneContext<'_, O>) -> Result<Outcome, ports::Error> {
+        match self {
+            Self::Handles(handling) => handling.forgo(event, context).await,
+            Self::Projects(projecting) => projecting.forgo(event, context).await,
+        }
+    }
+
     async fn redrive<O: Outside>(
         &self,
         event: &Delivery,

@@ -70,6 +70,8 @@ struct Ticket {
     reply: Option<Result<Box<dyn Any + Send>, penstock::ports::Error>>,
     /// Instead of the service's reply.
     error: Option<penstock::ports::Error>,
+    /// Whether the caller will hear of it.
+    returns: bool,
     returned: bool,
     waker: Option<Waker>,
 }
@@ -178,7 +180,8 @@ impl World {
             self.disturbed += 1;
             self.note(|| format!("process {pid}: {name} {fate:?}"));
         }
-        let mut ticket = Ticket { effect: None, reply: None, error: None, returned: false, waker: None };
+        let mut ticket =
+            Ticket { effect: None, reply: None, error: None, returns: false, returned: false, waker: None };
         let lost = |text: &str| Some(penstock::ports::Error::Unavailable(text.to_owned()));
         let (arrives, returns) = match fate {
             Fate::Delivered => (Some(there), Some(there + back)),
@@ -222,6 +225,7 @@ impl World {
             self.agenda.after(millis, Happening::Arrive(id));
         }
         if let Some(millis) = returns {
+            ticket.returns = true;
             self.agenda.after(millis, Happening::Return(id));
         }
         self.tickets.insert(id, ticket);
@@ -233,7 +237,8 @@ impl World {
         self.issued += 1;
         let id = self.issued;
         let reply: Box<dyn Any + Send> = Box::new(());
-        let ticket = Ticket { effect: None, reply: Some(Ok(reply)), error: None, returned: false, waker: None };
+        let ticket =
+            Ticket { effect: None, reply: Some(Ok(reply)), error: None, returns: true, returned: false, waker: None };
         self.tickets.insert(id, ticket);
         self.agenda.after(millis, Happening::Return(id));
         id
@@ -285,8 +290,9 @@ impl World {
         }
     }
 
-    /// Calls that still have an effect to come.
+    /// Calls that still have an effect to come, or that somebody will hear of and go on: a zombie among them.
     pub(crate) fn calls_under_way(&self) -> usize {
-        self.tickets.values().filter(|ticket| ticket.effect.is_some()).count()
+        let open = |ticket: &&Ticket| ticket.effect.is_some() || (ticket.returns && !ticket.returned);
+        self.tickets.values().filter(open).count()
     }
 }

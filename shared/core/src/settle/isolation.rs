@@ -105,10 +105,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
             }
             let reason = format!("the function crashed {suspicions} times while handling only this event");
             return Ok(match context.give_up(run.delivery(index), Code::Crashed, &reason, suspicions).await {
-                Ok(()) => {
-                    run.settle(index, Outcome::DeadLettered);
-                    true
-                }
+                Ok(()) => self.forgo(run, index, context).await,
                 Err(error) => {
                     warn!(%position, %error, "could not dead-letter");
                     false

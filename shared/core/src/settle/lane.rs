@@ -39,6 +39,17 @@ pub trait Work: Send + Sync {
         async { Ok(None) }
     }
 
+    /// Sees to it that nobody handles an event any more whose dead letter has just been sent: neither this run nor one
+    /// that has lost its fence and goes on. What has become of it.
+    fn forgo<O: Outside>(
+        &self,
+        event: &Delivery,
+        context: &LaneContext<'_, O>,
+    ) -> impl Future<Output = Result<Outcome, ports::Error>> + Send {
+        _ = (event, context);
+        async { Ok(Outcome::DeadLettered) }
+    }
+
     /// Handles an event that was given up and has been sent back. Later events of its key have been handled since.
     fn redrive<O: Outside>(
         &self,

@@ -9,6 +9,7 @@ use super::lane::{LaneContext, LaneEnd, Stop, Work};
 use super::run::Outcome;
 use crate::batch::Delivery;
 use crate::dead_letter::Code;
+use crate::key::PartitionKey;
 use crate::ports::{self, States};
 use crate::position::Position;
 use crate::projection::{Projection, Refusal, Stored, StoredState};
@@ -58,9 +59,6 @@ impl<P: Projection, S: States> Projecting<P, S> {
             None => None,
         };
         let mut outcomes = Vec::with_capacity(events.len());
-        // until a commit has passed them, a redelivery can come for what an earlier write refused
-        let mut refused: Vec<_> = before.iter().flat_map(|stored| &stored.refused).cloned().collect();
-        refused.retain(|position| position > context.position);
         for delivery in events {
             let position = &delivery.position;
             if !self.concerns(delivery) {
@@ -100,15 +98,7 @@ impl<P: Projection, S: States> Projecting<P, S> {
         };
         let redriven = before.as_ref().map(|stored| stored.redriven.clone()).unwrap_or_default();
         let over = before.as_ref().map(|stored| stored.revision);
-        // among them what was given up without being folded: a run that has lost its fence must not take it for applied
-        let given_up = context.given_up_of(&first.key);
-        refused.extend(given_up.into_iter().filter(|position| position > context.position));
-        refused.sort();
-        refused.dedup();
-        let settled = match before.as_ref().map(|stored| &stored.settled) {
-            Some(settled) if settled > context.position => settled.clone(),
-            _ => context.position.clone(),
-        };
+        let (settled, refused) = dead_letters(before.as_ref(), context, &first.key);
         let after = StoredState { revision: next(over), applied: last.clone(), state, settled, refused, redriven };
         fits(&after)?;
         match context.bounded(self.states.store(&first.key, &after, over)).await.map_err(Stop::Outside)? {
@@ -178,6 +168,27 @@ impl<P: Projection, S: States> Work for Projecting<P, S> {
         LaneEnd::nothing(Stop::Outside(raced()))
     }
 
+    async fn forgo<O: Outside>(&self, event: &Delivery, context: &LaneContext<'_, O>) -> Result<Outcome, ports::Error> {
+        if !self.concerns(event) {
+            return Ok(Outcome::DeadLettered);
+        }
+        for _ in 0..RACES_MAX {
+            let before = context.bounded(self.states.load(&event.key)).await?;
+            if let Some(stored) = before.as_ref().filter(|stored| event.position <= stored.applied) {
+                return stored.outcome_of(&event.position);
+            }
+            let over = before.as_ref().map(|stored| stored.revision);
+            let (settled, refused) = dead_letters(before.as_ref(), context, &event.key);
+            let (state, redriven) = before.map(|stored| (stored.state, stored.redriven)).unwrap_or_default();
+            let applied = event.position.clone();
+            let after = StoredState { revision: next(over), applied, state, settled, refused, redriven };
+            if context.bounded(self.states.store(&event.key, &after, over)).await? == Stored::Yes {
+                return Ok(Outcome::DeadLettered);
+            }
+        }
+        Err(raced())
+    }
+
     async fn redrive<O: Outside>(
         &self,
         event: &Delivery,
@@ -211,6 +222,26 @@ impl StoredState {
         }
         Ok(if self.refused.contains(position) { Outcome::DeadLettered } else { Outcome::Handled })
     }
+}
+
+/// Which events of a key are dead letters, above the position up to which that is forgotten: what earlier writes
+/// refused, because until a commit has passed them a redelivery can come for them; and what this run gave up, folded or
+/// not, because a run that has lost its fence must not take it for applied.
+fn dead_letters<O: Outside>(
+    before: Option<&StoredState>,
+    context: &LaneContext<'_, O>,
+    key: &PartitionKey,
+) -> (Position, Vec<Position>) {
+    let settled = match before {
+        Some(stored) if stored.settled > *context.position => stored.settled.clone(),
+        _ => context.position.clone(),
+    };
+    let mut refused: Vec<_> = before.iter().flat_map(|stored| &stored.refused).cloned().collect();
+    refused.extend(context.given_up_of(key));
+    refused.retain(|position| *position > settled);
+    refused.sort();
+    refused.dedup();
+    (settled, refused)
 }
 
 fn next(revision: Option<u64>) -> u64 {
