@@ -23,21 +23,21 @@
 mod handling;
 mod isolation;
 mod lane;
+mod memory;
 mod projecting;
 mod redrive;
 mod run;
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
 use tracing::{info, warn};
 
-use crate::batch::{CLOCKS_DIFFER, ShardBatch};
+use crate::batch::ShardBatch;
 use crate::dead_letter::Code;
 use crate::fingerprint::Fingerprinter;
-use crate::ports::{self, Clock, DeadLetters, Lineage, Progress, Redrives, Shards, Windows};
+use crate::ports::{self, Clock, DeadLetters, Progress, Redrives, Shards, Windows};
 use crate::position::{SequenceNumber, ShardId};
 use crate::progress::{Begun, Commit, Committed};
 use crate::time::Timestamp;
@@ -45,6 +45,7 @@ use crate::window::{Counts, Window};
 
 pub use handling::Handling;
 pub use lane::{LaneContext, LaneEnd, Stop, Work};
+use memory::{Known, Memory, recall, remember};
 pub use projecting::Projecting;
 pub use redrive::{Left, Returned};
 pub use run::Outcome;
@@ -143,23 +144,6 @@ pub struct Settler<W, O> {
     redrives: Memory,
 }
 
-/// What the process remembers of shards.
-type Memory = Mutex<BTreeMap<ShardId, Known>>;
-
-/// What the process remembers of a shard between runs.
-#[derive(Debug, Default)]
-struct Known {
-    lineage: Option<Lineage>,
-    window: Option<Window>,
-    /// How often redriven events had been recorded when the window was loaded.
-    redriven: u64,
-    /// Runs in a row that failed without a crash: they count no attempt.
-    failed: u32,
-}
-
-/// Shards whose windows a process keeps. Lambda sends a process the batches of any shard.
-const SHARDS_KEPT: usize = 64;
-
 impl<W: Work, O: Outside> Settler<W, O> {
     /// A settler.
     pub fn new(settings: Settings, fingerprints: Fingerprinter, work: W, outside: O) -> Self {
@@ -229,59 +213,6 @@ impl<W: Work, O: Outside> Settler<W, O> {
         window.set_epoch(begun.epoch);
         known.window = Some(window);
         Ok(settled)
-    }
-
-    /// What was settled before this is forgotten. The horizon counts back from the batch and not from now: a duplicate
-    /// that has waited on the stream is no less a duplicate.
-    fn forget_before(&self, batch: &ShardBatch) -> Timestamp {
-        let now = self.outside.now();
-        let oldest = batch.records.iter().map(|record| record.arrival).min().unwrap_or(now);
-        oldest.min(now).minus(self.settings.horizon + CLOCKS_DIFFER)
-    }
-
-    /// The window of `shard` with every run below this one in it.
-    async fn load(
-        &self,
-        shard: &ShardId,
-        begun: &Begun,
-        known: &mut Known,
-        since: Timestamp,
-    ) -> Result<Window, ports::Error> {
-        let lineage = match known.lineage.take() {
-            Some(lineage) => lineage,
-            None => self.outside.lineage(shard).await?,
-        };
-        let mut window = match known.window.take() {
-            Some(window) => window,
-            None => {
-                let mut window = Window::default();
-                for (ancestor, _) in &lineage.ancestors {
-                    for segment in self.outside.load(ancestor, 0, since, None).await? {
-                        window.inherit(&segment);
-                    }
-                    for redriven in self.outside.load_redriven(ancestor, since).await? {
-                        window.add_redriven(&redriven);
-                    }
-                }
-                known.redriven = 0;
-                window
-            }
-        };
-        known.lineage = Some(lineage);
-        if window.epoch() + 1 < begun.epoch {
-            for segment in self.outside.load(shard, window.epoch(), since, Some(begun.kept_from())).await? {
-                window.add(&segment);
-            }
-        }
-        if known.redriven != begun.redriven {
-            for redriven in self.outside.load_redriven(shard, since).await? {
-                window.add_redriven(&redriven);
-            }
-            known.redriven = begun.redriven;
-        }
-        window.advance(&begun.position);
-        window.sweep(since, self.settings.horizon / 8);
-        Ok(window)
     }
 
     async fn give_up_what_is_no_event(&self, run: &mut Run, context: &LaneContext<'_, O>) {
@@ -430,19 +361,6 @@ impl<W: Work, O: Outside> Settler<W, O> {
             Committed::Fenced => Err(Error::Fenced(shard.clone())),
         }
     }
-}
-
-fn recall(memory: &Memory, shard: &ShardId) -> Known {
-    memory.lock().unwrap_or_else(PoisonError::into_inner).remove(shard).unwrap_or_default()
-}
-
-fn remember(memory: &Memory, shard: ShardId, known: Known) {
-    let mut shards = memory.lock().unwrap_or_else(PoisonError::into_inner);
-    if shards.len() >= SHARDS_KEPT {
-        // the lowest id is the oldest shard
-        shards.pop_first();
-    }
-    shards.insert(shard, known);
 }
 
 #[derive(Debug, Clone, Copy)]

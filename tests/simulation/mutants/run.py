@@ -21,6 +21,7 @@ CRATES = ["shared/core", "shared/event-source", "tests/simulation"]
 SEEDS = 20_000
 
 SETTLE = "shared/core/src/settle.rs"
+MEMORY = "shared/core/src/settle/memory.rs"
 RUN = "shared/core/src/settle/run.rs"
 ISOLATION = "shared/core/src/settle/isolation.rs"
 PROJECTING = "shared/core/src/settle/projecting.rs"
@@ -86,7 +87,7 @@ MUTANTS = [
     ),
     (
         "the window is not read again when other runs were in between",
-        SETTLE,
+        MEMORY,
         "if window.epoch() + 1 < begun.epoch {",
         "if window.epoch() == 0 && window.epoch() + 1 < begun.epoch {",
     ),
@@ -151,7 +152,7 @@ MUTANTS = [
         "resume_at: run.lowest_unsettled().map(|delivery| delivery.position.sequence.clone()),",
         "resume_at: run.lowest_unsettled().map(|delivery| delivery.position.sequence.clone()).filter(|_| false),",
     ),
-    ("the horizon counts from now", SETTLE, "oldest.min(now).minus(", "oldest.max(now).minus("),
+    ("the horizon counts from now", MEMORY, "oldest.min(now).minus(", "oldest.max(now).minus("),
     ("what was redriven is not announced", REDRIVE, "self.outside.announce(shard).await\n", "Ok(())\n"),
     (
         "a redrive does not look into the window",
@@ -166,6 +167,24 @@ MUTANTS = [
         "begun.clone()",
     ),
     ("a recovery stops before the last record", RECOVER, "record.sequence <= *last).collect()", "record.sequence < *last).collect()"),
+    (
+        "giving up leaves the state open to the event",
+        PROJECTING,
+        "        if !self.concerns(event) {\n            return Ok(Outcome::DeadLettered);\n        }\n        for _ in",
+        "        if self.concerns(event) || true {\n            return Ok(Outcome::DeadLettered);\n        }\n        for _ in",
+    ),
+    (
+        "a redrive does not wait for its letter's run",
+        REDRIVE,
+        "} else if !returned.is_recorded(&delivery.position) {",
+        "} else if false && !returned.is_recorded(&delivery.position) {",
+    ),
+    (
+        "a redrive looks at its letter's own shard alone",
+        REDRIVE,
+        "&& (descends || origin_is_gone) {",
+        "&& (descends || origin_is_gone) && false {",
+    ),
     (
         "a recovery does not say up to where",
         RECOVER,

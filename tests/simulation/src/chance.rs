@@ -10,6 +10,8 @@ pub(crate) struct Chance {
     drawn: u64,
     /// How often a call to the outside fails, of 10,000.
     failing: u64,
+    /// The faults that this seed makes.
+    palette: Vec<Fate>,
     /// Decisions that may be faults; `None` allows all.
     allowed: Option<BTreeSet<u64>>,
     /// Decisions that were faults.
@@ -58,7 +60,7 @@ const FAULTS: [Fate; 10] = [
 
 impl Chance {
     pub(crate) fn new(seed: u64, failing: u64, allowed: Option<BTreeSet<u64>>) -> Self {
-        Self { seed, drawn: 0, failing, allowed, faults: Vec::new() }
+        Self { seed, drawn: 0, failing, palette: palette(seed), allowed, faults: Vec::new() }
     }
 
     /// No more faults from here on.
@@ -92,7 +94,7 @@ impl Chance {
         if rng.u64(0..10_000) >= self.failing || !self.allows(number) {
             return Fate::Delivered;
         }
-        FAULTS[rng.usize(0..FAULTS.len())]
+        self.palette[rng.usize(0..self.palette.len())]
     }
 
     /// Whether something goes wrong that goes wrong `of_10_000` times as seldom as a call.
@@ -108,4 +110,15 @@ impl Chance {
         }
         allowed
     }
+}
+
+/// All faults, or for every other seed one to three of them: what takes two of a kind is rare among all.
+fn palette(seed: u64) -> Vec<Fate> {
+    let mut rng = fastrand::Rng::with_seed(seed ^ 0xFA_17);
+    let mut palette = FAULTS.to_vec();
+    if rng.bool() {
+        rng.shuffle(&mut palette);
+        palette.truncate(rng.usize(1..=3));
+    }
+    palette
 }

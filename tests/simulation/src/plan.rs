@@ -70,13 +70,16 @@ impl Plan {
         let length = rng.u64(5_000..60_000);
         // some schedules are calm, so that what only shows without noise shows
         let failing = [0, 20, 100, 300, 800][rng.usize(0..5)];
-        let spice = rng.u64(0..40);
+        let spice = rng.u64(0..50);
         let mut ops: Vec<(u64, Op)> = Vec::new();
         for _ in 0..rng.usize(3..25) {
             ops.push((rng.u64(0..length), send(&mut rng, clients, keys_each, spice)));
         }
-        for _ in 0..rng.usize(0..10) {
-            let op = match rng.u32(0..15) {
+        // and some are all of one kind
+        let favourite = rng.bool().then(|| rng.u32(0..15));
+        for _ in 0..rng.usize(0..12) {
+            let kind = favourite.filter(|_| rng.bool()).unwrap_or_else(|| rng.u32(0..15));
+            let op = match kind {
                 0 | 1 => Op::Split { choice: rng.u64(..) },
                 2 => Op::Merge { choice: rng.u64(..) },
                 3 => Op::Garbage { choice: rng.u64(..) },

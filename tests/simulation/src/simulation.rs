@@ -1,5 +1,8 @@
 //! One run of a schedule.
 
+mod consumers;
+mod processes;
+
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
@@ -294,6 +297,10 @@ impl Simulation {
             Op::QueuesDown { millis } => world.queues_down_until = now + millis,
             Op::DownstreamDown { group, millis } => world.downstream_down_until[group] = now + millis,
             Op::RestartMapping { group } => {
+                // a run that is overtaken looks like one that crashed
+                let in_group = |job: &Job| matches!(job, Job::Batch { group: other, .. } if *other == group);
+                let overtaken = self.processes.values().filter_map(|process| process.job.as_ref());
+                overtaken.filter(|(_, job)| in_group(job)).for_each(|_| world.saw_crash(group));
                 drop(world);
                 let mapping = self.mapping(self.groups[group].saved.clone(), self.now());
                 let generation = self.groups[group].generation + 1;
@@ -326,328 +333,10 @@ impl Simulation {
         self.tell(group, generation, |mapping| mapping.on_invocation(shard, invocation, now, jitter));
     }
 
-    fn tick(&mut self, group: GroupIndex) {
-        loop {
-            let now = self.now();
-            let this = &mut self.groups[group];
-            let generation = this.generation;
-            match this.mapping.next(now) {
-                Step::WaitUntil(until) => {
-                    let until = until.0.max(now.0 + 1);
-                    if this.tick_due.is_none_or(|due| until < due) {
-                        this.tick_due = Some(until);
-                        self.world.lock().agenda.at(Timestamp(until), Happening::Tick(group));
-                    }
-                    if self.world.lock().chance.below(4) == 0 {
-                        this.saved = Some(this.mapping.checkpoint());
-                    }
-                    return;
-                }
-                Step::List => {
-                    self.world.lock().agenda.after(5, Happening::Listed(group, generation));
-                }
-                Step::Shard(shard, Action::Fetch { from, limit }) => {
-                    let mut world = self.world.lock();
-                    let takes = 1 + world.chance.below(20);
-                    world.agenda.after(takes, Happening::Read(group, generation, shard, from, limit));
-                }
-                Step::Shard(shard, Action::Invoke(records)) => self.invoke(group, generation, shard, &records),
-                Step::Shard(shard, Action::GiveUp(given_up)) => {
-                    let (first, last) = (&given_up.records[0], &given_up.records[given_up.records.len() - 1]);
-                    let notice = GivenUp {
-                        shard: shard.clone(),
-                        first: first.sequence.clone(),
-                        last: last.sequence.clone(),
-                        arrival: first.arrival,
-                        attempts: given_up.invocations,
-                        reason: format!("{:?}", given_up.condition),
-                    };
-                    let mut world = self.world.lock();
-                    world.note(|| format!("group {group}: given up {} to {} of {shard}", notice.first, notice.last));
-                    world.saw_given_up(group, &notice);
-                    world.tables[group].notices.push(notice);
-                    world.agenda.after(100, Happening::Recover(group));
-                    world.agenda.after(5, Happening::GivenUp(group, generation, shard));
-                }
-            }
-        }
-    }
-
-    fn invoke(
-        &mut self,
-        group: GroupIndex,
-        generation: u32,
-        shard: ShardId,
-        records: &[penstock_event_source::Record],
-    ) {
-        let mut world = self.world.lock();
-        world.saw_batch(group, &shard);
-        if world.chance.strikes(1) {
-            world.agenda.after(20, Happening::Failed(group, generation, shard, Invocation::Throttled));
-            return;
-        }
-        drop(world);
-        let Some((pid, settler)) = self.environment(group, false) else { return };
-        let batch = ShardBatch {
-            shard: shard.clone(),
-            records: records
-                .iter()
-                .map(|record| Record {
-                    sequence: record.sequence.clone(),
-                    arrival: record.arrival,
-                    partition_key: record.partition_key.as_ref().to_owned(),
-                    data: record.data.clone(),
-                })
-                .collect(),
-        };
-        let deadline = self.now().plus(Duration::from_millis(FUNCTION_TIMEOUT));
-        self.world.lock().note(|| {
-            let (first, last) = (&records[0].sequence, &records[records.len() - 1].sequence);
-            format!("process {pid}: group {group} gets {shard} {first} to {last}")
-        });
-        let task: Task = Box::pin(async move { Output::Settled(settler.settle(&batch, deadline).await) });
-        self.run(pid, Job::Batch { group, generation, shard }, task, FUNCTION_TIMEOUT);
-    }
-
-    /// A process of a group that has nothing to do.
-    fn environment(&mut self, group: GroupIndex, redrives: bool) -> Option<(Pid, Arc<Settler<GroupWork, Process>>)> {
-        let warm = self.world.lock().chance.below(8) > 0;
-        let idle = self.processes.iter().filter(|(_, process)| {
-            process.job.is_none()
-                && process.task.is_none()
-                && process.settler.as_ref().is_some_and(|(other, _)| *other == group)
-        });
-        let idle: Vec<Pid> = idle.map(|(pid, _)| *pid).collect();
-        let pid = if warm && !idle.is_empty() {
-            let choice = self.world.lock().chance.below(idle.len() as u64);
-            idle[usize::try_from(choice).unwrap_or(0)]
-        } else {
-            self.start_consumer(group)
-        };
-        let now = self.now().0;
-        let process = self.processes.get_mut(&pid)?;
-        process.doing.store(now << 1 | u64::from(redrives), Ordering::Relaxed);
-        process.settler.as_ref().map(|(_, settler)| (pid, Arc::clone(settler)))
-    }
-
-    /// The event source of a redrive queue takes some of its messages, in any order.
-    fn receive(&mut self, group: GroupIndex) {
-        let mut world = self.world.lock();
-        let mut letters = std::mem::take(&mut world.tables[group].returned);
-        let mut taken = Vec::new();
-        while !letters.is_empty() && taken.len() < 10 {
-            let choice = usize::try_from(world.chance.below(letters.len() as u64)).unwrap_or(0);
-            taken.push(letters.swap_remove(choice));
-        }
-        world.tables[group].returned = letters;
-        drop(world);
-        if taken.is_empty() {
-            return;
-        }
-        let Some((pid, settler)) = self.environment(group, true) else { return };
-        self.world.lock().note(|| format!("process {pid}: group {group} gets {} letters back", taken.len()));
-        let letters: Vec<_> = taken.iter().map(|(letter, _)| letter.clone()).collect();
-        let (id, deadline) = (format!("{}", self.jobs), self.now().plus(Duration::from_millis(FUNCTION_TIMEOUT)));
-        let task: Task = Box::pin(async move {
-            let results = settler.redrive(&letters, &id, deadline).await;
-            Output::Redriven(results)
-        });
-        self.run(pid, Job::Redrive { group, letters: taken }, task, FUNCTION_TIMEOUT);
-    }
-
-    /// What a redrive did not settle is received again, and after three times goes back to the dead letters.
-    fn received(&mut self, group: GroupIndex, letters: Vec<(DeadLetter, u32)>, settled: &[bool]) {
-        let mut world = self.world.lock();
-        for (index, (letter, receives)) in letters.into_iter().enumerate() {
-            let deleted = settled.get(index).copied().unwrap_or(false) && !world.chance.strikes(2);
-            if deleted {
-                world.saw_redriven(group, &letter);
-            } else if receives >= 2 {
-                world.tables[group].letters.push(letter);
-            } else {
-                world.tables[group].returned.push((letter, receives + 1));
-            }
-        }
-        world.agenda.after(1000, Happening::Receive(group));
-    }
-
-    fn recover(&mut self, group: GroupIndex) {
-        let Some(notice) = self.world.lock().tables[group].notices.pop() else { return };
-        let process = self.process(group);
-        let pid = process.pid;
-        self.processes.insert(pid, Running::new(None, &process));
-        let fingerprints = self.world.lock().fingerprints.clone();
-        let recoverer =
-            Recoverer { group: format!("group-{group}"), stream: "stream".to_owned(), fingerprints, outside: process };
-        let given_up = notice.clone();
-        let task: Task = Box::pin(async move { Output::Recovered(recoverer.recover(&given_up).await.is_ok()) });
-        self.run(pid, Job::Recovery { group, notice }, task, FUNCTION_TIMEOUT);
-    }
-
-    /// A job came to nothing: whoever gave it out gives it out again.
-    fn lost(&mut self, job: Job, millis: u64, error: &'static str) {
-        match job {
-            Job::Batch { group, generation, shard } => {
-                let mut world = self.world.lock();
-                world.saw_crash(group);
-                let failed = Invocation::failed(error, "it did not answer");
-                world.agenda.after(millis, Happening::Failed(group, generation, shard, failed));
-            }
-            Job::Request { client } => self.world.lock().agenda.after(millis, Happening::Send(client)),
-            Job::Redrive { group, letters } => self.received(group, letters, &[]),
-            Job::Recovery { group, notice } => {
-                let mut world = self.world.lock();
-                world.tables[group].notices.push(notice);
-                world.agenda.after(1000, Happening::Recover(group));
-            }
-        }
-    }
-
-    fn start_consumer(&mut self, group: GroupIndex) -> Pid {
-        let process = self.process(group);
-        let pid = process.pid;
-        let settings = settle::Settings {
-            horizon: HORIZON,
-            attempts_max: ATTEMPTS_MAX,
-            concurrency: self.plan.concurrency,
-            outage_keys: 4,
-            ..settle::Settings::new(format!("group-{group}"), "stream")
-        };
-        let work = if group == 0 {
-            GroupWork::Handles(Handling(Handler(process.clone())))
-        } else {
-            GroupWork::Projects(Projecting::new(List(process.clone()), process.clone()))
-        };
-        let fingerprints = self.world.lock().fingerprints.clone();
-        let settler = Arc::new(Settler::new(settings, fingerprints, work, process.clone()));
-        self.processes.insert(pid, Running::new(Some((group, settler)), &process));
-        pid
-    }
-
     fn process(&mut self, group: GroupIndex) -> Process {
         self.pids += 1;
         let skew = i64::try_from(self.world.lock().chance.below(2000)).unwrap_or(0) - 1000;
         Process { world: self.world.clone(), pid: self.pids, group, skew, doing: Arc::default() }
-    }
-
-    fn run(&mut self, pid: Pid, job: Job, task: Task, timeout: u64) {
-        self.jobs += 1;
-        if let Some(process) = self.processes.get_mut(&pid) {
-            process.job = Some((self.jobs, job));
-            process.task = Some(task);
-            self.world.lock().agenda.after(timeout, Happening::TimeOut(pid, self.jobs));
-            self.poll(pid);
-        }
-    }
-
-    fn poll_ready(&mut self) {
-        loop {
-            let ready = std::mem::take(&mut *self.ready.lock().unwrap_or_else(PoisonError::into_inner));
-            if ready.is_empty() {
-                return;
-            }
-            for pid in ready {
-                self.poll(pid);
-            }
-        }
-    }
-
-    fn poll(&mut self, pid: Pid) {
-        let now = self.now().0;
-        let Some(process) = self.processes.get_mut(&pid) else { return };
-        if process.stopped_until > now {
-            process.woken = true;
-            return;
-        }
-        let Some(mut task) = process.task.take() else { return };
-        let waker = Waker::from(Arc::new(Alarm { pid, ready: Arc::clone(&self.ready) }));
-        let polled = catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(&mut Context::from_waker(&waker))));
-        match polled {
-            Ok(Poll::Pending) => process.task = Some(task),
-            Ok(Poll::Ready(output)) => self.finished(pid, output),
-            Err(panic) if panic.is::<Killed>() => self.kill(pid),
-            Err(panic) => resume_unwind(panic),
-        }
-        let stops = std::mem::take(&mut self.world.lock().stops);
-        for (pid, millis) in stops {
-            if let Some(process) = self.processes.get_mut(&pid) {
-                process.stopped_until = now + millis;
-                self.world.lock().agenda.after(millis, Happening::Thaw(pid));
-            }
-        }
-    }
-
-    fn thaw(&mut self, pid: Pid) {
-        let now = self.now().0;
-        if let Some(process) = self.processes.get_mut(&pid)
-            && process.stopped_until <= now
-            && std::mem::take(&mut process.woken)
-        {
-            self.world.lock().note(|| format!("process {pid} goes on"));
-            self.poll(pid);
-        }
-    }
-
-    fn kill(&mut self, pid: Pid) {
-        let Some(process) = self.processes.remove(&pid) else { return };
-        self.world.lock().note(|| format!("process {pid} is killed"));
-        if let Some((_, job)) = process.job.clone() {
-            self.lost(job, 30, "Runtime.ExitError");
-        }
-    }
-
-    /// An invocation is over for Lambda. A process that is stopped stays, and wakes up as a zombie.
-    fn time_out(&mut self, pid: Pid, job: u64) {
-        let now = self.now().0;
-        let Some(process) = self.processes.get_mut(&pid) else { return };
-        if process.job.as_ref().is_none_or(|(number, _)| *number != job) {
-            return;
-        }
-        let timed_out = process.job.take();
-        let zombie = process.stopped_until > now;
-        self.world.lock().note(|| format!("process {pid} timed out{}", if zombie { ", and lives on" } else { "" }));
-        if !zombie {
-            self.processes.remove(&pid);
-        }
-        if let Some((_, job)) = timed_out {
-            self.lost(job, 0, "Sandbox.Timedout");
-        }
-    }
-
-    fn finished(&mut self, pid: Pid, output: Output) {
-        let Some(process) = self.processes.get_mut(&pid) else { return };
-        let job = process.job.take();
-        if job.is_none() || process.settler.is_none() {
-            // a zombie's answer is heard by nobody
-            self.processes.remove(&pid);
-        }
-        match (job, output) {
-            (Some((_, Job::Batch { group, generation, shard })), Output::Settled(result)) => {
-                self.world.lock().note(|| match &result {
-                    Ok(settled) => format!("process {pid}: settled {:?}", settled.counts),
-                    Err(error) => format!("process {pid}: {error}"),
-                });
-                let invocation = answer(result);
-                self.invoked(group, generation, &shard, &invocation);
-            }
-            (Some((_, Job::Request { client })), Output::Published(fates)) => {
-                let mut world = self.world.lock();
-                if self.clients[client].answered(&mut world, &fates) {
-                    let pause = 1 + world.chance.below(2000);
-                    world.agenda.after(pause, Happening::Send(client));
-                }
-            }
-            (Some((_, Job::Redrive { group, letters })), Output::Redriven(results)) => {
-                for (result, (letter, _)) in results.iter().zip(&letters) {
-                    let (position, told) = (&letter.position, || format!("{result:?}"));
-                    self.world.lock().note(|| format!("process {pid}: letter {position}: {}", told()));
-                }
-                let settled: Vec<bool> = results.iter().map(Result::is_ok).collect();
-                self.received(group, letters, &settled);
-            }
-            (Some((_, job @ Job::Recovery { .. })), Output::Recovered(false)) => self.lost(job, 0, ""),
-            _ => {}
-        }
     }
 
     fn send(&mut self, client: usize) {
@@ -709,16 +398,5 @@ impl World {
         let letters = std::mem::take(&mut self.tables[group].letters);
         self.tables[group].returned.extend(letters.into_iter().map(|letter| (letter, 0)));
         self.agenda.after(1, Happening::Receive(group));
-    }
-}
-
-/// What the function answers Lambda.
-fn answer(result: Result<Settled, settle::Error>) -> Invocation {
-    match result {
-        Ok(Settled { resume_at: None, .. }) => Invocation::Returned(Bytes::from_static(br#"{"batchItemFailures":[]}"#)),
-        Ok(Settled { resume_at: Some(sequence), .. }) => {
-            Invocation::Returned(Bytes::from(format!(r#"{{"batchItemFailures":[{{"itemIdentifier":"{sequence}"}}]}}"#)))
-        }
-        Err(error) => Invocation::failed("Penstock.Unavailable", error.to_string()),
     }
 }

@@ -9,7 +9,7 @@ use crate::batch::Record;
 use crate::dead_letter::DeadLetter;
 use crate::handler::{EventHandler, Failure, HandlerContext};
 use crate::hash::HashRange;
-use crate::ports::{ListedShard, States};
+use crate::ports::{Lineage, ListedShard, States};
 use crate::projection::{Projection, Refusal, Stored, StoredState};
 use crate::window::{Redriven, Segment};
 use crate::{Event, PartitionKey, Position};

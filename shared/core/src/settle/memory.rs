@@ -1,0 +1,97 @@
+//! What a process remembers of its shards between runs, and how it is brought up to date.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use super::{Outside, Settler, Work};
+use crate::batch::{CLOCKS_DIFFER, ShardBatch};
+use crate::ports::{self, Lineage};
+use crate::position::ShardId;
+use crate::progress::Begun;
+use crate::time::Timestamp;
+use crate::window::Window;
+
+/// What the process remembers of shards.
+pub(super) type Memory = Mutex<BTreeMap<ShardId, Known>>;
+
+/// What the process remembers of a shard between runs.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    pub(super) lineage: Option<Lineage>,
+    pub(super) window: Option<Window>,
+    /// How often redriven events had been recorded when the window was loaded.
+    pub(super) redriven: u64,
+    /// Runs in a row that failed without a crash: they count no attempt.
+    pub(super) failed: u32,
+}
+
+/// Shards whose windows a process keeps. Lambda sends a process the batches of any shard.
+const SHARDS_KEPT: usize = 64;
+
+pub(super) fn recall(memory: &Memory, shard: &ShardId) -> Known {
+    memory.lock().unwrap_or_else(PoisonError::into_inner).remove(shard).unwrap_or_default()
+}
+
+pub(super) fn remember(memory: &Memory, shard: ShardId, known: Known) {
+    let mut shards = memory.lock().unwrap_or_else(PoisonError::into_inner);
+    if shards.len() >= SHARDS_KEPT {
+        // the lowest id is the oldest shard
+        shards.pop_first();
+    }
+    shards.insert(shard, known);
+}
+
+impl<W: Work, O: Outside> Settler<W, O> {
+    /// What was settled before this is forgotten. The horizon counts back from the batch and not from now: a duplicate
+    /// that has waited on the stream is no less a duplicate.
+    pub(super) fn forget_before(&self, batch: &ShardBatch) -> Timestamp {
+        let now = self.outside.now();
+        let oldest = batch.records.iter().map(|record| record.arrival).min().unwrap_or(now);
+        oldest.min(now).minus(self.settings.horizon + CLOCKS_DIFFER)
+    }
+
+    /// The window of `shard` with every run below this one in it.
+    pub(super) async fn load(
+        &self,
+        shard: &ShardId,
+        begun: &Begun,
+        known: &mut Known,
+        since: Timestamp,
+    ) -> Result<Window, ports::Error> {
+        let lineage = match known.lineage.take() {
+            Some(lineage) => lineage,
+            None => self.outside.lineage(shard).await?,
+        };
+        let mut window = match known.window.take() {
+            Some(window) => window,
+            None => {
+                let mut window = Window::default();
+                for (ancestor, _) in &lineage.ancestors {
+                    for segment in self.outside.load(ancestor, 0, since, None).await? {
+                        window.inherit(&segment);
+                    }
+                    for redriven in self.outside.load_redriven(ancestor, since).await? {
+                        window.add_redriven(&redriven);
+                    }
+                }
+                known.redriven = 0;
+                window
+            }
+        };
+        known.lineage = Some(lineage);
+        if window.epoch() + 1 < begun.epoch {
+            for segment in self.outside.load(shard, window.epoch(), since, Some(begun.kept_from())).await? {
+                window.add(&segment);
+            }
+        }
+        if known.redriven != begun.redriven {
+            for redriven in self.outside.load_redriven(shard, since).await? {
+                window.add_redriven(&redriven);
+            }
+            known.redriven = begun.redriven;
+        }
+        window.advance(&begun.position);
+        window.sweep(since, self.settings.horizon / 8);
+        Ok(window)
+    }
+}

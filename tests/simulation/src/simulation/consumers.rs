@@ -1,0 +1,188 @@
+//! What stands before the groups: their event source mappings, redrive queues and notices.
+
+use super::*;
+
+impl Simulation {
+    pub(super) fn tick(&mut self, group: GroupIndex) {
+        loop {
+            let now = self.now();
+            let this = &mut self.groups[group];
+            let generation = this.generation;
+            match this.mapping.next(now) {
+                Step::WaitUntil(until) => {
+                    let until = until.0.max(now.0 + 1);
+                    if this.tick_due.is_none_or(|due| until < due) {
+                        this.tick_due = Some(until);
+                        self.world.lock().agenda.at(Timestamp(until), Happening::Tick(group));
+                    }
+                    if self.world.lock().chance.below(4) == 0 {
+                        this.saved = Some(this.mapping.checkpoint());
+                    }
+                    return;
+                }
+                Step::List => {
+                    self.world.lock().agenda.after(5, Happening::Listed(group, generation));
+                }
+                Step::Shard(shard, Action::Fetch { from, limit }) => {
+                    let mut world = self.world.lock();
+                    let takes = 1 + world.chance.below(20);
+                    world.agenda.after(takes, Happening::Read(group, generation, shard, from, limit));
+                }
+                Step::Shard(shard, Action::Invoke(records)) => self.invoke(group, generation, shard, &records),
+                Step::Shard(shard, Action::GiveUp(given_up)) => {
+                    let (first, last) = (&given_up.records[0], &given_up.records[given_up.records.len() - 1]);
+                    let notice = GivenUp {
+                        shard: shard.clone(),
+                        first: first.sequence.clone(),
+                        last: last.sequence.clone(),
+                        arrival: first.arrival,
+                        attempts: given_up.invocations,
+                        reason: format!("{:?}", given_up.condition),
+                    };
+                    let mut world = self.world.lock();
+                    world.note(|| format!("group {group}: given up {} to {} of {shard}", notice.first, notice.last));
+                    world.saw_given_up(group, &notice);
+                    world.tables[group].notices.push(notice);
+                    world.agenda.after(100, Happening::Recover(group));
+                    world.agenda.after(5, Happening::GivenUp(group, generation, shard));
+                }
+            }
+        }
+    }
+
+    pub(super) fn invoke(
+        &mut self,
+        group: GroupIndex,
+        generation: u32,
+        shard: ShardId,
+        records: &[penstock_event_source::Record],
+    ) {
+        let mut world = self.world.lock();
+        world.saw_batch(group, &shard);
+        if world.chance.strikes(1) {
+            world.agenda.after(20, Happening::Failed(group, generation, shard, Invocation::Throttled));
+            return;
+        }
+        drop(world);
+        let Some((pid, settler)) = self.environment(group, false) else { return };
+        let batch = ShardBatch {
+            shard: shard.clone(),
+            records: records
+                .iter()
+                .map(|record| Record {
+                    sequence: record.sequence.clone(),
+                    arrival: record.arrival,
+                    partition_key: record.partition_key.as_ref().to_owned(),
+                    data: record.data.clone(),
+                })
+                .collect(),
+        };
+        let deadline = self.now().plus(Duration::from_millis(FUNCTION_TIMEOUT));
+        self.world.lock().note(|| {
+            let (first, last) = (&records[0].sequence, &records[records.len() - 1].sequence);
+            format!("process {pid}: group {group} gets {shard} {first} to {last}")
+        });
+        let task: Task = Box::pin(async move { Output::Settled(settler.settle(&batch, deadline).await) });
+        self.run(pid, Job::Batch { group, generation, shard }, task, FUNCTION_TIMEOUT);
+    }
+
+    /// A process of a group that has nothing to do.
+    pub(super) fn environment(
+        &mut self,
+        group: GroupIndex,
+        redrives: bool,
+    ) -> Option<(Pid, Arc<Settler<GroupWork, Process>>)> {
+        let warm = self.world.lock().chance.below(8) > 0;
+        let idle = self.processes.iter().filter(|(_, process)| {
+            process.job.is_none()
+                && process.task.is_none()
+                && process.settler.as_ref().is_some_and(|(other, _)| *other == group)
+        });
+        let idle: Vec<Pid> = idle.map(|(pid, _)| *pid).collect();
+        let pid = if warm && !idle.is_empty() {
+            let choice = self.world.lock().chance.below(idle.len() as u64);
+            idle[usize::try_from(choice).unwrap_or(0)]
+        } else {
+            self.start_consumer(group)
+        };
+        let now = self.now().0;
+        let process = self.processes.get_mut(&pid)?;
+        process.doing.store(now << 1 | u64::from(redrives), Ordering::Relaxed);
+        process.settler.as_ref().map(|(_, settler)| (pid, Arc::clone(settler)))
+    }
+
+    /// The event source of a redrive queue takes some of its messages, in any order.
+    pub(super) fn receive(&mut self, group: GroupIndex) {
+        let mut world = self.world.lock();
+        let mut letters = std::mem::take(&mut world.tables[group].returned);
+        let mut taken = Vec::new();
+        while !letters.is_empty() && taken.len() < 10 {
+            let choice = usize::try_from(world.chance.below(letters.len() as u64)).unwrap_or(0);
+            taken.push(letters.swap_remove(choice));
+        }
+        world.tables[group].returned = letters;
+        drop(world);
+        if taken.is_empty() {
+            return;
+        }
+        let Some((pid, settler)) = self.environment(group, true) else { return };
+        self.world.lock().note(|| format!("process {pid}: group {group} gets {} letters back", taken.len()));
+        let letters: Vec<_> = taken.iter().map(|(letter, _)| letter.clone()).collect();
+        let (id, deadline) = (format!("{}", self.jobs), self.now().plus(Duration::from_millis(FUNCTION_TIMEOUT)));
+        let task: Task = Box::pin(async move {
+            let results = settler.redrive(&letters, &id, deadline).await;
+            Output::Redriven(results)
+        });
+        self.run(pid, Job::Redrive { group, letters: taken }, task, FUNCTION_TIMEOUT);
+    }
+
+    /// What a redrive did not settle is received again, and after three times goes back to the dead letters.
+    pub(super) fn received(&mut self, group: GroupIndex, letters: Vec<(DeadLetter, u32)>, settled: &[bool]) {
+        let mut world = self.world.lock();
+        for (index, (letter, receives)) in letters.into_iter().enumerate() {
+            let deleted = settled.get(index).copied().unwrap_or(false) && !world.chance.strikes(2);
+            if deleted {
+                world.saw_redriven(group, &letter);
+            } else if receives >= 2 {
+                world.tables[group].letters.push(letter);
+            } else {
+                world.tables[group].returned.push((letter, receives + 1));
+            }
+        }
+        world.agenda.after(1000, Happening::Receive(group));
+    }
+
+    pub(super) fn recover(&mut self, group: GroupIndex) {
+        let Some(notice) = self.world.lock().tables[group].notices.pop() else { return };
+        let process = self.process(group);
+        let pid = process.pid;
+        self.processes.insert(pid, Running::new(None, &process));
+        let fingerprints = self.world.lock().fingerprints.clone();
+        let recoverer =
+            Recoverer { group: format!("group-{group}"), stream: "stream".to_owned(), fingerprints, outside: process };
+        let given_up = notice.clone();
+        let task: Task = Box::pin(async move { Output::Recovered(recoverer.recover(&given_up).await.is_ok()) });
+        self.run(pid, Job::Recovery { group, notice }, task, FUNCTION_TIMEOUT);
+    }
+
+    pub(super) fn start_consumer(&mut self, group: GroupIndex) -> Pid {
+        let process = self.process(group);
+        let pid = process.pid;
+        let settings = settle::Settings {
+            horizon: HORIZON,
+            attempts_max: ATTEMPTS_MAX,
+            concurrency: self.plan.concurrency,
+            outage_keys: 4,
+            ..settle::Settings::new(format!("group-{group}"), "stream")
+        };
+        let work = if group == 0 {
+            GroupWork::Handles(Handling(Handler(process.clone())))
+        } else {
+            GroupWork::Projects(Projecting::new(List(process.clone()), process.clone()))
+        };
+        let fingerprints = self.world.lock().fingerprints.clone();
+        let settler = Arc::new(Settler::new(settings, fingerprints, work, process.clone()));
+        self.processes.insert(pid, Running::new(Some((group, settler)), &process));
+        pid
+    }
+}
