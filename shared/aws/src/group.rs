@@ -154,14 +154,24 @@ pub struct Ports {
 impl Ports {
     /// The ports that `config` describes.
     pub fn new(sdk: &Sdk, config: &GroupConfig) -> Self {
-        let (dynamodb, group) = (sdk.dynamodb(), &config.group);
+        Self::of_clients(sdk.kinesis(), sdk.dynamodb(), sdk.sqs(), config)
+    }
+
+    /// As above, with clients that somebody else has made.
+    pub fn of_clients(
+        kinesis: aws_sdk_kinesis::Client,
+        dynamodb: aws_sdk_dynamodb::Client,
+        sqs: aws_sdk_sqs::Client,
+        config: &GroupConfig,
+    ) -> Self {
+        let group = &config.group;
         Self {
             redrives: RedriveItems {
                 progress: ProgressTable::new(dynamodb.clone(), &config.progress_table, group, &config.stream),
                 windows: WindowTable::new(dynamodb, &config.window_table, group, &config.stream, config.horizon),
             },
-            dead_letters: DeadLetterQueue::new(sdk.sqs(), &config.dead_letter_queue_url),
-            shards: KinesisShards::new(sdk.kinesis(), &config.stream),
+            dead_letters: DeadLetterQueue::new(sqs, &config.dead_letter_queue_url),
+            shards: KinesisShards::new(kinesis, &config.stream),
             clock: SystemClock,
         }
     }

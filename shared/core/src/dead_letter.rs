@@ -175,14 +175,14 @@ pub enum Unreadable {
 /// Puts the letters of `group` together from the bodies of messages. Every message ends in a letter or as unreadable.
 pub fn assemble(bodies: &[&str], group: &str) -> (Vec<Assembled>, Vec<(usize, Unreadable)>) {
     type Parts = BTreeMap<usize, (usize, Message, Vec<u8>)>;
-    let mut letters: BTreeMap<(ShardId, SequenceNumber, u32, Timestamp), Parts> = BTreeMap::new();
+    let mut letters: BTreeMap<(ShardId, SequenceNumber, u32, u64, usize), Parts> = BTreeMap::new();
     let mut unreadable = Vec::new();
     let mut copies: Vec<(usize, Message, Vec<u8>)> = Vec::new();
     for (index, body) in bodies.iter().enumerate() {
         match read(body, group) {
             Ok((message, data)) => {
-                let sent = Timestamp(message.dead_lettered_ms);
-                let place = (message.shard.clone(), message.sequence.clone(), message.index, sent);
+                let (shard, sequence) = (message.shard.clone(), message.sequence.clone());
+                let place = (shard, sequence, message.index, message.dead_lettered_ms, message.parts);
                 let parts = letters.entry(place).or_default();
                 match parts.entry(message.part) {
                     Entry::Vacant(free) => _ = free.insert((index, message, data)),

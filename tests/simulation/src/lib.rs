@@ -22,6 +22,7 @@
 //! histories would show it.
 
 mod agenda;
+mod calm;
 mod chance;
 mod client;
 mod many;
@@ -32,6 +33,7 @@ mod simulation;
 mod work;
 mod world;
 
+pub use calm::Calm;
 pub use many::{Found, run_many};
 pub use minimise::{Small, minimise};
 pub use world::Broken;
