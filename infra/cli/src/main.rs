@@ -1,6 +1,7 @@
 //! The `penstock` command: runs the pipeline on this machine, sends events to it and shows what became of them.
 
 mod ask;
+mod chaos;
 mod demo;
 mod dev;
 mod record;
@@ -24,6 +25,8 @@ struct Cli {
 enum Command {
     /// Run the pipeline of template.yaml on this machine
     Dev(dev::Options),
+    /// Run the pipeline under load and faults, and check afterwards that nothing was lost, doubled or reordered
+    Chaos(chaos::Options),
     /// Post a file of events, one CloudEvent in JSON a line
     Send(send::Options),
     /// Show the state that a projection keeps for a key
@@ -68,6 +71,7 @@ async fn main() -> ExitCode {
     penstock_aws::log::start_for_command();
     let result = match Cli::parse().command {
         Command::Dev(options) => dev::run(options).await,
+        Command::Chaos(options) => Box::pin(chaos::run(options)).await,
         Command::Send(options) => send::run(options).await,
         Command::State { group, key, running } => ask::state(running.port, &group, &key).await,
         Command::Dlq(Dlq::List { group, json, running }) => ask::dead_letters(running.port, &group, json).await,
