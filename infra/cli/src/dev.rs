@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use penstock_local::lambda::OnTimeout;
 use penstock_local::{Profile, Stack};
 
 use crate::record::Record;
@@ -57,6 +58,8 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
         port: options.port,
         profile: if options.release { Profile::Release } else { Profile::Dev },
         binaries: None,
+        timeout_max: None,
+        on_timeout: OnTimeout::Kill,
         log: std::sync::Arc::new(move |function: &str, line: &str| {
             if !quiet {
                 note(&format!("{function:<14} | {line}"));
@@ -120,7 +123,7 @@ async fn serve(stack: &mut Stack) -> anyhow::Result<ExitCode> {
 }
 
 /// Waits for Ctrl-C, or for SIGTERM where there is one.
-async fn interrupted() -> anyhow::Result<()> {
+pub(crate) async fn interrupted() -> anyhow::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     tokio::select! {

@@ -1,6 +1,7 @@
 //! The `penstock` command: runs the pipeline on this machine, sends events to it and shows what became of them.
 
 mod ask;
+mod chaos;
 mod demo;
 mod dev;
 mod record;
@@ -27,6 +28,8 @@ enum Command {
     Dev(dev::Options),
     /// Run the pipeline under virtual time, with faults, and check what it promises
     Simulate(simulate::Options),
+    /// Run the pipeline under load and faults, and check afterwards that nothing was lost, doubled or reordered
+    Chaos(chaos::Options),
     /// Post a file of events, one CloudEvent in JSON a line
     Send(send::Options),
     /// Show the state that a projection keeps for a key
@@ -84,6 +87,7 @@ async fn main() -> ExitCode {
     let result = match command {
         Command::Dev(options) => dev::run(options).await,
         Command::Simulate(options) => simulate::run(&options),
+        Command::Chaos(options) => Box::pin(chaos::run(options)).await,
         Command::Send(options) => send::run(options).await,
         Command::State { group, key, running } => ask::state(running.port, &group, &key).await,
         Command::Dlq(Dlq::Redrive { group, running }) => ask::redrive(running.port, &group).await,

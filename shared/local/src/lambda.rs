@@ -7,6 +7,7 @@
 //! Guarantees: an answer counts for the invocation it names and for no other; an environment that timed out, crashed or
 //! used too much memory is gone, with its whole process group, before its invocation is reported as failed; dropping an
 //! invocation's future ends its environment. A function whose parent was killed ends by itself: its Runtime API is gone.
+//! Only under [`OnTimeout::Abandon`] does a process outlive its invocation's time-out.
 //! Not imitated: the freeze between invocations, extensions, `/tmp` limits.
 
 mod environment;
@@ -46,6 +47,19 @@ pub struct FunctionConfig {
     pub environment: BTreeMap<String, String>,
     /// Environments at once; what comes beyond is throttled.
     pub max_concurrency: usize,
+    /// What becomes of a process whose invocation timed out.
+    pub on_timeout: OnTimeout,
+}
+
+/// What becomes of a process whose invocation timed out. It gets no further invocation either way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnTimeout {
+    /// It is killed before its invocation is reported as failed, as on Lambda.
+    #[default]
+    Kill,
+    /// It is left as it is, so that a run can write on after another one has taken over its work: a network that holds a
+    /// request back does the same on Lambda. [`Function::abandoned`] has it until it ends; a shutdown kills it.
+    Abandon,
 }
 
 /// Hears each line that a function writes.
@@ -99,6 +113,8 @@ struct Inner {
     log: LogSink,
     permits: Arc<Semaphore>,
     environments: Mutex<Vec<Arc<Environment>>>,
+    /// Those whose processes outlived a time-out.
+    abandoned: Mutex<Vec<Arc<Environment>>>,
     invocations: AtomicU64,
     errors: AtomicU64,
     throttles: AtomicU64,
@@ -119,6 +135,7 @@ impl Function {
             config,
             log,
             environments: Mutex::default(),
+            abandoned: Mutex::default(),
             invocations: AtomicU64::new(0),
             errors: AtomicU64::new(0),
             throttles: AtomicU64::new(0),
@@ -153,7 +170,12 @@ impl Function {
                 Err(error) => return Invocation::failed(error.error_type(), error.to_string()),
             },
         };
-        let invocation = environment.invoke(payload, self.0.config.timeout).await;
+        let config = &self.0.config;
+        let invocation = environment.invoke(payload, config.timeout, config.on_timeout).await;
+        if config.on_timeout == OnTimeout::Abandon && !environment.is_alive() {
+            // those that have ended are forgotten when `abandoned` is asked
+            lock(&self.0.abandoned).push(environment);
+        }
         self.lock().retain(|other| other.is_alive());
         invocation
     }
@@ -194,12 +216,19 @@ impl Function {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Environment>>> {
-        self.0.environments.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0.environments)
     }
 
     /// The processes that are there now.
     pub fn processes(&self) -> Vec<ProcessInfo> {
         self.lock().iter().filter(|environment| environment.is_alive()).map(|environment| environment.info()).collect()
+    }
+
+    /// The processes that outlived their invocation's time-out and have not ended yet.
+    pub fn abandoned(&self) -> Vec<ProcessInfo> {
+        let mut abandoned = lock(&self.0.abandoned);
+        abandoned.retain(|environment| !environment.has_ended());
+        abandoned.iter().map(|environment| environment.info()).collect()
     }
 
     /// What it has been through.
@@ -216,10 +245,15 @@ impl Function {
     /// Ends every process and waits until it is gone. No invocation should be under way.
     pub async fn shutdown(&self) {
         let environments = std::mem::take(&mut *self.lock());
-        for environment in environments {
+        let abandoned = std::mem::take(&mut *lock(&self.0.abandoned));
+        for environment in environments.into_iter().chain(abandoned) {
             environment.stop().await;
         }
     }
+}
+
+fn lock(environments: &Mutex<Vec<Arc<Environment>>>) -> std::sync::MutexGuard<'_, Vec<Arc<Environment>>> {
+    environments.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::event_source::{self, FileCheckpoints, MemoryCheckpoints};
 use crate::gateway::Gateway;
-use crate::lambda::{Function, FunctionConfig, Invocation};
+use crate::lambda::{Function, FunctionConfig, Invocation, OnTimeout};
 use crate::ledger::group_counts;
 use crate::services::{self, Services};
 use crate::template::{self, Context as TemplateContext, Pipeline};
@@ -55,6 +55,10 @@ pub struct Options {
     pub profile: Profile,
     /// Binaries that are built already; `None` builds them.
     pub binaries: Option<PathBuf>,
+    /// No invocation of a function takes longer, whatever the template allows; `None` leaves it at the template's.
+    pub timeout_max: Option<Duration>,
+    /// What becomes of a process whose invocation timed out.
+    pub on_timeout: OnTimeout,
     /// Where the functions' logs go.
     pub log: LogLine,
     /// Where the steps of the start are told.
@@ -132,7 +136,7 @@ impl Stack {
                 build_functions(&options.root, &names, options.profile).await?
             }
         };
-        let functions = start_functions(&pipeline, &services, &binaries, &options.log)?;
+        let functions = start_functions(&pipeline, &services, &binaries, &options)?;
         let cancel = CancellationToken::new();
         let mut stack = Self {
             groups: groups(&pipeline)?,
@@ -388,7 +392,7 @@ fn start_functions(
     pipeline: &Pipeline,
     services: &Services,
     binaries: &std::path::Path,
-    log: &LogLine,
+    options: &Options,
 ) -> anyhow::Result<BTreeMap<String, Function>> {
     let mut functions = BTreeMap::new();
     for function in &pipeline.functions {
@@ -400,12 +404,13 @@ fn start_functions(
             name: function.name.clone(),
             arn: function.arn.clone(),
             binary: binaries.join(&function.binary),
-            timeout: function.timeout,
+            timeout: options.timeout_max.map_or(function.timeout, |max| max.min(function.timeout)),
             memory_mb: function.memory_mb,
             environment,
             max_concurrency: function.reserved_concurrency.unwrap_or(CONCURRENCY_MAX) as usize,
+            on_timeout: options.on_timeout,
         };
-        let (name, log) = (function.binary.clone(), log.clone());
+        let (name, log) = (function.binary.clone(), options.log.clone());
         let started = Function::new(config, Arc::new(move |line: &str| log(&name, line)))?;
         functions.insert(function.logical_id.clone(), started);
     }

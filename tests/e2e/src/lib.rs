@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use penstock::dead_letter::Message;
 use penstock::window::Counts;
+use penstock_local::lambda::OnTimeout;
 use penstock_local::{Options, Profile, Stack, build_functions};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
@@ -86,6 +87,8 @@ impl Setup {
             port: 0,
             profile: Profile::Dev,
             binaries: Some(folder.to_path_buf()),
+            timeout_max: None,
+            on_timeout: OnTimeout::Kill,
             log: Arc::new(move |function: &str, line: &str| {
                 log.lock().expect("no test panics while it logs").push(format!("{function} | {line}"));
             }),

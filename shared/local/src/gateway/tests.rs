@@ -28,6 +28,7 @@ async fn api() -> Api {
         memory_mb: 512,
         environment: BTreeMap::new(),
         max_concurrency: 1,
+        on_timeout: crate::lambda::OnTimeout::Kill,
     };
     let function = Function::new(config, Arc::new(|_: &str| {})).unwrap();
     let routes = vec![

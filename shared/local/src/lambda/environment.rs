@@ -14,7 +14,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::logs::{self, Tail};
 use super::runtime_api::{RuntimeApi, Work};
-use super::{FunctionConfig, Invocation, LogSink};
+use super::{FunctionConfig, Invocation, LogSink, OnTimeout};
 
 /// How long a function may take until it asks for its first invocation:
 /// <https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html>.
@@ -114,12 +114,17 @@ impl Environment {
         !self.dead.load(Ordering::Acquire)
     }
 
+    /// Whether its process is gone. An environment can be given up before that.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.borrow().is_some()
+    }
+
     pub(super) fn info(&self) -> super::ProcessInfo {
         super::ProcessInfo { pid: self.pid, busy: self.busy.load(Ordering::Acquire) }
     }
 
     /// Runs one invocation in an environment that was reserved. If this future is dropped, the process ends.
-    pub(super) async fn invoke(&self, payload: Bytes, timeout: Duration) -> Invocation {
+    pub(super) async fn invoke(&self, payload: Bytes, timeout: Duration, on_timeout: OnTimeout) -> Invocation {
         let request_id = uuid::Uuid::new_v4().to_string();
         let deadline = SystemTime::now() + timeout;
         let deadline_ms = deadline.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
@@ -155,10 +160,17 @@ impl Environment {
                     format!("RequestId: {request_id} Error: Runtime exited with error: {}", describe(end.as_ref())),
                 ),
             },
-            () = tokio::time::sleep(timeout) => Invocation::failed(
-                "Sandbox.Timedout",
-                format!("RequestId: {request_id} Error: Task timed out after {:.2} seconds", timeout.as_secs_f64()),
-            ),
+            () = tokio::time::sleep(timeout) => {
+                let message =
+                    format!("RequestId: {request_id} Error: Task timed out after {:.2} seconds", timeout.as_secs_f64());
+                let timed_out = Invocation::failed("Sandbox.Timedout", message);
+                if on_timeout == OnTimeout::Abandon {
+                    std::mem::forget(unfinished);
+                    self.dead.store(true, Ordering::Release);
+                    return timed_out;
+                }
+                timed_out
+            }
         };
         drop(unfinished);
         // only when it is gone for certain may another invocation touch what it was working on

@@ -21,6 +21,7 @@ fn config() -> FunctionConfig {
         memory_mb: 256,
         environment: BTreeMap::from([("OWN".to_owned(), "yes".to_owned())]),
         max_concurrency: 2,
+        on_timeout: OnTimeout::Kill,
     }
 }
 
@@ -105,6 +106,35 @@ async fn a_stopped_process_that_wakes_after_its_timeout_cannot_answer() {
     // an error means that it is gone already
     _ = kill_process(pid(zombie), Signal::CONT);
     assert_eq!(value(invoke(&function, json!({ "n": 2 })).await)["echo"]["n"], 2);
+    function.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_abandoned_process_lives_past_its_timeout_gets_no_more_work_and_ends_with_the_function() {
+    let timeout = Duration::from_millis(400);
+    let Started { function, .. } = start(FunctionConfig { timeout, on_timeout: OnTimeout::Abandon, ..config() });
+    value(invoke(&function, json!({})).await);
+    let zombie = function.processes()[0].pid;
+    kill_process(pid(zombie), Signal::STOP).unwrap();
+    assert_eq!(error_type(invoke(&function, json!({ "n": 1 })).await), "Sandbox.Timedout");
+    assert_eq!(function.abandoned().iter().map(|process| process.pid).collect::<Vec<_>>(), [zombie]);
+    assert!(function.processes().is_empty());
+    kill_process(pid(zombie), Signal::CONT).unwrap();
+    let next = value(invoke(&function, json!({ "n": 2 })).await);
+    assert_eq!(next["echo"]["n"], 2);
+    assert_ne!(next["pid"], zombie);
+    function.shutdown().await;
+    assert!(test_kill_process(pid(zombie)).is_err(), "the process is gone");
+}
+
+#[tokio::test]
+async fn an_abandoned_process_that_ends_is_forgotten() {
+    let timeout = Duration::from_millis(300);
+    let Started { function, .. } = start(FunctionConfig { timeout, on_timeout: OnTimeout::Abandon, ..config() });
+    assert_eq!(error_type(invoke(&function, json!({ "do": "sleep", "ms": 60_000 })).await), "Sandbox.Timedout");
+    kill_process(pid(function.abandoned()[0].pid), Signal::KILL).unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(function.abandoned().is_empty());
     function.shutdown().await;
 }
 

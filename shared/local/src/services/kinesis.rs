@@ -37,9 +37,12 @@ const SAVE_EVERY: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(crate) struct Kinesis {
     store: Store,
-    /// Writers hold it alone while they put and write down; readers share it. So no reader sees a record that a crash
-    /// could take back: its sequence number would be given out again, below a consumer's progress.
-    kept: Option<Arc<RwLock<Kept>>>,
+    /// Writers hold it alone while they put and write down; readers share it. Two things hang on that:
+    /// - ferrokinesis numbers a put's records first and stores them later, so that of two puts side by side the later
+    ///   numbers can be stored first. A reader in between would go on past the earlier ones and never see them.
+    /// - no reader sees a record that a crash could take back: its sequence number would be given out again, below a
+    ///   consumer's progress.
+    kept: Arc<RwLock<Option<Kept>>>,
 }
 
 impl std::fmt::Debug for Kinesis {
@@ -63,44 +66,38 @@ impl Kinesis {
             ..StoreOptions::default()
         });
         let kept = match state {
-            Some(state) => Some(Arc::new(RwLock::new(Kept::open(&state.kinesis(), &store).await?))),
+            Some(state) => Some(Kept::open(&state.kinesis(), &store).await?),
             None => None,
         };
-        Ok(Self { store, kept })
+        Ok(Self { store, kept: Arc::new(RwLock::new(kept)) })
     }
 
     /// The protocol.
     pub(crate) fn router(&self) -> Router {
         let router = ferrokinesis::create_router(self.store.clone());
-        match self.kept {
-            Some(_) => router.layer(middleware::from_fn_with_state(self.clone(), write_down)),
-            None => router,
-        }
+        router.layer(middleware::from_fn_with_state(self.clone(), one_writer_at_a_time))
     }
 
     /// What runs beside the protocol until `stop`.
     pub(crate) fn background(&self, stop: &CancellationToken) -> Vec<JoinHandle<()>> {
         let reaper = ferrokinesis::retention::run_reaper(self.store.clone(), REAP_SECONDS);
-        let mut tasks = vec![until(stop, reaper)];
-        if self.kept.is_some() {
-            tasks.push(until(stop, self.clone().save_regularly()));
-        }
-        tasks
+        vec![until(stop, reaper), until(stop, self.clone().save_regularly())]
     }
 
     /// Writes down what is left and syncs it.
     pub(crate) async fn close(&self) -> io::Result<()> {
-        let Some(kept) = &self.kept else { return Ok(()) };
-        let mut kept = kept.write().await;
+        let mut kept = self.kept.write().await;
+        let Some(kept) = &mut *kept else { return Ok(()) };
         kept.save(&self.store).await?;
         kept.sync()
     }
 
     async fn save_regularly(self) {
-        let Some(kept) = self.kept else { return };
         loop {
             tokio::time::sleep(SAVE_EVERY).await;
-            if let Err(error) = kept.write().await.save(&self.store).await {
+            let mut kept = self.kept.write().await;
+            let Some(kept) = &mut *kept else { return };
+            if let Err(error) = kept.save(&self.store).await {
                 tracing::error!(%error, "the state of Kinesis cannot be written");
             }
         }
@@ -114,16 +111,14 @@ fn until(stop: &CancellationToken, work: impl Future<Output = ()> + Send + 'stat
     })
 }
 
-async fn write_down(State(kinesis): State<Kinesis>, request: Request, next: Next) -> Response {
-    let Some(kept) = &kinesis.kept else {
-        return next.run(request).await;
-    };
+async fn one_writer_at_a_time(State(kinesis): State<Kinesis>, request: Request, next: Next) -> Response {
     if reads_only(&request) {
-        let _shared = kept.read().await;
+        let _shared = kinesis.kept.read().await;
         return next.run(request).await;
     }
-    let mut kept = kept.write().await;
+    let mut kept = kinesis.kept.write().await;
     let response = next.run(request).await;
+    let Some(kept) = &mut *kept else { return response };
     match kept.save(&kinesis.store).await {
         Ok(()) => response,
         Err(error) => {

@@ -163,6 +163,8 @@ async fn a_missing_binary_is_one_clear_line_that_names_it() {
         state: None,
         port: 0,
         profile: Profile::Dev,
+        timeout_max: None,
+        on_timeout: Default::default(),
         binaries: Some(empty.path().to_path_buf()),
         log: Arc::new(|_: &str, _: &str| {}),
         progress: Arc::new(|_: &str| {}),

@@ -84,3 +84,43 @@ async fn a_put_of_four_mebibytes_is_taken() {
     assert_eq!(output.failed_record_count, Some(0));
     services.shutdown().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_keeps_up_with_many_writers_misses_nothing() {
+    const WRITERS: usize = 8;
+    const PUTS: usize = 40;
+    let services = start(None).await;
+    services.create(&[stream("events", 1)], &[], &[]).await.unwrap();
+    let mut writers = tokio::task::JoinSet::new();
+    for writer in 0..WRITERS {
+        let client = services.clients().kinesis.clone();
+        writers.spawn(async move {
+            for put in 0..PUTS {
+                // larger ones leave more time between a record's number and its place
+                let records = (0..3).map(|_| {
+                    let entry = PutRecordsRequestEntry::builder().partition_key(format!("{writer}-{put}"));
+                    entry.data(Blob::new(vec![7; 1000])).build().unwrap()
+                });
+                let call = client.put_records().stream_name("events").set_records(Some(records.collect()));
+                let output = call.send().await.unwrap();
+                assert_eq!(output.failed_record_count, Some(0));
+            }
+        });
+    }
+    let client = &services.clients().kinesis;
+    let call = client.get_shard_iterator().stream_name("events").shard_id("shardId-000000000000");
+    let mut iterator = call.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await.unwrap().shard_iterator;
+    let (mut seen, mut written) = (0, false);
+    loop {
+        let page = client.get_records().set_shard_iterator(iterator).send().await.unwrap();
+        seen += page.records().len();
+        iterator = page.next_shard_iterator;
+        if written && page.records.is_empty() {
+            break;
+        }
+        while writers.try_join_next().is_some() {}
+        written = writers.is_empty();
+    }
+    assert_eq!(seen, WRITERS * PUTS * 3);
+    services.shutdown().await.unwrap();
+}
