@@ -1,4 +1,5 @@
 //! The suite against the real SDK over the embedded services: the adapters, the protocols, and the services themselves.
+#![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
 use std::time::Duration;
 

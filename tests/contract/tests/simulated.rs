@@ -1,4 +1,5 @@
 //! The suite against the simulation's world, with nothing failing in it.
+#![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
 use contract::World;
 use penstock::ShardId;
