@@ -1,6 +1,7 @@
 //! DynamoDB, as the core's [`Progress`](penstock::ports::Progress), [`Windows`](penstock::ports::Windows) and
 //! [`States`](penstock::ports::States). One file a table: its keys, its item, its encoder and decoder.
 
+mod fingerprints;
 #[cfg(test)]
 mod golden;
 mod item;

@@ -58,7 +58,7 @@ pub struct Segment {
     pub at: Timestamp,
     /// Every event of the shard at or below it is settled.
     pub through: Position,
-    /// Events that were handled.
+    /// Events that were handled, in no order.
     pub handled: Vec<Fingerprint>,
     /// Positions above `through` that are settled too.
     pub ahead: Vec<Fingerprint>,

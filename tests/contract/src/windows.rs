@@ -11,13 +11,16 @@ use crate::{World, position, shard};
 const NOW: u64 = 1_700_000_000_000;
 
 fn segment(epoch: u64, part: u32, at: u64, events: u64) -> Segment {
+    // a set: an adapter gives it back sorted
+    let mut handled: Vec<_> = (0..events).map(|n| Fingerprint(n.wrapping_mul(0x9E37_79B9_7F4A_7C15))).collect();
+    handled.sort_unstable();
     Segment {
         epoch,
         part,
         at: Timestamp(NOW + at),
         through: position(u32::try_from(epoch).unwrap_or(0), part),
-        handled: (0..events).map(|n| Fingerprint(n.wrapping_mul(0x9E37_79B9_7F4A_7C15))).collect(),
-        ahead: vec![Fingerprint(u64::MAX), Fingerprint(0)],
+        handled,
+        ahead: vec![Fingerprint(0), Fingerprint(u64::MAX)],
         top: position(99, 0),
         counts: Counts { handled: events, duplicates: 1, dead_letters: 2, foreign: 3 },
     }

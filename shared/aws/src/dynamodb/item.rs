@@ -9,6 +9,8 @@ use penstock::Position;
 use penstock::fingerprint::Fingerprint;
 use penstock::ports::Error;
 
+use super::fingerprints;
+
 /// An item under a table's format.
 pub(super) struct Item<'a> {
     pub(super) attributes: &'a HashMap<String, AttributeValue>,
@@ -43,6 +45,10 @@ impl Item<'_> {
         value.map(AsRef::as_ref).ok_or_else(|| self.damaged(name))
     }
 
+    pub(super) fn fingerprints(&self, name: &str) -> Result<Vec<Fingerprint>, Error> {
+        fingerprints::unpack(self.bytes(name)?).ok_or_else(|| self.damaged(name))
+    }
+
     pub(super) fn list(&self, name: &str) -> Result<&[AttributeValue], Error> {
         let value = self.attributes.get(name).and_then(|value| value.as_l().ok());
         value.map(Vec::as_slice).ok_or_else(|| self.damaged(name))
@@ -70,11 +76,7 @@ pub(super) fn n(number: impl ToString) -> AttributeValue {
     AttributeValue::N(number.to_string())
 }
 
-/// Fingerprints as 8 bytes each, big-endian.
+/// A set of fingerprints.
 pub(super) fn pack(fingerprints: &[Fingerprint]) -> AttributeValue {
-    AttributeValue::B(Blob::new(fingerprints.iter().flat_map(|f| f.0.to_be_bytes()).collect::<Vec<u8>>()))
-}
-
-pub(super) fn unpack(bytes: &[u8]) -> Vec<Fingerprint> {
-    bytes.as_chunks::<8>().0.iter().map(|chunk| Fingerprint(u64::from_be_bytes(*chunk))).collect()
+    AttributeValue::B(Blob::new(fingerprints::pack(fingerprints)))
 }

@@ -8,18 +8,20 @@
 //! | `revision` | N | one more with each write: what a write is conditional on |
 //! | `settled` | S | sortable position; what was refused up to it is forgotten |
 //! | `refused` | L | positions above it that were refused |
-//! | `redriven` | B | fingerprints of events that were applied out of their order, 8 bytes each, big-endian |
+//! | `redriven` | B | fingerprints of events that were applied out of their order, in that order, 8 bytes each |
 //! | `v` | N | format, 1 |
 
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use penstock::PartitionKey;
+use penstock::fingerprint::Fingerprint;
 use penstock::ports::{Error, States};
 use penstock::projection::{Stored, StoredState};
 
-use super::item::{Item, n, pack, s, unpack};
+use super::item::{Item, n, s};
 use crate::error::classify;
 
 const FORMAT: u32 = 1;
@@ -78,7 +80,7 @@ fn encode(key: &PartitionKey, state: &StoredState) -> HashMap<String, AttributeV
         ("revision".to_owned(), n(state.revision)),
         ("applied".to_owned(), s(state.applied.sortable())),
         ("settled".to_owned(), s(state.settled.sortable())),
-        ("redriven".to_owned(), pack(&state.redriven)),
+        ("redriven".to_owned(), in_order(&state.redriven)),
         ("refused".to_owned(), AttributeValue::L(refused)),
         ("v".to_owned(), n(FORMAT)),
     ]);
@@ -97,16 +99,23 @@ fn decode(attributes: &HashMap<String, AttributeValue>) -> Result<StoredState, E
         revision: item.number("revision")?,
         applied: item.position("applied")?,
         settled: item.position("settled")?,
-        redriven: unpack(item.bytes("redriven")?),
+        redriven: from_order(item.bytes("redriven")?),
         state: if item.has("state") { Some(item.text("state")?.to_owned()) } else { None },
         refused: item.list("refused")?.iter().map(position).collect::<Result<_, _>>()?,
     })
 }
 
+/// The order matters: the oldest is forgotten first.
+fn in_order(fingerprints: &[Fingerprint]) -> AttributeValue {
+    AttributeValue::B(Blob::new(fingerprints.iter().flat_map(|f| f.0.to_be_bytes()).collect::<Vec<u8>>()))
+}
+
+fn from_order(bytes: &[u8]) -> Vec<Fingerprint> {
+    bytes.as_chunks::<8>().0.iter().map(|chunk| Fingerprint(u64::from_be_bytes(*chunk))).collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use penstock::fingerprint::Fingerprint;
-
     use super::*;
     use crate::dynamodb::golden;
 

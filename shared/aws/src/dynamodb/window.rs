@@ -5,7 +5,7 @@
 //! | `pk` | S | `group/stream/shard` |
 //! | `sk` | S | epoch (20 digits) `/` part (6 digits): later runs sort later, and no two items share a key |
 //! | `through` | S | sortable position; all at or below is settled |
-//! | `handled` | B | fingerprints of events, 8 bytes each, big-endian |
+//! | `handled` | B | fingerprints of events, sorted and packed (`fingerprints.rs`) |
 //! | `ahead` | B | fingerprints of positions settled above `through`, likewise |
 //! | `top` | S | sortable position, the highest that the item speaks of |
 //! | `at` | N | when it was recorded, ms |
@@ -26,7 +26,7 @@ use penstock::ports::{Error, Windows};
 use penstock::time::Timestamp;
 use penstock::window::{Counts, Redriven, Segment};
 
-use super::item::{Item, n, pack, s, unpack};
+use super::item::{Item, n, pack, s};
 use crate::error::classify;
 
 const FORMAT: u32 = 1;
@@ -177,7 +177,7 @@ fn decode_redriven(attributes: &HashMap<String, AttributeValue>) -> Result<Redri
     Ok(Redriven {
         id: item.text("sk")?.splitn(3, '/').nth(2).ok_or_else(damaged)?.to_owned(),
         at: Timestamp(item.number("at")?),
-        handled: unpack(item.bytes("handled")?),
+        handled: item.fingerprints("handled")?,
     })
 }
 
@@ -215,8 +215,8 @@ fn decode(attributes: &HashMap<String, AttributeValue>) -> Result<Segment, Error
         part: part.parse().map_err(|_| damaged())?,
         at: Timestamp(item.number("at")?),
         through: item.position("through")?,
-        handled: unpack(item.bytes("handled")?),
-        ahead: unpack(item.bytes("ahead")?),
+        handled: item.fingerprints("handled")?,
+        ahead: item.fingerprints("ahead")?,
         top: item.position("top")?,
         counts: Counts {
             handled: item.number("handled_count")?,
