@@ -143,7 +143,7 @@ pub(crate) fn run(plan: &Plan, traced: bool) -> Outcome {
     simulation.processes.clear();
     let mut world = simulation.world.lock();
     let (broken, history) = (world.broken.take(), world.take_trace());
-    let events = world.stream.events(None).count();
+    let events = usize::try_from(world.stream.count()).unwrap_or(usize::MAX);
     let chance = std::mem::replace(&mut world.chance, Chance::new(0, 0, None));
     Outcome { broken, history, faults: chance.into_faults(), events }
 }

@@ -15,7 +15,9 @@ impl Simulation {
                         this.tick_due = Some(until);
                         self.world.lock().agenda.at(Timestamp(until), Happening::Tick(group));
                     }
-                    if self.world.lock().chance.below(4) == 0 {
+                    // nobody asks for it unless the mapping is started over
+                    let saves = self.plan.ops.iter().any(|(_, op)| matches!(op, Op::RestartMapping { .. }));
+                    if self.world.lock().chance.below(4) == 0 && saves {
                         this.saved = Some(this.mapping.checkpoint());
                     }
                     return;

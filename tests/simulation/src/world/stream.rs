@@ -178,13 +178,62 @@ impl Stream {
         ports::Page { records, at_end: end == shard.records.len() }
     }
 
-    /// Every event, with its place: those of `shard`, or of all.
-    pub(crate) fn events<'a>(&'a self, shard: Option<&'a ShardId>) -> impl Iterator<Item = (Position, EventRef)> + 'a {
-        let shards = self.shards.iter().filter(move |other| shard.is_none_or(|shard| other.id == *shard));
-        shards.flat_map(|shard| &shard.records).flat_map(|stored| {
-            let place = |index| Position::new(stored.record.sequence.clone(), index);
+    /// Every event of a shard, with its place.
+    pub(crate) fn events(&self, shard: &ShardId) -> impl Iterator<Item = (Place<'_>, EventRef)> {
+        let records = self.shard(shard).map_or(&[][..], |shard| &shard.records);
+        records.iter().flat_map(|stored| {
+            let place = |index| Place { sequence: &stored.record.sequence, index };
             (0..).zip(&stored.events).map(move |(index, event)| (place(index), *event))
         })
+    }
+
+    /// Those above `after` and up to `to`.
+    pub(crate) fn events_between(
+        &self,
+        shard: &ShardId,
+        after: &Position,
+        to: &Position,
+    ) -> impl Iterator<Item = (Place<'_>, EventRef)> {
+        let records = self.shard(shard).map_or(&[][..], |shard| &shard.records);
+        let first = records.partition_point(|stored| stored.record.sequence < after.sequence);
+        let end = records.partition_point(|stored| stored.record.sequence <= to.sequence);
+        let (after, to) = (Place::of(after), Place::of(to));
+        records[first..end.max(first)]
+            .iter()
+            .flat_map(|stored| {
+                let place = |index| Place { sequence: &stored.record.sequence, index };
+                (0..).zip(&stored.events).map(move |(index, event)| (place(index), *event))
+            })
+            .filter(move |(place, _)| *place > after && *place <= to)
+    }
+
+    /// The event at a place.
+    pub(crate) fn event_at(&self, shard: &ShardId, position: &Position) -> Option<EventRef> {
+        let records = &self.shard(shard)?.records;
+        let found = records.binary_search_by(|stored| stored.record.sequence.cmp(&position.sequence)).ok()?;
+        records[found].events.get(usize::try_from(position.index).ok()?).copied()
+    }
+
+    /// Events on all shards.
+    pub(crate) fn count(&self) -> u64 {
+        self.shards.iter().flat_map(|shard| &shard.records).map(|stored| stored.events.len() as u64).sum()
+    }
+}
+
+/// A position that borrows: there are many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place<'a> {
+    pub(crate) sequence: &'a SequenceNumber,
+    index: u32,
+}
+
+impl<'a> Place<'a> {
+    pub(crate) fn of(position: &'a Position) -> Self {
+        Self { sequence: &position.sequence, index: position.index }
+    }
+
+    pub(crate) fn position(self) -> Position {
+        Position::new(self.sequence.clone(), self.index)
     }
 }
 

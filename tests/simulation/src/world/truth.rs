@@ -11,6 +11,7 @@ use penstock::recover::GivenUp;
 use penstock::window::{Counts, Segment};
 use penstock::{Position, ShardId};
 
+use super::stream::Place;
 use super::{GroupIndex, World};
 use crate::plan::{HORIZON, millis};
 use crate::work::{ATTEMPTS_MAX, Kind, ordinals};
@@ -124,11 +125,13 @@ impl Truth {
         })
     }
 
-    fn is_settled(&self, group: GroupIndex, event: EventRef, position: &Position) -> bool {
+    fn is_settled(&self, group: GroupIndex, event: EventRef, place: Place<'_>) -> bool {
         let deeds = &self.groups[group];
-        deeds.effects.contains_key(&event)
-            || deeds.letter_places.contains(position)
-            || deeds.given_up.contains(position)
+        if deeds.effects.contains_key(&event) {
+            return true;
+        }
+        let position = place.position();
+        deeds.letter_places.contains(&position) || deeds.given_up.contains(&position)
     }
 }
 
@@ -145,8 +148,7 @@ impl World {
     /// A letter was redriven and is out of its queue: every run that begins from here on has to know.
     pub(crate) fn saw_redriven(&mut self, group: GroupIndex, letter: &DeadLetter) {
         let now = self.agenda.now().0;
-        let event = self.stream.events(Some(&letter.shard)).find(|(position, _)| *position == letter.position);
-        if let Some((_, event)) = event {
+        if let Some(event) = self.stream.event_at(&letter.shard, &letter.position) {
             self.truth.groups[group].redriven.entry(event).or_insert(now);
         }
     }
@@ -154,11 +156,10 @@ impl World {
     /// The event source gave records up.
     pub(crate) fn saw_given_up(&mut self, group: GroupIndex, notice: &GivenUp) {
         let range = &notice.first..=&notice.last;
-        let events = self.stream.events(Some(&notice.shard));
-        let events = events.filter(|(position, _)| range.contains(&&position.sequence));
+        let events = self.stream.events(&notice.shard).filter(|(place, _)| range.contains(&place.sequence));
         let deeds = &mut self.truth.groups[group];
-        for (position, event) in events {
-            deeds.given_up.insert(position);
+        for (place, event) in events {
+            deeds.given_up.insert(place.position());
             deeds.given_up_events.insert(event);
         }
     }
@@ -229,8 +230,7 @@ impl World {
 
     /// A dead letter arrived in the queue. Its reason has to be the true one.
     pub(crate) fn saw_letter(&mut self, group: GroupIndex, letter: &DeadLetter) {
-        let event = self.stream.events(Some(&letter.shard)).find(|(position, _)| *position == letter.position);
-        let Some((_, event)) = event else {
+        let Some(event) = self.stream.event_at(&letter.shard, &letter.position) else {
             self.breaks("P1", || format!("a dead letter of nothing: {} of {}", letter.position, letter.shard));
             return;
         };
@@ -286,9 +286,9 @@ impl World {
         let checked = self.truth.groups[group].checked.get(shard).cloned().unwrap_or_else(Position::start);
         let unsettled = self
             .stream
-            .events(Some(shard))
-            .filter(|(position, _)| *position > checked && *position <= commit.position)
-            .find(|(position, event)| !self.truth.is_settled(group, *event, position));
+            .events_between(shard, &checked, &commit.position)
+            .find(|(place, event)| !self.truth.is_settled(group, *event, *place))
+            .map(|(place, event)| (place.position(), event));
         if let Some((position, event)) = unsettled {
             self.breaks("P1", || format!("group {group} passed over {event} at {position} of {shard}"));
         }
@@ -301,8 +301,9 @@ impl World {
         for parent in parents {
             let left = self
                 .stream
-                .events(Some(&parent))
-                .find(|(position, event)| !self.truth.is_settled(group, *event, position));
+                .events(&parent)
+                .find(|(place, event)| !self.truth.is_settled(group, *event, *place))
+                .map(|(place, event)| (place.position(), event));
             if let Some((position, event)) = left {
                 self.breaks("P5", || format!("group {group} got {shard} before {event} at {position} of {parent}"));
             }
@@ -323,7 +324,7 @@ impl World {
             }
             let (counts, overlapped) = (deeds.counts, deeds.overlapped);
             let given_up = deeds.given_up.len() as u64;
-            let stored = self.stream.events(None).count() as u64;
+            let stored = self.stream.count();
             // what was given up may have been settled by a run that could not say so
             if given_up > 0 && counts.total() + given_up >= stored {
                 continue;

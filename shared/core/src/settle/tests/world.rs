@@ -1,0 +1,302 @@
+//! A world in memory that a run can be made to die in, and what the tests do in it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+
+use super::super::*;
+use crate::batch::Record;
+use crate::dead_letter::DeadLetter;
+use crate::handler::{EventHandler, Failure, HandlerContext};
+use crate::hash::HashRange;
+use crate::ports::{Lineage, ListedShard, States};
+use crate::projection::{Stored, StoredState};
+use crate::window::{Redriven, Segment};
+use crate::{Event, PartitionKey, Position};
+
+/// A step of the protocol, as the world sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    Record,
+    Commit,
+    Letter,
+}
+
+#[derive(Default)]
+pub(super) struct Store {
+    pub(super) progress: HashMap<ShardId, (Begun, Option<Commit>)>,
+    pub(super) segments: HashMap<ShardId, Vec<Segment>>,
+    pub(super) letters: Vec<DeadLetter>,
+    pub(super) states: HashMap<PartitionKey, StoredState>,
+    pub(super) handled: Vec<String>,
+    pub(super) now: u64,
+    /// The run dies here, once.
+    pub(super) crash_at: Option<Step>,
+    /// A newer run begins just before the next commit.
+    pub(super) usurp: bool,
+    pub(super) parents: Vec<ShardId>,
+    pub(super) redriven: Vec<Redriven>,
+}
+
+#[derive(Clone, Default)]
+pub(super) struct World(pub(super) Arc<Mutex<Store>>);
+
+impl World {
+    pub(super) fn store<T>(&self, f: impl FnOnce(&mut Store) -> T) -> T {
+        f(&mut self.0.lock().unwrap())
+    }
+
+    pub(super) fn step(&self, step: Step) -> Result<(), ports::Error> {
+        self.store(|s| match s.crash_at {
+            Some(at) if at == step => {
+                s.crash_at = None;
+                Err(ports::Error::Unavailable("crashed".into()))
+            }
+            _ => Ok(()),
+        })
+    }
+}
+
+impl Clock for World {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.store(|s| s.now))
+    }
+    async fn sleep(&self, duration: Duration) {
+        let end = self.store(|s| s.now) + u64::try_from(duration.as_millis()).unwrap();
+        // lanes poll their handler first; time passes only when that is stuck
+        self.store(|s| s.now = s.now.max(end));
+    }
+}
+
+impl Progress for World {
+    async fn begin(&self, shard: &ShardId) -> Result<Begun, ports::Error> {
+        Ok(self.store(|s| {
+            let (begun, _) = s.progress.entry(shard.clone()).or_insert_with(|| (Begun::nothing(), None));
+            begun.epoch += 1;
+            begun.attempts += 1;
+            begun.clone()
+        }))
+    }
+
+    async fn commit(&self, shard: &ShardId, epoch: u64, commit: &Commit) -> Result<Committed, ports::Error> {
+        self.step(Step::Commit)?;
+        Ok(self.store(|s| {
+            let (begun, last) = s.progress.get_mut(shard).unwrap();
+            if std::mem::take(&mut s.usurp) {
+                begun.epoch += 1;
+            }
+            if begun.epoch != epoch {
+                return Committed::Fenced;
+            }
+            assert!(commit.position >= begun.position, "P4: a position never retreats");
+            begun.position = commit.position.clone();
+            begun.failures = commit.failures.clone();
+            begun.suspect = commit.suspect.clone();
+            begun.ahead_from = commit.ahead_from;
+            begun.attempts = commit.attempts;
+            *last = Some(commit.clone());
+            Committed::Yes
+        }))
+    }
+}
+
+impl Windows for World {
+    async fn load(
+        &self,
+        shard: &ShardId,
+        after: u64,
+        since: Timestamp,
+        kept_from: Option<u64>,
+    ) -> Result<Vec<Segment>, ports::Error> {
+        let all = self.store(|s| s.segments.get(shard).cloned().unwrap_or_default());
+        let wanted = |segment: &Segment| segment.at >= since || kept_from.is_some_and(|from| segment.epoch >= from);
+        Ok(all.into_iter().filter(|segment| segment.epoch > after && wanted(segment)).collect())
+    }
+    async fn record(&self, shard: &ShardId, segment: &Segment) -> Result<(), ports::Error> {
+        self.step(Step::Record)?;
+        self.store(|s| s.segments.entry(shard.clone()).or_default().push(segment.clone()));
+        Ok(())
+    }
+}
+
+impl DeadLetters for World {
+    async fn send(&self, letter: &DeadLetter) -> Result<(), ports::Error> {
+        self.step(Step::Letter)?;
+        self.store(|s| s.letters.push(letter.clone()));
+        Ok(())
+    }
+}
+
+impl Redrives for World {
+    async fn look(&self, shard: &ShardId) -> Result<Begun, ports::Error> {
+        Ok(self.store(|s| s.progress.get(shard).map_or_else(Begun::nothing, |(begun, _)| begun.clone())))
+    }
+    async fn load_redriven(&self, _: &ShardId, since: Timestamp) -> Result<Vec<Redriven>, ports::Error> {
+        Ok(self.store(|s| s.redriven.iter().filter(|redriven| redriven.at >= since).cloned().collect()))
+    }
+    async fn record_redriven(&self, _: &ShardId, redriven: &Redriven) -> Result<(), ports::Error> {
+        self.store(|s| s.redriven.push(redriven.clone()));
+        Ok(())
+    }
+    async fn give_up(&self, shard: &ShardId, last: &Position) -> Result<(), ports::Error> {
+        self.store(|s| {
+            s.progress.entry(shard.clone()).or_insert_with(|| (Begun::nothing(), None)).0.given_up = last.clone();
+        });
+        Ok(())
+    }
+    async fn announce(&self, shard: &ShardId) -> Result<(), ports::Error> {
+        self.store(|s| s.progress.entry(shard.clone()).or_insert_with(|| (Begun::nothing(), None)).0.redriven += 1);
+        Ok(())
+    }
+}
+
+impl Shards for World {
+    async fn lineage(&self, _: &ShardId) -> Result<Lineage, ports::Error> {
+        Ok(Lineage {
+            ancestors: self.store(|s| s.parents.iter().map(|id| (id.clone(), HashRange::ALL)).collect()),
+            range: HashRange::ALL,
+        })
+    }
+    async fn list(&self) -> Result<Vec<ListedShard>, ports::Error> {
+        let shard = ShardId::new(SHARD);
+        Ok(vec![ListedShard { shard, range: HashRange::ALL, parents: Vec::new() }])
+    }
+}
+
+impl States for World {
+    async fn load(&self, key: &PartitionKey) -> Result<Option<StoredState>, ports::Error> {
+        Ok(self.store(|s| s.states.get(key).cloned()))
+    }
+    async fn store(&self, key: &PartitionKey, state: &StoredState, over: Option<u64>) -> Result<Stored, ports::Error> {
+        Ok(self.store(|s| {
+            if s.states.get(key).map(|stored| stored.revision) != over {
+                return Stored::Superseded;
+            }
+            s.states.insert(key.clone(), state.clone());
+            Stored::Yes
+        }))
+    }
+}
+
+/// Does what the event's `data` says: `ok`, `retry`, `refuse`, `panic`, `hang`.
+pub(super) struct Obedient(pub(super) World);
+
+impl EventHandler for Obedient {
+    async fn handle(&self, event: &Event, context: &HandlerContext<'_>) -> Result<(), Failure> {
+        assert_eq!(context.idempotency_key(event).len(), 32);
+        match event.data_as::<String>()?.as_str() {
+            "retry" => return Err(Failure::retry("later")),
+            "refuse" => return Err(Failure::refuse("never")),
+            "panic" => panic!("boom"),
+            "hang" => std::future::pending().await,
+            _ => {}
+        }
+        self.0.store(|s| s.handled.push(event.id().to_owned()));
+        Ok(())
+    }
+}
+
+pub(super) const SHARD: &str = "shardId-000000000000";
+
+/// (key, id, data) of each record, numbered from `first`.
+pub(super) fn batch(first: u32, events: &[(&str, &str, &str)]) -> ShardBatch {
+    let record = |(number, (key, id, data)): (u32, &(&str, &str, &str))| Record {
+        sequence: number.to_string().parse().unwrap(),
+        arrival: Timestamp(500),
+        partition_key: (*key).to_owned(),
+        data: match *data {
+            "garbage" => Bytes::from_static(&[0xff]),
+            _ => format!(r#"{{"specversion":"1.0","id":"{id}","source":"s","type":"t","data":"{data}"}}"#).into(),
+        },
+    };
+    ShardBatch { shard: ShardId::new(SHARD), records: (first..).zip(events).map(record).collect() }
+}
+
+pub(super) fn settler(world: &World) -> Settler<Handling<Obedient>, World> {
+    let work = Handling(Obedient(world.clone()));
+    Settler::new(Settings::new("g", "stream"), Fingerprinter::new("test"), work, world.clone())
+}
+
+pub(super) fn settle<W: Work>(settler: &Settler<W, World>, batch: &ShardBatch) -> Result<Settled, Error> {
+    let deadline = Timestamp(settler.outside.now().0 + 30_000);
+    settler.settle(batch, deadline).now_or_never().expect("nothing here waits")
+}
+
+pub(super) fn resume(settled: &Settled) -> Option<&str> {
+    settled.resume_at.as_ref().map(SequenceNumber::as_str)
+}
+
+pub(super) fn handled(world: &World) -> Vec<String> {
+    world.store(|s| s.handled.clone())
+}
+
+pub(super) fn letters(world: &World) -> Vec<(String, Code)> {
+    world.store(|s| s.letters.iter().map(|l| (l.position.to_string(), l.code)).collect())
+}
+
+/// The world of a process that is about to die: its clock never wakes it.
+#[derive(Clone)]
+pub(super) struct Frozen(pub(super) World);
+
+impl Clock for Frozen {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+    async fn sleep(&self, _: Duration) {
+        std::future::pending().await
+    }
+}
+impl Progress for Frozen {
+    async fn begin(&self, shard: &ShardId) -> Result<Begun, ports::Error> {
+        self.0.begin(shard).await
+    }
+    async fn commit(&self, shard: &ShardId, epoch: u64, commit: &Commit) -> Result<Committed, ports::Error> {
+        self.0.commit(shard, epoch, commit).await
+    }
+}
+impl Windows for Frozen {
+    async fn load(
+        &self,
+        shard: &ShardId,
+        after: u64,
+        since: Timestamp,
+        kept_from: Option<u64>,
+    ) -> Result<Vec<Segment>, ports::Error> {
+        Windows::load(&self.0, shard, after, since, kept_from).await
+    }
+    async fn record(&self, shard: &ShardId, segment: &Segment) -> Result<(), ports::Error> {
+        self.0.record(shard, segment).await
+    }
+}
+impl Redrives for Frozen {
+    async fn look(&self, shard: &ShardId) -> Result<Begun, ports::Error> {
+        self.0.look(shard).await
+    }
+    async fn load_redriven(&self, shard: &ShardId, since: Timestamp) -> Result<Vec<Redriven>, ports::Error> {
+        self.0.load_redriven(shard, since).await
+    }
+    async fn record_redriven(&self, shard: &ShardId, redriven: &Redriven) -> Result<(), ports::Error> {
+        self.0.record_redriven(shard, redriven).await
+    }
+    async fn announce(&self, shard: &ShardId) -> Result<(), ports::Error> {
+        self.0.announce(shard).await
+    }
+    async fn give_up(&self, shard: &ShardId, last: &Position) -> Result<(), ports::Error> {
+        self.0.give_up(shard, last).await
+    }
+}
+impl DeadLetters for Frozen {
+    async fn send(&self, letter: &DeadLetter) -> Result<(), ports::Error> {
+        self.0.send(letter).await
+    }
+}
+impl Shards for Frozen {
+    async fn lineage(&self, shard: &ShardId) -> Result<Lineage, ports::Error> {
+        self.0.lineage(shard).await
+    }
+    async fn list(&self) -> Result<Vec<ListedShard>, ports::Error> {
+        self.0.list().await
+    }
+}
