@@ -10,6 +10,8 @@ pub(crate) struct Chance {
     drawn: u64,
     /// How often a call to the outside fails, of 10,000.
     failing: u64,
+    /// Calls that fail more often than the others: what takes the same fault three times over is rare otherwise.
+    weak: Option<u64>,
     /// The faults that this seed makes.
     palette: Vec<Fate>,
     /// Decisions that may be faults; `None` allows all.
@@ -45,6 +47,9 @@ pub(crate) enum Fate {
     Sleeps,
 }
 
+/// The first ones of [`FAULTS`] are the network's, the others kill or stop a process.
+const NETWORK: usize = 5;
+
 const FAULTS: [Fate; 10] = [
     Fate::Slow,
     Fate::RequestLost,
@@ -58,9 +63,14 @@ const FAULTS: [Fate; 10] = [
     Fate::Sleeps,
 ];
 
+/// Names of calls fall into so many kinds.
+const KINDS_OF_CALLS: u64 = 5;
+
 impl Chance {
     pub(crate) fn new(seed: u64, failing: u64, allowed: Option<BTreeSet<u64>>) -> Self {
-        Self { seed, drawn: 0, failing, palette: palette(seed), allowed, faults: Vec::new() }
+        let mut rng = fastrand::Rng::with_seed(seed ^ 0x3EA6);
+        let weak = rng.bool().then(|| rng.u64(0..KINDS_OF_CALLS));
+        Self { seed, drawn: 0, failing, weak, palette: palette(seed), allowed, faults: Vec::new() }
     }
 
     /// No more faults from here on.
@@ -88,10 +98,13 @@ impl Chance {
         self.draw().1.f64()
     }
 
-    /// What happens to a call.
-    pub(crate) fn fate(&mut self) -> Fate {
+    /// What happens to a call with this name.
+    pub(crate) fn fate(&mut self, name: &str) -> Fate {
         let (number, mut rng) = self.draw();
-        if rng.u64(0..10_000) >= self.failing || !self.allows(number) {
+        let kind = name.bytes().map(u64::from).sum::<u64>() % KINDS_OF_CALLS;
+        let weak = self.weak == Some(kind);
+        let failing = if weak { (self.failing * 5).min(3_000) } else { self.failing };
+        if rng.u64(0..10_000) >= failing || !self.allows(number) {
             return Fate::Delivered;
         }
         self.palette[rng.usize(0..self.palette.len())]
@@ -112,13 +125,19 @@ impl Chance {
     }
 }
 
-/// All faults, or for every other seed one to three of them: what takes two of a kind is rare among all.
+/// All faults; or, for every other seed, those of processes, those of the network, or one to three of any: what takes
+/// several of a kind is rare among all.
 fn palette(seed: u64) -> Vec<Fate> {
     let mut rng = fastrand::Rng::with_seed(seed ^ 0xFA_17);
     let mut palette = FAULTS.to_vec();
-    if rng.bool() {
-        rng.shuffle(&mut palette);
-        palette.truncate(rng.usize(1..=3));
+    match rng.u32(0..8) {
+        0 | 1 => {
+            rng.shuffle(&mut palette);
+            palette.truncate(rng.usize(1..=3));
+        }
+        2 => palette.truncate(NETWORK),
+        3 => drop(palette.drain(..NETWORK)),
+        _ => {}
     }
     palette
 }

@@ -147,8 +147,9 @@ fn kind(rng: &mut fastrand::Rng, spice: u64) -> Kind {
     }
     match rng.u32(0..20) {
         0 => Kind::Kills,
-        1 | 2 => Kind::Hangs,
-        3..=5 => Kind::Poison,
+        1 | 2 => Kind::MostlyKills,
+        3 => Kind::Hangs,
+        4 | 5 => Kind::Poison,
         6..=8 => Kind::Slow,
         9..=13 => Kind::Retried,
         _ => Kind::Refused,

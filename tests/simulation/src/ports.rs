@@ -109,7 +109,12 @@ impl Process {
 
     /// What an event does, as things are now.
     pub(crate) fn kind(&self, event: &Event) -> Kind {
-        if self.world.lock().mended[self.group] { Kind::Plain } else { Kind::of(event) }
+        let mut world = self.world.lock();
+        match Kind::of(event) {
+            _ if world.mended[self.group] => Kind::Plain,
+            Kind::MostlyKills if world.chance.below(4) == 0 => Kind::Plain,
+            kind => kind,
+        }
     }
 
     /// The process kills itself.
@@ -241,7 +246,7 @@ impl DeadLetters for Process {
         let (group, pid, letter) = (self.group, self.pid, letter.clone());
         self.call(Service::Queues, "dead letter", move |world| {
             world.note(|| format!("process {pid}: dead letter {} {:?}", letter.position, letter.code));
-            world.saw_letter(group, &letter);
+            world.saw_letter(group, pid, &letter);
             world.tables[group].letters.push(letter);
         })
         .await
@@ -261,8 +266,13 @@ impl Shards for Process {
 
 impl States for Process {
     async fn load(&self, key: &PartitionKey) -> Result<Option<StoredState>, Error> {
-        let (group, key) = (self.group, key.as_str().to_owned());
-        self.call(Service::Tables, "load state", move |world| world.tables[group].states.get(&key).cloned()).await
+        let (group, pid, key) = (self.group, self.pid, key.as_str().to_owned());
+        self.call(Service::Tables, "load state", move |world| {
+            let state = world.tables[group].states.get(&key).cloned();
+            world.saw_look(group, pid, key, state.as_ref());
+            state
+        })
+        .await
     }
 
     async fn store(&self, key: &PartitionKey, state: &StoredState, over: Option<u64>) -> Result<Stored, Error> {

@@ -36,6 +36,9 @@ use crate::world::{Broken, GroupIndex, Happening, Pid, Shared, World};
 /// The groups: one handler, one projection.
 const GROUPS: usize = 2;
 
+/// The latter's index.
+pub(crate) const PROJECTION: GroupIndex = 1;
+
 /// How long everything may take to come to rest once nothing fails any more.
 const REST_WITHIN: u64 = 60 * 60 * 1000;
 

@@ -31,10 +31,12 @@ pub(crate) enum Kind {
     Hangs,
     /// It kills the process.
     Kills,
+    /// It kills the process three times of four: how much memory there is depends on more than one event.
+    MostlyKills,
 }
 
 impl Kind {
-    const ALL: [(Self, &str); 7] = [
+    const ALL: [(Self, &str); 8] = [
         (Self::Plain, "plain"),
         (Self::Slow, "slow"),
         (Self::Refused, "refused"),
@@ -42,6 +44,7 @@ impl Kind {
         (Self::Poison, "poison"),
         (Self::Hangs, "hangs"),
         (Self::Kills, "kills"),
+        (Self::MostlyKills, "mostly_kills"),
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -82,7 +85,7 @@ impl EventHandler for Handler {
             Kind::Retried => return Err(Failure::retry("not yet")),
             Kind::Poison => return Err(Failure::retry("never")),
             Kind::Hangs => futures_util::future::pending::<()>().await,
-            Kind::Kills => {
+            Kind::Kills | Kind::MostlyKills => {
                 process.die();
                 futures_util::future::pending::<()>().await;
             }
@@ -108,7 +111,7 @@ impl Projection for List {
     fn fold(&self, state: Option<Vec<u32>>, event: &Event) -> Result<Vec<u32>, Refusal> {
         match self.0.kind(event) {
             Kind::Refused => return Err(Refusal::new("as it was made to")),
-            Kind::Kills => resume_unwind(Box::new(Killed)),
+            Kind::Kills | Kind::MostlyKills => resume_unwind(Box::new(Killed)),
             _ => {}
         }
         let mut list = state.unwrap_or_default();

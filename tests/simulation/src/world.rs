@@ -175,7 +175,7 @@ impl World {
         let id = self.issued;
         let there = 1 + self.chance.below(12);
         let back = 1 + self.chance.below(12);
-        let fate = if down { Fate::Throttled } else { self.chance.fate() };
+        let fate = if down { Fate::Throttled } else { self.chance.fate(name) };
         if fate != Fate::Delivered {
             self.disturbed += 1;
             self.note(|| format!("process {pid}: {name} {fate:?}"));

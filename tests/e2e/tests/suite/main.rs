@@ -7,6 +7,7 @@ mod demo;
 mod faults;
 mod http;
 mod killed;
+mod recovered;
 mod redrive;
 mod restart;
 mod walk;

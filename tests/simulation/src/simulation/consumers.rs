@@ -177,7 +177,7 @@ impl Simulation {
             outage_keys: 4,
             ..settle::Settings::new(format!("group-{group}"), "stream")
         };
-        let work = if group == 0 {
+        let work = if group != PROJECTION {
             GroupWork::Handles(Handling(Handler(process.clone())))
         } else {
             GroupWork::Projects(Projecting::new(List(process.clone()), process.clone()))

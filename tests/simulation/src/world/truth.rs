@@ -12,8 +12,9 @@ use penstock::window::{Counts, Segment};
 use penstock::{Position, ShardId};
 
 use super::stream::Place;
-use super::{GroupIndex, World};
+use super::{GroupIndex, Pid, World};
 use crate::plan::{HORIZON, millis};
+use crate::simulation::PROJECTION;
 use crate::work::{ATTEMPTS_MAX, Kind, ordinals};
 
 /// An event by its name: which of its key's events it is. Bytes that are no event have the key [`GARBAGE`].
@@ -61,6 +62,8 @@ struct Deeds {
     recorded: BTreeMap<EventRef, u64>,
     /// Since when runs know that an event was redriven.
     redriven: BTreeMap<EventRef, u64>,
+    /// The state that a process read last: the key, and up to where it is applied.
+    looks: BTreeMap<Pid, (String, Position)>,
     /// What the event source gave up.
     given_up: BTreeSet<Position>,
     given_up_events: BTreeSet<EventRef>,
@@ -228,8 +231,14 @@ impl World {
         }
     }
 
+    /// A process reads a projection's state.
+    pub(crate) fn saw_look(&mut self, group: GroupIndex, pid: Pid, key: String, state: Option<&StoredState>) {
+        let applied = state.map_or_else(Position::start, |state| state.applied.clone());
+        self.truth.groups[group].looks.insert(pid, (key, applied));
+    }
+
     /// A dead letter arrived in the queue. Its reason has to be the true one.
-    pub(crate) fn saw_letter(&mut self, group: GroupIndex, letter: &DeadLetter) {
+    pub(crate) fn saw_letter(&mut self, group: GroupIndex, pid: Pid, letter: &DeadLetter) {
         let Some(event) = self.stream.event_at(&letter.shard, &letter.position) else {
             self.breaks("P1", || format!("a dead letter of nothing: {} of {}", letter.position, letter.shard));
             return;
@@ -237,6 +246,9 @@ impl World {
         let kind = self.truth.events.get(&event).map(|fact| fact.kind);
         let disturbed = self.disturbed;
         let deeds = &mut self.truth.groups[group];
+        let look = deeds.looks.get(&pid).filter(|(key, _)| *key == letter.partition_key);
+        // a run that crashed may have applied it: who gives it up unrun has seen that none did
+        let unapplied = group != PROJECTION || look.is_some_and(|(_, applied)| *applied < letter.position);
         deeds.letters.insert(event);
         deeds.letter_places.insert(letter.position.clone());
         let told = match letter.code {
@@ -246,7 +258,11 @@ impl World {
             Code::Refused => kind == Some(Kind::Refused),
             Code::RetriesExhausted => deeds.tries.get(&letter.position).is_some_and(|tries| *tries >= ATTEMPTS_MAX),
             // two crashes for isolation, three more disturbances under suspicion
-            Code::Crashed => kind == Some(Kind::Kills) || (deeds.crashes >= 2 && deeds.crashes + disturbed >= 5),
+            Code::Crashed => {
+                let kills = matches!(kind, Some(Kind::Kills | Kind::MostlyKills));
+                let crashed = kills || (deeds.crashes >= 2 && deeds.crashes + disturbed >= 5);
+                crashed && unapplied
+            }
         };
         if !told {
             self.breaks("P1", || format!("group {group} gave {event} up as {:?}: {}", letter.code, letter.reason));
