@@ -113,11 +113,11 @@ def failures_are_reported_by_record(stack):
             yield f"{name}: FunctionResponseTypes is {mapping.get('FunctionResponseTypes')}"
 
 
-def fatal_batches_are_halved(stack):
-    """A record that the function cannot live through is found by halving."""
+def batches_stay_whole(stack):
+    """An outage is told from poison by the many keys that fail in it; a batch that is halved each time has one."""
     for name, mapping in stack.mappings():
-        if mapping.get("BisectBatchOnFunctionError") is not True:
-            yield f"{name}: BisectBatchOnFunctionError is not true"
+        if mapping.get("BisectBatchOnFunctionError") is not False:
+            yield f"{name}: BisectBatchOnFunctionError is not false"
 
 
 def only_age_gives_up(stack):
@@ -296,7 +296,7 @@ def the_edge_answers_before_the_api_gives_up(stack):
 RULES = [
     one_run_a_shard_at_a_time,
     failures_are_reported_by_record,
-    fatal_batches_are_halved,
+    batches_stay_whole,
     only_age_gives_up,
     giving_up_is_announced,
     a_new_group_reads_from_the_start,

@@ -47,9 +47,9 @@ FAULTS = [
         lambda t: props(t, "OrderAlertsStream").pop("FunctionResponseTypes"),
     ),
     (
-        "fatal_batches_are_halved",
-        "not halved",
-        lambda t: props(t, "OrderStatusStream").update(BisectBatchOnFunctionError=False),
+        "batches_stay_whole",
+        "halved",
+        lambda t: props(t, "OrderStatusStream").update(BisectBatchOnFunctionError=True),
     ),
     ("only_age_gives_up", "three attempts", lambda t: props(t, "OrderStatusStream").update(MaximumRetryAttempts=3)),
     ("only_age_gives_up", "no age", lambda t: props(t, "OrderStatusStream").pop("MaximumRecordAgeInSeconds")),

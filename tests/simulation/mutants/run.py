@@ -67,8 +67,8 @@ MUTANTS = [
     (
         "a dead letter's name is recorded as handled",
         RUN,
-        "self.outcomes[**index] == Some(Outcome::Handled);",
-        "matches!(self.outcomes[**index], Some(Outcome::Handled | Outcome::DeadLettered));",
+        "Some(Outcome::Handled | Outcome::Before));",
+        "Some(Outcome::Handled | Outcome::Before | Outcome::DeadLettered));",
     ),
     (
         "children are read before their parents",

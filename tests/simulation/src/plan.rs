@@ -55,6 +55,8 @@ pub(crate) struct Plan {
     pub(crate) concurrency: usize,
     /// How old a record may become before the event source gives it up.
     pub(crate) record_age: Option<Duration>,
+    /// `BisectBatchOnFunctionError`.
+    pub(crate) bisect: bool,
     pub(crate) ops: Vec<(u64, Op)>,
     pub(crate) end: u64,
     /// Which decisions may be faults; `None` allows all.
@@ -106,6 +108,9 @@ impl Plan {
             ops.push((end - rng.u64(0..10_000), send(&mut rng, clients, keys_each, spice)));
         }
         ops.sort_by_key(|(time, _)| *time);
+        // a batch that is not halved and looks like an outage is given up by its age alone
+        let bisect = rng.u32(0..4) > 0;
+        let record_age = (!bisect || rng.u32(0..4) == 0).then(|| Duration::from_secs(rng.u64(30..100)));
         Self {
             seed,
             shards: rng.u64(1..=3),
@@ -116,7 +121,8 @@ impl Plan {
             batch_size: [1, 2, 5, 10, 100][rng.usize(0..5)],
             batching_window: Duration::from_millis([0, 0, 500, 2000][rng.usize(0..4)]),
             concurrency: rng.usize(1..=8),
-            record_age: (rng.u32(0..4) == 0).then(|| Duration::from_secs(rng.u64(30..100))),
+            record_age,
+            bisect,
             ops,
             end,
             faults: None,

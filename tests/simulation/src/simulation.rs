@@ -171,7 +171,7 @@ impl Simulation {
             batch_size: self.plan.batch_size,
             batching_window: self.plan.batching_window,
             report_batch_item_failures: true,
-            bisect_batch_on_function_error: true,
+            bisect_batch_on_function_error: self.plan.bisect,
             maximum_record_age: self.plan.record_age,
             pacing: Pacing {
                 idle_poll_min: Duration::from_millis(200),

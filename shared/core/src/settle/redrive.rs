@@ -165,11 +165,14 @@ impl<W: Work, O: Outside> Settler<W, O> {
         let now = self.outside.now();
         let margin = self.settings.margin.min(deadline.since(now) / 4);
         let (mut windows, mut given_up, mut redriven, mut epoch) = (Vec::new(), Vec::new(), HashSet::new(), 0);
+        let mut complete = Vec::new();
         for (place, shard) in chain.shards.iter().enumerate() {
             let gone = place == 0 && chain.origin_is_gone;
             match self.look_at(shard, gone, now, &mut redriven).await {
                 Ok((begun, window)) => {
                     epoch = begun.epoch;
+                    // before its first run, the shards that it came from still grow
+                    complete.push(begun.epoch > 0);
                     given_up.push(begun.given_up);
                     windows.push(window);
                 }
@@ -199,9 +202,9 @@ impl<W: Work, O: Outside> Settler<W, O> {
                 }
             }
         }
-        for (shard, window) in chain.shards.iter().zip(windows) {
+        for ((shard, window), complete) in chain.shards.iter().zip(windows).zip(complete) {
             let mut known = recall(&self.redrives, shard);
-            known.window = Some(window);
+            known.window = complete.then_some(window);
             remember(&self.redrives, shard.clone(), known);
         }
         results

@@ -65,6 +65,10 @@ pub(super) struct Run {
     failures: BTreeMap<Position, u32>,
     /// Everything at or below it was settled before this run.
     floor: Position,
+    /// Up to where a commit has said so.
+    committed: Position,
+    /// Events that an earlier run handled and no commit has passed.
+    handled_before: Vec<bool>,
     recorded: Vec<bool>,
     parts: u32,
 }
@@ -79,6 +83,7 @@ impl Run {
     ) -> Self {
         let floor = begun.position.clone().max(window.through().clone());
         let mut outcomes = vec![None; deliveries.len()];
+        let mut handled_before = vec![false; deliveries.len()];
         let mut twin = vec![None; deliveries.len()];
         let mut names: HashMap<Fingerprint, usize> = HashMap::new();
         let mut lanes: Vec<Lane> = Vec::new();
@@ -87,6 +92,8 @@ impl Run {
             let position = &delivery.position;
             if *position <= floor || window.is_settled(position, || fingerprints.position(position)) {
                 outcomes[index] = Some(Outcome::Before);
+                let name = delivery.content.as_ref().ok().map(|content| content.fingerprint);
+                handled_before[index] = *position > begun.position && name.is_some_and(|name| window.has(name));
                 // its name still makes a later event of this batch a duplicate: the window has it
                 continue;
             }
@@ -109,7 +116,8 @@ impl Run {
             lanes[lane].events.push(index);
         }
         let recorded = vec![false; deliveries.len()];
-        Self { deliveries, outcomes, twin, lanes, failures: begun.failures.clone(), floor, recorded, parts: 0 }
+        let (failures, committed) = (begun.failures.clone(), begun.position.clone());
+        Self { deliveries, outcomes, twin, lanes, failures, floor, committed, handled_before, recorded, parts: 0 }
     }
 
     pub(super) fn delivery(&self, index: usize) -> &Delivery {
@@ -222,11 +230,11 @@ impl Run {
         self.outcomes.iter().position(Option::is_none).unwrap_or(self.outcomes.len())
     }
 
-    /// Every event at or below it is settled.
+    /// Every event at or below it is settled, and is in this batch or was committed before.
     pub(super) fn watermark(&self) -> &Position {
         match self.prefix().checked_sub(1) {
-            Some(last) if self.deliveries[last].position > self.floor => &self.deliveries[last].position,
-            _ => &self.floor,
+            Some(last) if self.deliveries[last].position > self.committed => &self.deliveries[last].position,
+            _ => &self.committed,
         }
     }
 
@@ -278,16 +286,25 @@ impl Run {
     }
 
     /// The segments that say what this run settled and has not recorded yet. None if it settled nothing new.
+    ///
+    /// They name again what an earlier run handled and this one is to commit: that run may have lost its fence and have
+    /// recorded it late, when processes that run again later had read the window already.
     pub(super) fn segments(&mut self, epoch: u64, at: Timestamp, fingerprints: &Fingerprinter) -> Vec<Segment> {
-        let new: Vec<usize> = (0..self.deliveries.len())
-            .filter(|&index| !self.recorded[index])
-            .filter(|&index| self.outcomes[index].is_some_and(|outcome| outcome != Outcome::Before))
-            .collect();
+        let prefix = self.prefix();
+        let is_new = |index: usize| match self.outcomes[index] {
+            None => false,
+            Some(Outcome::Before) => index < prefix && self.handled_before[index],
+            Some(_) => true,
+        };
+        let new: Vec<usize> =
+            (0..self.deliveries.len()).filter(|&index| !self.recorded[index] && is_new(index)).collect();
         let watermark = self.watermark().clone();
         let mut segments = Vec::new();
         for chunk in new.chunks(SEGMENT_EVENTS_MAX) {
             let last = chunk.last().map_or(&watermark, |&index| &self.deliveries[index].position);
-            let is_handled = |index: &&usize| self.outcomes[**index] == Some(Outcome::Handled);
+            // what is named again was handled too
+            let is_handled =
+                |index: &&usize| matches!(self.outcomes[**index], Some(Outcome::Handled | Outcome::Before));
             let name = |index: &usize| self.deliveries[*index].content.as_ref().ok().map(|c| c.fingerprint);
             segments.push(Segment {
                 epoch,

@@ -1,8 +1,10 @@
 use futures_util::FutureExt;
 
 use super::*;
+use crate::ports::{Clock, Progress, Windows};
 use crate::projection::{Projection, Refusal};
-use crate::{Event, PartitionKey};
+use crate::window::Segment;
+use crate::{Event, PartitionKey, Position};
 
 mod projections;
 mod redrive;
@@ -249,4 +251,45 @@ fn a_dead_letter_that_cannot_be_sent_leaves_its_event_unsettled() {
     assert_eq!(resume(&settled), Some("1"));
     assert_eq!(resume(&settle(&settler(&world), &events).unwrap()), None);
     assert_eq!(letters(&world), [("1.0".to_owned(), Code::Refused)]);
+}
+
+/// A run that has lost its fence records late: who read the window before must learn of it all the same.
+#[test]
+fn what_a_late_segment_says_is_said_again_by_the_run_that_relies_on_it() {
+    let world = World::default();
+    let shard = ShardId::new(SHARD);
+    let (warm, zombie) = (settler(&world), settler(&world));
+    // the zombie handles `b` in run 1 and falls asleep; the warm process runs next and knows runs 1 and 2
+    let asleep = zombie.outside.begin(&shard).now_or_never().unwrap().unwrap();
+    settle(&warm, &batch(1, &[("k", "a", "ok")])).unwrap();
+    let late = Segment {
+        epoch: asleep.epoch,
+        part: 0,
+        at: world.now(),
+        through: Position::new("2".parse().unwrap(), 0),
+        handled: vec![warm.fingerprints.event(&batch_event("b"))],
+        ahead: Vec::new(),
+        top: Position::new("2".parse().unwrap(), 0),
+        counts: Counts { handled: 1, ..Counts::default() },
+    };
+    world.record(&shard, &late).now_or_never().unwrap().unwrap();
+    // another process finds it, and so passes over `b`
+    let passed = settle(&settler(&world), &batch(2, &[("k", "b", "ok")])).unwrap();
+    assert_eq!((passed.passed_over, passed.counts.total()), (1, 0));
+    assert_eq!(settle(&warm, &batch(3, &[("k", "b", "ok")])).unwrap().counts.duplicates, 1);
+    assert_eq!(handled(&world), ["a"]);
+}
+
+/// The end of a batch bounds what a run commits, whatever segments say of later positions.
+#[test]
+fn a_run_commits_no_position_beyond_its_batch() {
+    let world = World::default();
+    world.store(|s| s.crash_at = Some(Step::Commit));
+    let events = batch(1, &[("k", "a", "ok"), ("k", "b", "ok")]);
+    assert!(settle(&settler(&world), &events).is_err());
+    settle(&settler(&world), &batch(1, &[("k", "a", "ok")])).unwrap();
+    assert_eq!(world.store(|s| s.progress[&ShardId::new(SHARD)].0.position.to_string()), "1.0");
+    let second = settle(&settler(&world), &batch(2, &[("k", "b", "ok")])).unwrap();
+    assert_eq!((second.passed_over, resume(&second)), (1, None));
+    assert_eq!(handled(&world), ["a", "b"]);
 }

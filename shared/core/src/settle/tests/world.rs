@@ -214,6 +214,12 @@ pub(super) fn batch(first: u32, events: &[(&str, &str, &str)]) -> ShardBatch {
     ShardBatch { shard: ShardId::new(SHARD), records: (first..).zip(events).map(record).collect() }
 }
 
+/// The event with this id, as [`batch`] makes it.
+pub(super) fn batch_event(id: &str) -> Event {
+    let text = format!(r#"{{"specversion":"1.0","id":"{id}","source":"s","type":"t"}}"#);
+    Event::from_json(&text, &crate::Limits::DEFAULT).unwrap()
+}
+
 pub(super) fn settler(world: &World) -> Settler<Handling<Obedient>, World> {
     let work = Handling(Obedient(world.clone()));
     Settler::new(Settings::new("g", "stream"), Fingerprinter::new("test"), work, world.clone())
