@@ -8,10 +8,14 @@ use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::registry::LookupSpan;
 
+/// What a command logs unless it is asked for more. The embedded DynamoDB warns of every condition that does not hold,
+/// which is how the protocol works.
+const COMMAND_FILTER: &str = "warn,dynoxide=error";
+
 /// Starts logging warnings to standard error as plain text, for a command. `PENSTOCK_LOG` asks for more.
 pub fn start_for_command() {
-    let filter = crate::config::process_environment("PENSTOCK_LOG").unwrap_or_else(|| "warn".to_owned());
-    let filter = EnvFilter::try_new(filter.to_lowercase()).unwrap_or_else(|_| EnvFilter::new("warn"));
+    let filter = crate::config::process_environment("PENSTOCK_LOG").unwrap_or_else(|| COMMAND_FILTER.to_owned());
+    let filter = EnvFilter::try_new(filter.to_lowercase()).unwrap_or_else(|_| EnvFilter::new(COMMAND_FILTER));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(std::io::stderr);
     drop(builder.event_format(Plain).try_init());
 }

@@ -100,7 +100,7 @@ pub trait Progress: Send + Sync {
     /// fenced from here on.
     fn begin(&self, shard: &ShardId) -> impl Future<Output = Result<Begun, Error>> + Send;
     /// Writes the progress if `epoch` is still the last one begun. [`Committed::Fenced`]: it is not, and nothing was
-    /// written.
+    /// written. P4: who knew less cannot take a position back.
     fn commit(
         &self,
         shard: &ShardId,

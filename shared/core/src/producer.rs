@@ -178,7 +178,8 @@ enum Round {
     Refused(String),
 }
 
-/// Applies a verdict to the first record of a lane; false if it is not stored.
+/// Applies a verdict to the first record of a lane; false if it is not stored. P1: only what is stored is accepted. P2:
+/// the lane's next record waits for this one.
 fn take(lane: &mut Lane, obstacle: &mut Obstacle, verdict: Verdict, fates: &mut [Option<Fate>]) -> bool {
     match verdict {
         Verdict::Stored { shard, sequence } => {

@@ -64,7 +64,8 @@ pub struct Recoverer<O> {
 }
 
 impl<O: Outside> Recoverer<O> {
-    /// Sends a dead letter for every event of the range that the group has not handled.
+    /// Sends a dead letter for every event of the range that the group has not handled. P1: what the event source goes on
+    /// behind is not lost.
     ///
     /// # Errors
     /// Whatever outside failed. Letters may have been sent; doing it again is safe.

@@ -19,6 +19,9 @@
 //! | commit | position written | nothing |
 //!
 //! A dead letter that was sent before such a crash is sent again with the same position.
+//!
+//! P0 to P7, here and elsewhere, are the promises of `docs/reliability.md`, by the numbers that the simulation prints when
+//! one breaks; they stand where the code upholds them.
 
 mod handling;
 mod isolation;

@@ -47,7 +47,8 @@ impl std::ops::AddAssign for Counts {
     }
 }
 
-/// What one run settled, or a part of it.
+/// What one run settled, or a part of it. P7: no two have the same epoch and part, so none is overwritten, and its counts
+/// are counted once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Segment {
     /// The run.

@@ -162,7 +162,7 @@ impl Mapping {
         });
     }
 
-    /// Starts the shards whose parents are all drained. A parent that is not there any more counts as drained.
+    /// P5: starts the shards whose parents are all drained. A parent that is not there any more counts as drained.
     fn start_ready(&mut self) {
         let unfinished = |id: &ShardId| self.shards.get(id).is_some_and(|shard| !matches!(shard, Shard::Drained(_)));
         let ready: Vec<ShardId> = self

@@ -5,6 +5,8 @@
 //! suspect. Each is recorded and committed before the next. An event that was the suspect of as many crashes as the
 //! limit allows is dead-lettered without being run again.
 //!
+//! P0: without this, such an event would hold its shard for ever.
+//!
 //! A projection's panic in `fold` is found the same way, a handler's is caught and counted as a retry.
 
 use tracing::warn;

@@ -50,7 +50,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
         oldest.min(now).minus(self.settings.horizon + CLOCKS_DIFFER)
     }
 
-    /// The window of `shard` with every run below this one in it.
+    /// The window of `shard` with every run below this one in it. P3: what it recorded is not handled again.
     pub(super) async fn load(
         &self,
         shard: &ShardId,

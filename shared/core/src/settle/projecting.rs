@@ -1,7 +1,7 @@
 //! Lanes of a projection: load the key's state, fold the lane into it, dead-letter what is refused, store it.
 //!
 //! In that order: a state that says "applied up to here" must not be stored before the letters of the events it
-//! refused are safe.
+//! refused are safe (P1). It is stored only over the state that was read, so that no event is applied twice (P3).
 
 use super::Outside;
 use super::Returned;

@@ -5,7 +5,7 @@
 //! of them, records the names on each, and then counts that it did on their progress; the next run sees the count and
 //! knows the names, so that a duplicate on the stream is still found.
 //!
-//! What is not handled is left in the queue, which moves it back to the dead letters after some tries.
+//! P6: what is not handled is left in the queue, which moves it back to the dead letters after some tries.
 //!
 //! Once, except: two copies of one letter that are redriven at the same moment can both reach a handler, with the same
 //! idempotency key. A projection's state remembers what was redriven into it and applies it once even then.

@@ -151,7 +151,7 @@ impl Run {
         self.failures.remove(&self.deliveries[index].position);
     }
 
-    /// Whether an event may run, seen from an earlier event of the same name in this batch.
+    /// Whether an event may run, seen from an earlier event of the same name in this batch. P3.
     pub(super) fn gate(&self, index: usize) -> Gate {
         let mut earlier = self.twin[index];
         while let Some(other) = earlier {
@@ -208,7 +208,7 @@ impl Run {
         lane.unwrap_or_else(|| unreachable!("every open event is in a lane"))
     }
 
-    /// Leaves the rest of a lane for the redelivery.
+    /// Leaves the rest of a lane for the redelivery. P2: nothing overtakes an event of its key.
     pub(super) fn block(&mut self, lane: usize) {
         self.lanes[lane].blocked = true;
     }
@@ -230,7 +230,7 @@ impl Run {
         self.outcomes.iter().position(Option::is_none).unwrap_or(self.outcomes.len())
     }
 
-    /// Every event at or below it is settled, and is in this batch or was committed before.
+    /// P1: every event at or below it is settled, and is in this batch or was committed before.
     pub(super) fn watermark(&self) -> &Position {
         match self.prefix().checked_sub(1) {
             Some(last) if self.deliveries[last].position > self.committed => &self.deliveries[last].position,
@@ -302,7 +302,7 @@ impl Run {
         let mut segments = Vec::new();
         for chunk in new.chunks(SEGMENT_EVENTS_MAX) {
             let last = chunk.last().map_or(&watermark, |&index| &self.deliveries[index].position);
-            // what is named again was handled too
+            // P6: a dead letter is not named, or its redrive would pass for a duplicate. What is named again was handled
             let is_handled =
                 |index: &&usize| matches!(self.outcomes[**index], Some(Outcome::Handled | Outcome::Before));
             let name = |index: &usize| self.deliveries[*index].content.as_ref().ok().map(|c| c.fingerprint);
@@ -310,7 +310,7 @@ impl Run {
                 epoch,
                 part: self.parts,
                 at,
-                // an earlier part must not speak for events of a later one, which a crash could prevent
+                // P1: an earlier part must not speak for events of a later one, which a crash could prevent
                 through: watermark.clone().min(last.clone()).max(self.floor.clone()),
                 handled: chunk.iter().filter(is_handled).filter_map(name).collect(),
                 ahead: chunk
