@@ -203,16 +203,25 @@ impl<W: Work, O: Outside> Settler<W, O> {
 
         let crashes = begun.attempts.saturating_sub(1).saturating_sub(failed);
         let isolated = crashes >= isolation::CRASHES_TOLERATED && run.unsettled() > 0;
-        let mut searching = false;
-        let outage = if isolated {
-            warn!(%shard, crashes, "runs ended without a word: handling events one at a time");
-            searching = self.isolate(&mut run, &mut window, &begun, &context).await?;
-            false
-        } else {
-            self.handle(&mut run, &context).await
+        let mut accused = None;
+        let settled = async {
+            let (mut searching, mut outage) = (false, false);
+            if isolated {
+                warn!(%shard, crashes, "runs ended without a word: handling events one at a time");
+                searching = self.isolate(&mut run, &mut window, &begun, &context, &mut accused).await?;
+            } else {
+                outage = self.handle(&mut run, &context).await;
+            }
+            let ending = Ending { isolated, searching, outage };
+            self.finish(&mut run, &mut window, &begun, shard, ending).await
         };
-
-        let settled = self.finish(&mut run, &mut window, &begun, shard, Ending { isolated, searching, outage }).await?;
+        let settled = settled.await;
+        if let (Err(error), Some(accused)) = (&settled, accused)
+            && !matches!(error, Error::Fenced(_))
+        {
+            self.acquit(accused, &begun, &context).await;
+        }
+        let settled = settled?;
         window.set_epoch(begun.epoch);
         known.window = Some(window);
         Ok(settled)

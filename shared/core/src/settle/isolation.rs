@@ -9,6 +9,8 @@
 //!
 //! A projection's panic in `fold` is found the same way, a handler's is caught and counted as a retry.
 
+use std::time::Duration;
+
 use tracing::warn;
 
 use super::lane::{LaneContext, Stop, Work};
@@ -25,31 +27,17 @@ pub(super) const CRASHES_TOLERATED: u32 = 2;
 /// dies at the wrong moment looks the same.
 pub(super) const SUSPICIONS_MAX: u32 = 3;
 
+/// How often a suspicion is taken back before it stays.
+const ACQUITTALS_MAX: u32 = 4;
+
+/// Between two tries.
+const ACQUITTAL_PAUSE: Duration = Duration::from_millis(50);
+
 impl<W: Work, O: Outside> Settler<W, O> {
     /// Handles the open events one at a time, as far as time allows; true if time ran out, so that the search goes on.
-    /// An event that asks for a retry ends it: it has shown that it does not crash the function.
+    /// An event that asks for a retry ends it: it has shown that it does not crash the function. `accused` is the last
+    /// commit that named a suspect.
     pub(super) async fn isolate(
-        &self,
-        run: &mut Run,
-        window: &mut Window,
-        begun: &Begun,
-        context: &LaneContext<'_, O>,
-    ) -> Result<bool, Error> {
-        let mut accused = None;
-        let found = self.search(run, window, begun, context, &mut accused).await;
-        if let (Err(error), Some(accused)) = (&found, accused)
-            && !matches!(error, Error::Fenced(_))
-        {
-            // the run is still here, so that was no crash: without this, three lost replies would pass for three
-            let acquittal = Commit { suspect: None, at: self.outside.now(), ..accused };
-            if let Err(error) = context.bounded(self.outside.commit(context.shard, begun.epoch, &acquittal)).await {
-                warn!(shard = %context.shard, %error, "a suspicion stays that should not");
-            }
-        }
-        found
-    }
-
-    async fn search(
         &self,
         run: &mut Run,
         window: &mut Window,
@@ -76,6 +64,19 @@ impl<W: Work, O: Outside> Settler<W, O> {
             }
         }
         Ok(context.time_left().is_zero() && run.unsettled() > 0)
+    }
+
+    /// Takes a suspicion back. The run has failed and is still here, so that was no crash: without this, three lost
+    /// replies would pass for three.
+    pub(super) async fn acquit(&self, accused: Commit, begun: &Begun, context: &LaneContext<'_, O>) {
+        for _ in 0..ACQUITTALS_MAX {
+            let acquittal = Commit { suspect: None, at: self.outside.now(), ..accused.clone() };
+            match context.bounded(self.outside.commit(context.shard, begun.epoch, &acquittal)).await {
+                Ok(_) => return,
+                Err(error) => warn!(shard = %context.shard, %error, "a suspicion that should not stay"),
+            }
+            self.outside.sleep(ACQUITTAL_PAUSE).await;
+        }
     }
 
     /// Handles one event under suspicion; false if it is left unsettled.

@@ -293,3 +293,17 @@ fn a_run_commits_no_position_beyond_its_batch() {
     assert_eq!((second.passed_over, resume(&second)), (1, None));
     assert_eq!(handled(&world), ["a", "b"]);
 }
+
+#[test]
+fn a_run_that_cannot_record_holds_nothing_against_its_suspect() {
+    let (world, shard) = (World::default(), ShardId::new(SHARD));
+    // runs that ended without a word
+    for _ in 0..isolation::CRASHES_TOLERATED {
+        world.begin(&shard).now_or_never().unwrap().unwrap();
+    }
+    world.store(|s| s.crash_at = Some(Step::Record));
+    let settled = settle(&settler(&world), &batch(1, &[("k", "a", "ok")]));
+    assert!(matches!(settled, Err(Error::Record(_))), "{settled:?}");
+    assert_eq!(handled(&world), ["a"]);
+    assert_eq!(world.store(|s| s.progress[&shard].0.suspect.clone()), None);
+}
