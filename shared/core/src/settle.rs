@@ -213,7 +213,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
                 outage = self.handle(&mut run, &context).await;
             }
             let ending = Ending { isolated, searching, outage };
-            self.finish(&mut run, &mut window, &begun, shard, ending).await
+            self.finish(&mut run, &mut window, &begun, shard, ending, &mut accused).await
         };
         let settled = settled.await;
         if let (Err(error), Some(accused)) = (&settled, accused)
@@ -333,6 +333,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
         begun: &Begun,
         shard: &ShardId,
         ending: Ending,
+        accused: &mut Option<Commit>,
     ) -> Result<Settled, Error> {
         self.record(run, window, begun.epoch, shard).await?;
         let unsettled = run.unsettled();
@@ -347,6 +348,10 @@ impl<W: Work, O: Outside> Settler<W, O> {
             attempts: if ending.searching { isolation::CRASHES_TOLERATED } else { 0 },
             at: self.outside.now(),
         };
+        if let Some(accused) = accused {
+            // its reply can be lost: who takes the suspicion back must not take this back too
+            accused.clone_from(&commit);
+        }
         self.commit(shard, begun.epoch, &commit).await?;
         Ok(Settled {
             resume_at: run.lowest_unsettled().map(|delivery| delivery.position.sequence.clone()),

@@ -36,7 +36,7 @@ const ACQUITTAL_PAUSE: Duration = Duration::from_millis(50);
 impl<W: Work, O: Outside> Settler<W, O> {
     /// Handles the open events one at a time, as far as time allows; true if time ran out, so that the search goes on.
     /// An event that asks for a retry ends it: it has shown that it does not crash the function. `accused` is the last
-    /// commit that named a suspect.
+    /// commit that was tried, once one has named a suspect.
     pub(super) async fn isolate(
         &self,
         run: &mut Run,
