@@ -135,9 +135,10 @@ pub(super) fn sqs(
     if enabled(&mut properties) {
         pipeline.sqs_mappings.push(mapping);
     }
+    // a bound of two invocations or more at once is kept here: there is one
     properties.finish(
-        &["KmsKeyArn", "LoggingConfig", "MetricsConfig", "Tags"],
-        &["FilterCriteria", "ProvisionedPollerConfig", "ScalingConfig"],
+        &["KmsKeyArn", "LoggingConfig", "MetricsConfig", "ScalingConfig", "Tags"],
+        &["FilterCriteria", "ProvisionedPollerConfig"],
     );
 }
 

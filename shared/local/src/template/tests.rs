@@ -163,7 +163,7 @@ fn every_problem_is_told_at_once_in_the_order_of_the_lines() {
 fn the_template_of_this_project_is_honoured_whole() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../template.yaml");
     let pipeline = read_file(&file, &context()).unwrap();
-    assert_eq!((pipeline.streams.len(), pipeline.functions.len(), pipeline.kinesis_mappings.len()), (1, 3, 2));
+    assert_eq!((pipeline.streams.len(), pipeline.functions.len(), pipeline.kinesis_mappings.len()), (1, 4, 2));
     assert_eq!(pipeline.warnings, ["permissions and log groups are not enforced on this machine"]);
 }
 
