@@ -63,8 +63,9 @@ pub struct HandlerContext<'a> {
     pub arrival: Timestamp,
     /// Which attempt this is, from 1, as far as it is known.
     pub attempt: u32,
-    /// The fencing token: a run that has lost its fence has a lower one than the run that took over. Something
-    /// downstream that remembers the highest it saw can refuse a zombie's late effect.
+    /// The fencing token of `shard`: a run that has lost its fence has a lower one than the run that took over. Something
+    /// downstream that remembers the highest it saw of each shard can refuse a zombie's late effect. It begins again on
+    /// the shards that come of a split or a merge, and a redrive has that of the last run.
     pub epoch: u64,
     /// When this run has to end.
     pub deadline: Timestamp,
