@@ -35,6 +35,17 @@ impl SequenceNumber {
         Self("0".into())
     }
 
+    /// The number before it; zero has none and stays zero.
+    fn previous(&self) -> Self {
+        let mut digits = self.0.as_bytes().to_vec();
+        let Some(last) = digits.iter().rposition(|digit| *digit != b'0') else { return Self::zero() };
+        digits[last] -= 1;
+        digits[last + 1..].fill(b'9');
+        let text: String = digits.iter().map(|digit| char::from(*digit)).collect();
+        let text = text.trim_start_matches('0');
+        if text.is_empty() { Self::zero() } else { Self(text.into()) }
+    }
+
     /// The digits.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -105,6 +116,15 @@ impl Position {
         Self { sequence: SequenceNumber::zero(), index: 0 }
     }
 
+    /// The highest position below it: no event is between the two.
+    pub fn previous(&self) -> Self {
+        match self.index.checked_sub(1) {
+            Some(index) => Self { sequence: self.sequence.clone(), index },
+            None if self.sequence == SequenceNumber::zero() => Self::start(),
+            None => Self { sequence: self.sequence.previous(), index: u32::MAX },
+        }
+    }
+
     /// A form that sorts as text the way positions do: what a DynamoDB condition compares.
     pub fn sortable(&self) -> String {
         format!("{:0>SORTABLE_DIGITS$}.{:010}", self.sequence.as_str(), self.index)
@@ -171,6 +191,16 @@ mod tests {
         let small: SequenceNumber = "9999".parse().unwrap();
         let large: SequenceNumber = "10000".parse().unwrap();
         assert!(small < large);
+    }
+
+    #[test]
+    fn nothing_is_between_a_position_and_the_one_before() {
+        let before = |text: &str| text.parse::<Position>().unwrap().previous().to_string();
+        assert_eq!(before("12.3"), "12.2");
+        for (of, expected) in [("13", "12"), ("1000", "999"), ("1", "0"), ("4960", "4959"), ("2000", "1999")] {
+            assert_eq!(before(&format!("{of}.0")), format!("{expected}.{}", u32::MAX));
+        }
+        assert_eq!(before("0.0"), "0.0");
     }
 
     proptest! {

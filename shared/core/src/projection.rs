@@ -56,7 +56,8 @@ pub struct StoredState {
     pub applied: Position,
     /// The state as JSON; `None` if every event so far was refused.
     pub state: Option<String>,
-    /// Every event at or below it was settled before this was written: which of them were refused is forgotten.
+    /// Every event at or below it was settled before this was written, or the event source had gone on past it: which of
+    /// them went into the state is forgotten.
     pub settled: Position,
     /// Which of the events above that were refused or given up: a redelivery has to know that they are dead letters.
     pub refused: Vec<Position>,

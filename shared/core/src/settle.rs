@@ -193,6 +193,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
             epoch: begun.epoch,
             failures: &begun.failures,
             position: &begun.position,
+            below: run.below(),
             began: now,
             stop_at: deadline.minus(margin),
             give_up_by: deadline.minus(margin / 2),

@@ -106,6 +106,8 @@ pub struct LaneContext<'a, O> {
     pub(super) failures: &'a BTreeMap<Position, u32>,
     /// Every event at or below it was settled when the run began.
     pub(super) position: &'a Position,
+    /// Just below the batch: what is at or below it is settled, or the event source has gone on past it.
+    pub(super) below: Position,
     pub(super) began: Timestamp,
     pub(super) stop_at: Timestamp,
     /// When the last dead letter has to be sent: later than lanes stop, because an event that took all of the time may
@@ -172,6 +174,11 @@ impl<O: Outside> LaneContext<'_, O> {
             Either::Left((result, _)) => result,
             Either::Right(((), _)) => Err(ports::Error::Unavailable("no answer before the run had to end".to_owned())),
         }
+    }
+
+    /// Whether no other run of the shard has begun since this one.
+    pub(super) async fn holds_fence(&self) -> Result<bool, ports::Error> {
+        Ok(self.bounded(self.outside.look(self.shard)).await?.epoch == self.epoch)
     }
 
     /// How often this event has been handled before, as far as it is known.

@@ -23,6 +23,9 @@ const REFUSED_BYTES: usize = 80;
 /// Redriven events that a state remembers.
 const REDRIVEN_MAX: usize = 1000;
 
+/// Why an event is a dead letter whose later ones have gone into its state.
+const GONE_PAST: &str = "the event source had gone on past it, and later events of its key were applied";
+
 /// How often a lane starts over because another run has written the state meanwhile.
 const RACES_MAX: usize = 3;
 
@@ -66,7 +69,15 @@ impl<P: Projection, S: States> Projecting<P, S> {
                 continue;
             }
             if let Some(stored) = before.as_ref().filter(|stored| *position <= stored.applied) {
-                outcomes.push(stored.outcome_of(position).map_err(Stop::Outside)?);
+                let outcome = match stored.outcome_of(position, context).await.map_err(Stop::Outside)? {
+                    Some(outcome) => outcome,
+                    None => {
+                        let given_up = context.give_up(delivery, Code::GivenUp, GONE_PAST, 0).await;
+                        given_up.map_err(Stop::Outside)?;
+                        Outcome::DeadLettered
+                    }
+                };
+                outcomes.push(outcome);
                 continue;
             }
             let Ok(content) = &delivery.content else { unreachable!("lanes hold events only") };
@@ -175,7 +186,8 @@ impl<P: Projection, S: States> Work for Projecting<P, S> {
         for _ in 0..RACES_MAX {
             let before = context.bounded(self.states.load(&event.key)).await?;
             if let Some(stored) = before.as_ref().filter(|stored| event.position <= stored.applied) {
-                return stored.outcome_of(&event.position);
+                let outcome = stored.outcome_of(&event.position, context).await?;
+                return Ok(outcome.unwrap_or(Outcome::DeadLettered));
             }
             let over = before.as_ref().map(|stored| stored.revision);
             let (settled, refused) = dead_letters(before.as_ref(), context, &event.key);
@@ -209,18 +221,28 @@ impl<P: Projection, S: States> Work for Projecting<P, S> {
         context: &LaneContext<'_, O>,
     ) -> Result<Option<Outcome>, ports::Error> {
         let stored = context.bounded(self.states.load(&event.key)).await?;
-        stored.filter(|stored| event.position <= stored.applied).map(|s| s.outcome_of(&event.position)).transpose()
+        match stored.filter(|stored| event.position <= stored.applied) {
+            Some(stored) => stored.outcome_of(&event.position, context).await,
+            None => Ok(None),
+        }
     }
 }
 
 impl StoredState {
-    /// The outcome of an event that is applied.
-    fn outcome_of(&self, position: &Position) -> Result<Outcome, ports::Error> {
-        if *position <= self.settled {
-            // only a run that has lost its fence still asks. To guess would be to record what may not be true
-            return Err(raced());
+    /// The outcome of an event at or below the last that was applied; `None` if the event source had gone on past it and
+    /// has come back.
+    async fn outcome_of<O: Outside>(
+        &self,
+        position: &Position,
+        context: &LaneContext<'_, O>,
+    ) -> Result<Option<Outcome>, ports::Error> {
+        if *position > self.settled {
+            let refused = self.refused.contains(position);
+            return Ok(Some(if refused { Outcome::DeadLettered } else { Outcome::Handled }));
         }
-        Ok(if self.refused.contains(position) { Outcome::DeadLettered } else { Outcome::Handled })
+        // a run that has lost its fence cannot know: to guess would be to record what may not be true. One that holds it
+        // knows that no commit has passed the event
+        if context.holds_fence().await? { Ok(None) } else { Err(raced()) }
     }
 }
 
@@ -232,10 +254,8 @@ fn dead_letters<O: Outside>(
     context: &LaneContext<'_, O>,
     key: &PartitionKey,
 ) -> (Position, Vec<Position>) {
-    let settled = match before {
-        Some(stored) if stored.settled > *context.position => stored.settled.clone(),
-        _ => context.position.clone(),
-    };
+    let settled = before.map_or_else(Position::start, |stored| stored.settled.clone());
+    let settled = settled.max(context.position.clone()).max(context.below.clone());
     let mut refused: Vec<_> = before.iter().flat_map(|stored| &stored.refused).cloned().collect();
     refused.extend(context.given_up_of(key));
     refused.retain(|position| *position > settled);

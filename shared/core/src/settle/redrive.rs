@@ -186,6 +186,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
             epoch,
             failures: &BTreeMap::new(),
             position: &Position::start(),
+            below: Position::start(),
             began: now,
             stop_at: deadline.minus(margin),
             give_up_by: deadline.minus(margin),

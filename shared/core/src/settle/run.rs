@@ -124,6 +124,11 @@ impl Run {
         &self.deliveries[index]
     }
 
+    /// Just below the batch's first event.
+    pub(super) fn below(&self) -> Position {
+        self.deliveries.first().map_or_else(Position::start, |first| first.position.previous())
+    }
+
     /// Keys with a settled event.
     pub(super) fn settled_keys(&self) -> usize {
         let settled = self.deliveries.iter().zip(&self.outcomes).filter(|(_, outcome)| outcome.is_some());

@@ -67,3 +67,31 @@ fn a_projection_settles_what_does_not_concern_it_and_stores_nothing_for_it() {
     assert_eq!(state(&world, "l").as_deref(), Some("\"c\""));
     assert_eq!(world.store(|s| s.states.len()), 1);
 }
+
+/// An event is given up by the event source, a later one of its key is applied by a run that dies.
+fn gone_past() -> World {
+    let world = World::default();
+    world.store(|s| s.crash_at = Some(Step::Record));
+    assert!(settle(&projecting(&world), &batch(5, &[("k", "c", "ok")])).is_err());
+    assert_eq!(state(&world, "k").as_deref(), Some("\"c\""));
+    world
+}
+
+#[test]
+fn what_the_event_source_has_gone_on_past_does_not_pass_for_applied() {
+    let world = gone_past();
+    world.store(|s| s.usurp_at_load = true);
+    let lost = settle(&projecting(&world), &batch(2, &[("k", "a", "ok"), ("k", "b", "ok")]));
+    assert!(matches!(lost, Err(Error::Fenced(_))));
+    assert_eq!((world.store(|s| s.segments.len()), letters(&world)), (0, vec![]));
+}
+
+#[test]
+fn what_the_event_source_had_gone_on_past_and_comes_again_is_a_dead_letter() {
+    let world = gone_past();
+    let settled = settle(&projecting(&world), &batch(2, &[("k", "a", "ok"), ("l", "b", "ok")])).unwrap();
+    assert_eq!((settled.counts.handled, settled.counts.dead_letters, resume(&settled)), (1, 1, None));
+    assert_eq!(letters(&world), [("2.0".to_owned(), Code::GivenUp)]);
+    let segments = world.store(|s| s.segments.clone());
+    assert!(segments.values().flatten().all(|segment| segment.handled.len() == 1), "its letter can be redriven");
+}

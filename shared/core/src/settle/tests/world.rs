@@ -36,6 +36,8 @@ pub(super) struct Store {
     pub(super) crash_at: Option<Step>,
     /// A newer run begins just before the next commit.
     pub(super) usurp: bool,
+    /// One begins just before the next state is read.
+    pub(super) usurp_at_load: bool,
     pub(super) parents: Vec<ShardId>,
     pub(super) redriven: Vec<Redriven>,
 }
@@ -167,7 +169,12 @@ impl Shards for World {
 
 impl States for World {
     async fn load(&self, key: &PartitionKey) -> Result<Option<StoredState>, ports::Error> {
-        Ok(self.store(|s| s.states.get(key).cloned()))
+        Ok(self.store(|s| {
+            if std::mem::take(&mut s.usurp_at_load) {
+                s.progress.values_mut().for_each(|(begun, _)| begun.epoch += 1);
+            }
+            s.states.get(key).cloned()
+        }))
     }
     async fn store(&self, key: &PartitionKey, state: &StoredState, over: Option<u64>) -> Result<Stored, ports::Error> {
         Ok(self.store(|s| {
