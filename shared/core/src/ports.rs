@@ -99,8 +99,9 @@ pub trait Progress: Send + Sync {
     /// Starts a run: adds one to the epoch and to the attempts and returns all of it. Every run with a lower epoch is
     /// fenced from here on.
     fn begin(&self, shard: &ShardId) -> impl Future<Output = Result<Begun, Error>> + Send;
-    /// Writes the progress if `epoch` is still the last one begun. [`Committed::Fenced`]: it is not, and nothing was
-    /// written. P4: who knew less cannot take a position back.
+    /// Writes the progress if `epoch` is still the last one begun, and no commit of it with a higher number was written.
+    /// [`Committed::Fenced`]: it is not, or one was, and nothing was written. P4: who knew less cannot take a position
+    /// back, and neither can a commit that arrives late.
     fn commit(
         &self,
         shard: &ShardId,

@@ -56,6 +56,8 @@ impl Begun {
 /// What a run writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Commit {
+    /// Which commit of its run it is, from 1. One that arrives after a later one changes nothing.
+    pub number: u32,
     /// Every event at or below it is settled.
     pub position: Position,
     /// Arrival of the event at `position`, where this run knows it.
@@ -77,6 +79,6 @@ pub struct Commit {
 pub enum Committed {
     /// It was.
     Yes,
-    /// Another run has begun since; nothing was written.
+    /// Another run has begun since, or this one has said more already; nothing was written.
     Fenced,
 }

@@ -23,6 +23,7 @@
 //! P0 to P7, here and elsewhere, are the promises of `docs/reliability.md`, by the numbers that the simulation prints when
 //! one breaks; they stand where the code upholds them.
 
+mod ending;
 mod handling;
 mod isolation;
 mod lane;
@@ -30,6 +31,7 @@ mod memory;
 mod projecting;
 mod redrive;
 mod run;
+mod times;
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -42,10 +44,11 @@ use crate::dead_letter::Code;
 use crate::fingerprint::Fingerprinter;
 use crate::ports::{self, Clock, DeadLetters, Progress, Redrives, Shards, Windows};
 use crate::position::{SequenceNumber, ShardId};
-use crate::progress::{Begun, Commit, Committed};
+use crate::progress::Begun;
 use crate::time::Timestamp;
-use crate::window::{Counts, Window};
+use crate::window::Counts;
 
+use ending::{Ending, Said};
 pub use handling::Handling;
 pub use lane::{LaneContext, LaneEnd, Stop, Work};
 use memory::{Known, Memory, recall, remember};
@@ -53,6 +56,7 @@ pub use projecting::Projecting;
 pub use redrive::{Left, Returned};
 pub use run::Outcome;
 use run::Run;
+use times::{Times, within};
 
 /// Everything that a run needs from outside.
 pub trait Outside: Progress + Windows + Redrives + DeadLetters + Shards + Clock {}
@@ -89,7 +93,7 @@ impl Settings {
             horizon: Duration::from_secs(15 * 60),
             attempts_max: 3,
             concurrency: 64,
-            margin: Duration::from_secs(2),
+            margin: Duration::from_secs(4),
             outage_keys: 10,
             outage_share: 0.25,
         }
@@ -166,7 +170,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
         let mut known = recall(&self.shards, &batch.shard);
         let result = self.run(batch, deadline, &mut known).await;
         match &result {
-            Ok(_) => known.failed = 0,
+            Ok(_) => (known.failed, known.innocent) = (0, None),
             Err(_) => known.window = None,
         }
         remember(&self.shards, batch.shard.clone(), known);
@@ -175,17 +179,44 @@ impl<W: Work, O: Outside> Settler<W, O> {
 
     async fn run(&self, batch: &ShardBatch, deadline: Timestamp, known: &mut Known) -> Result<Settled, Error> {
         let shard = &batch.shard;
-        let begun = self.outside.begin(shard).await.map_err(Error::Begin)?;
-        // until it ends well, this run is one that failed without a crash
-        let failed = known.failed;
-        known.failed += 1;
+        let times = Times::new(self.outside.now(), deadline, self.settings.margin);
+        let begun = match within(&self.outside, times.stop, self.outside.begin(shard)).await {
+            Ok(begun) => begun,
+            Err(error) => {
+                // it may have counted an attempt
+                known.failed += u32::from(matches!(error, ports::Error::Unavailable(_)));
+                return Err(Error::Begin(error));
+            }
+        };
+        let mut said = Said::of(&begun, times);
+        let settled = self.begun(batch, &begun, times, known, &mut said).await;
+        if let Err(error) = &settled {
+            let fenced = matches!(error, Error::Fenced(_));
+            if !fenced && self.release(shard, &mut said, known.failed).await {
+                known.failed = 0;
+            } else {
+                known.failed += 1;
+                known.innocent = said.accused().cloned();
+            }
+        }
+        settled
+    }
+
+    async fn begun(
+        &self,
+        batch: &ShardBatch,
+        begun: &Begun,
+        times: Times,
+        known: &mut Known,
+        said: &mut Said,
+    ) -> Result<Settled, Error> {
+        let shard = &batch.shard;
         let since = self.forget_before(batch);
-        let mut window = self.load(shard, &begun, known, since).await.map_err(Error::Load)?;
+        let loaded = within(&self.outside, times.stop, self.load(shard, begun, known, since)).await;
+        let mut window = loaded.map_err(Error::Load)?;
         let range = known.lineage.as_ref().map(|lineage| lineage.range);
 
-        let mut run = Run::new(batch.deliveries(&self.fingerprints), &begun, &window, range, &self.fingerprints);
-        let now = self.outside.now();
-        let margin = self.settings.margin.min(deadline.since(now) / 4);
+        let mut run = Run::new(batch.deliveries(&self.fingerprints), begun, &window, range, &self.fingerprints);
         let context = LaneContext {
             outside: &self.outside,
             settings: &self.settings,
@@ -194,35 +225,28 @@ impl<W: Work, O: Outside> Settler<W, O> {
             failures: &begun.failures,
             position: &begun.position,
             below: run.below(),
-            began: now,
-            stop_at: deadline.minus(margin),
-            give_up_by: deadline.minus(margin / 2),
+            times,
             given_up: Mutex::default(),
             redrives: false,
         };
         self.give_up_what_is_no_event(&mut run, &context).await;
 
-        let crashes = begun.attempts.saturating_sub(1).saturating_sub(failed);
+        let crashes = begun.attempts.saturating_sub(1).saturating_sub(known.failed);
         let isolated = crashes >= isolation::CRASHES_TOLERATED && run.unsettled() > 0;
-        let mut accused = None;
-        let settled = async {
-            let (mut searching, mut outage) = (false, false);
-            if isolated {
-                warn!(%shard, crashes, "runs ended without a word: handling events one at a time");
-                searching = self.isolate(&mut run, &mut window, &begun, &context, &mut accused).await?;
-            } else {
-                outage = self.handle(&mut run, &context).await;
-            }
-            let ending = Ending { isolated, searching, outage };
-            self.finish(&mut run, &mut window, &begun, shard, ending, &mut accused).await
-        };
-        let settled = settled.await;
-        if let (Err(error), Some(accused)) = (&settled, accused)
-            && !matches!(error, Error::Fenced(_))
-        {
-            self.acquit(accused, &begun, &context).await;
+        let (mut searching, mut outage) = (false, false);
+        if isolated {
+            warn!(%shard, crashes, "runs ended without a word: handling events one at a time");
+            let suspect = begun.suspect.as_ref().map(|(suspect, suspicions)| {
+                // the suspicion of a run that failed in this process, and could not take it back
+                let innocent = known.innocent.as_ref() == begun.suspect.as_ref();
+                (suspect.clone(), suspicions - u32::from(innocent))
+            });
+            searching = self.isolate(&mut run, &mut window, begun, suspect, &context, said).await?;
+        } else {
+            outage = self.handle(&mut run, &context).await;
         }
-        let settled = settled?;
+        let ending = Ending { isolated, searching, outage };
+        let settled = self.finish(&mut run, &mut window, begun, shard, ending, said).await?;
         window.set_epoch(begun.epoch);
         known.window = Some(window);
         Ok(settled)
@@ -325,68 +349,6 @@ impl<W: Work, O: Outside> Settler<W, O> {
             }
         }
     }
-
-    /// Records, commits and answers.
-    async fn finish(
-        &self,
-        run: &mut Run,
-        window: &mut Window,
-        begun: &Begun,
-        shard: &ShardId,
-        ending: Ending,
-        accused: &mut Option<Commit>,
-    ) -> Result<Settled, Error> {
-        self.record(run, window, begun.epoch, shard).await?;
-        let unsettled = run.unsettled();
-        window.advance(run.watermark());
-        let commit = Commit {
-            position: run.watermark().clone(),
-            arrival: run.watermark_arrival(),
-            failures: if ending.outage { run.failures_as_begun(begun) } else { run.failures() },
-            suspect: None,
-            ahead_from: window.ahead_from(),
-            // what crashes the function may still be ahead
-            attempts: if ending.searching { isolation::CRASHES_TOLERATED } else { 0 },
-            at: self.outside.now(),
-        };
-        if let Some(accused) = accused {
-            // its reply can be lost: who takes the suspicion back must not take this back too
-            accused.clone_from(&commit);
-        }
-        self.commit(shard, begun.epoch, &commit).await?;
-        Ok(Settled {
-            resume_at: run.lowest_unsettled().map(|delivery| delivery.position.sequence.clone()),
-            counts: run.counts(),
-            passed_over: run.passed_over(),
-            unsettled,
-            isolated: ending.isolated,
-            outage: ending.outage,
-            iterator_age: commit.arrival.map(|arrival| commit.at.since(arrival)),
-        })
-    }
-
-    async fn record(&self, run: &mut Run, window: &mut Window, epoch: u64, shard: &ShardId) -> Result<(), Error> {
-        for segment in run.segments(epoch, self.outside.now(), &self.fingerprints) {
-            self.outside.record(shard, &segment).await.map_err(Error::Record)?;
-            window.add(&segment);
-        }
-        Ok(())
-    }
-
-    async fn commit(&self, shard: &ShardId, epoch: u64, commit: &Commit) -> Result<(), Error> {
-        match self.outside.commit(shard, epoch, commit).await.map_err(Error::Commit)? {
-            Committed::Yes => Ok(()),
-            Committed::Fenced => Err(Error::Fenced(shard.clone())),
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Ending {
-    isolated: bool,
-    /// The event that crashes the function may be among those that are left.
-    searching: bool,
-    outage: bool,
 }
 
 #[cfg(test)]

@@ -49,6 +49,7 @@ macro_rules! suite {
         $crate::suite!(@ $world, progress:
             a_first_run_begins_at_the_start, each_run_counts_up, a_later_run_fences_an_earlier_one,
             what_is_committed_is_what_the_next_run_finds, a_commit_can_be_said_twice,
+            a_commit_that_arrives_late_is_not_written,
             shards_and_groups_are_apart, a_thousand_failures_are_kept);
         $crate::suite!(@ $world, windows:
             what_is_recorded_is_loaded, runs_up_to_a_given_one_are_left_out, what_is_old_is_left_out_unless_it_is_kept,

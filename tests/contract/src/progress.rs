@@ -11,6 +11,7 @@ use crate::{World, position, shard};
 
 fn commit(last: u32) -> Commit {
     Commit {
+        number: 1,
         position: position(last, 3),
         arrival: Some(Timestamp(1_700_000_000_000)),
         failures: BTreeMap::from([(position(last + 1, 0), 2)]),
@@ -78,6 +79,22 @@ pub async fn a_commit_can_be_said_twice(world: &impl World) {
     for _ in 0..2 {
         assert_eq!(group.commit(&shard(), 1, &commit(5)).await.unwrap(), Committed::Yes);
     }
+}
+
+/// It was sent before, and arrives after, a later one of its run: the position must not go back. The next run begins to
+/// count again.
+pub async fn a_commit_that_arrives_late_is_not_written(world: &impl World) {
+    let group = world.group("g");
+    for epoch in 1..=2 {
+        group.begin(&shard()).await.unwrap();
+        for number in 1..=2 {
+            let next = Commit { number, ..commit(5 + number) };
+            assert_eq!(group.commit(&shard(), epoch, &next).await.unwrap(), Committed::Yes);
+        }
+        let late = Commit { number: 1, ..commit(6) };
+        assert_eq!(group.commit(&shard(), epoch, &late).await.unwrap(), Committed::Fenced);
+    }
+    assert_eq!(group.begin(&shard()).await.unwrap().position, position(7, 3));
 }
 
 /// Nobody sees the progress of another.

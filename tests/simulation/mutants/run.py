@@ -24,6 +24,7 @@ SEEDS = 100_000
 SETTLE = "shared/core/src/settle.rs"
 MEMORY = "shared/core/src/settle/memory.rs"
 RUN = "shared/core/src/settle/run.rs"
+ENDING = "shared/core/src/settle/ending.rs"
 ISOLATION = "shared/core/src/settle/isolation.rs"
 PROJECTING = "shared/core/src/settle/projecting.rs"
 REDRIVE = "shared/core/src/settle/redrive.rs"
@@ -40,18 +41,18 @@ MUTANTS = [
     ("the fence is skipped", TABLES, ".filter(|begun| begun.epoch == epoch)", ""),
     (
         "a run that lost its fence answers as if it had not",
-        SETTLE,
+        ENDING,
         "Committed::Fenced => Err(Error::Fenced(shard.clone())),",
         "Committed::Fenced => Ok(()),",
     ),
     (
         "the position is written before what it stands for",
-        SETTLE,
-        "        self.record(run, window, begun.epoch, shard).await?;\n        let unsettled",
-        "        let early = Commit { position: run.watermark().clone(), arrival: None, failures: run.failures(),"
+        ENDING,
+        "        self.record(run, window, shard, said).await?;\n        let unsettled",
+        "        let early = Commit { number: 0, position: run.watermark().clone(), arrival: None, failures: run.failures(),"
         " suspect: None, ahead_from: None, attempts: 0, at: self.outside.now() };\n"
-        "        self.commit(shard, begun.epoch, &early).await?;\n"
-        "        self.record(run, window, begun.epoch, shard).await?;\n        let unsettled",
+        "        self.commit(shard, said, early, said.times.commit).await?;\n"
+        "        self.record(run, window, shard, said).await?;\n        let unsettled",
     ),
     (
         "duplicates in one batch are forgotten",
@@ -94,7 +95,7 @@ MUTANTS = [
     ),
     (
         "failures are forgotten with each commit",
-        SETTLE,
+        ENDING,
         "failures: if ending.outage { run.failures_as_begun(begun) } else { run.failures() },",
         "failures: std::collections::BTreeMap::new(),",
     ),
@@ -107,7 +108,7 @@ MUTANTS = [
     (
         "what is settled in isolation is not recorded before a commit passes it",
         ISOLATION,
-        "self.record(run, window, begun.epoch, context.shard).await?;",
+        "self.record(run, window, context.shard, said).await?;",
         "",
     ),
     ("a shard does not know what its parents settled", WINDOW, "        self.handled_at(segment.at, &segment.handled);\n", "        if segment.epoch == 0 { self.handled_at(segment.at, &segment.handled); }\n"),
@@ -132,8 +133,8 @@ MUTANTS = [
     (
         "a run that lost its fence guesses what became of an event",
         PROJECTING,
-        "if *position <= self.settled {",
-        "if *position <= self.settled && position.index == u32::MAX {",
+        "if *position > self.settled {",
+        "if *position > self.settled || position.index != u32::MAX {",
     ),
     (
         "an event that was applied is given up unrun",
@@ -149,7 +150,7 @@ MUTANTS = [
     ),
     (
         "what is left of a batch is not reported",
-        SETTLE,
+        ENDING,
         "resume_at: run.lowest_unsettled().map(|delivery| delivery.position.sequence.clone()),",
         "resume_at: run.lowest_unsettled().map(|delivery| delivery.position.sequence.clone()).filter(|_| false),",
     ),
@@ -191,6 +192,25 @@ MUTANTS = [
         RECOVER,
         "                self.outside.give_up(shard, &end).await?;\n",
         "                _ = end;\n",
+    ),
+    (
+        "what the event source has gone on past passes for applied",
+        PROJECTING,
+        ".max(context.below.clone())",
+        "",
+    ),
+    ("a commit that arrives late is written", TABLES, "if *last > commit.number {", "if false && *last > commit.number {"),
+    (
+        "a run that fails leaves its suspicion",
+        ENDING,
+        "while self.outside.now() < said.times.answer {",
+        "while false && self.outside.now() < said.times.answer {",
+    ),
+    (
+        "a commit may wait until the function is killed",
+        ENDING,
+        "within(&self.outside, by, self.outside.commit(shard, said.epoch, &said.last)).await",
+        "{ _ = by; self.outside.commit(shard, said.epoch, &said.last).await }",
     ),
     (
         "the event source goes on behind a failed batch",

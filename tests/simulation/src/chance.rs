@@ -31,6 +31,10 @@ pub(crate) enum Fate {
     RequestLost,
     /// It arrives; the caller hears of no answer.
     ReplyLost,
+    /// It arrives long after its caller was told that there was no answer.
+    Straggles,
+    /// It arrives, and much later once more: the client's own retry overtook a first try.
+    Echoes,
     /// It is refused for now, with no effect.
     Throttled,
     /// It arrives, and the caller hears nothing at all.
@@ -48,12 +52,14 @@ pub(crate) enum Fate {
 }
 
 /// The first ones of [`FAULTS`] are the network's, the others kill or stop a process.
-const NETWORK: usize = 5;
+const NETWORK: usize = 7;
 
-const FAULTS: [Fate; 10] = [
+const FAULTS: [Fate; 12] = [
     Fate::Slow,
     Fate::RequestLost,
     Fate::ReplyLost,
+    Fate::Straggles,
+    Fate::Echoes,
     Fate::Throttled,
     Fate::Hangs,
     Fate::CrashBefore,

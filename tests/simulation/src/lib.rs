@@ -5,10 +5,10 @@
 //! a handler calls are simulated.
 //!
 //! Failures that it makes: a call to a service that is lost on the way, or whose reply is; that is throttled; that
-//! takes long, or for ever; a process that is killed before a call, after it, or while the call is still on its way and
+//! takes long, or for ever; that arrives long after its caller was told otherwise, or twice; a process that is killed before a call, after it, or while the call is still on its way and
 //! arrives later; a process that stops for seconds, or for longer than its invocation may take and then goes on as a
 //! zombie; puts that fail in part, and whose records are stored in any order; shards that split, merge and throttle;
-//! tables, queues and downstreams that are down for a while; clocks that differ by a second; an event source that
+//! tables, queues and downstreams that are down for a while; clocks that differ by ten seconds; an event source that
 //! starts over from an old place, so that two runs work on one batch; events that are refused, retried, that hang, take
 //! seconds, or kill the process; bytes that are no event; clients that send again, at once and after the horizon.
 //!

@@ -85,7 +85,7 @@ impl Process {
         &self,
         service: Service,
         name: &'static str,
-        effect: impl FnOnce(&mut World) -> T + Send + 'static,
+        effect: impl FnOnce(&mut World) -> T + Clone + Send + 'static,
     ) -> Result<T, Error> {
         let ticket = {
             let mut world = self.world.lock();
@@ -95,7 +95,7 @@ impl Process {
                 Service::Queues => now < world.queues_down_until,
                 Service::Stream | Service::Downstream => false,
             };
-            world.issue(self.pid, name, down, Box::new(|world| Box::new(effect(world))))
+            world.issue(self.pid, name, down, service == Service::Downstream, Box::new(effect))
         };
         Reply::<T> { world: self.world.clone(), ticket, of: PhantomData }.await
     }
@@ -152,6 +152,7 @@ impl Progress for Process {
         let (group, pid, shard) = (self.group, self.pid, shard.clone());
         self.call(Service::Tables, "begin", move |world| {
             let begun = world.tables[group].begin(&shard);
+            world.saw_begin(group, pid, &shard, begun.epoch);
             world.note(|| format!("process {pid}: run {} of {shard} begins at {}", begun.epoch, begun.position));
             begun
         })
@@ -164,8 +165,11 @@ impl Progress for Process {
             let before = world.tables[group].position(&shard);
             let committed = world.tables[group].commit(&shard, epoch, &commit);
             world.note(|| format!("process {pid}: commit of run {epoch} at {}: {committed:?}", commit.position));
+            if committed == Committed::Fenced {
+                world.unheard.insert(pid);
+            }
             if committed == Committed::Yes {
-                world.saw_commit(group, &shard, &before, &commit);
+                world.saw_commit(group, (&shard, epoch), &before, &commit);
             }
             committed
         })

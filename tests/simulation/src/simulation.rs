@@ -39,6 +39,9 @@ const GROUPS: usize = 2;
 /// The latter's index.
 pub(crate) const PROJECTION: GroupIndex = 1;
 
+/// Milliseconds between two clocks at most.
+pub(crate) const CLOCKS_DIFFER: u64 = 10_000;
+
 /// How long everything may take to come to rest once nothing fails any more.
 const REST_WITHIN: u64 = 60 * 60 * 1000;
 
@@ -302,8 +305,10 @@ impl Simulation {
             Op::RestartMapping { group } => {
                 // a run that is overtaken looks like one that crashed
                 let in_group = |job: &Job| matches!(job, Job::Batch { group: other, .. } if *other == group);
-                let overtaken = self.processes.values().filter_map(|process| process.job.as_ref());
-                overtaken.filter(|(_, job)| in_group(job)).for_each(|_| world.saw_crash(group));
+                let overtaken = |process: &Running| process.job.as_ref().is_some_and(|(_, job)| in_group(job));
+                for (pid, _) in self.processes.iter().filter(|(_, process)| overtaken(process)) {
+                    world.saw_crash(group, *pid);
+                }
                 drop(world);
                 let mapping = self.mapping(self.groups[group].saved.clone(), self.now());
                 let generation = self.groups[group].generation + 1;
@@ -338,7 +343,8 @@ impl Simulation {
 
     fn process(&mut self, group: GroupIndex) -> Process {
         self.pids += 1;
-        let skew = i64::try_from(self.world.lock().chance.below(2000)).unwrap_or(0) - 1000;
+        let skew =
+            i64::try_from(self.world.lock().chance.below(CLOCKS_DIFFER)).unwrap_or(0) - CLOCKS_DIFFER.cast_signed() / 2;
         Process { world: self.world.clone(), pid: self.pids, group, skew, doing: Arc::default() }
     }
 

@@ -5,7 +5,7 @@ pub(crate) mod tables;
 pub(crate) mod truth;
 
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -61,11 +61,24 @@ pub(crate) enum Happening {
     Look,
 }
 
-type Effect = Box<dyn FnOnce(&mut World) -> Box<dyn Any + Send> + Send>;
+/// What a call does when it arrives.
+pub(crate) trait Effect: Send {
+    fn arrive(self: Box<Self>, world: &mut World) -> Box<dyn Any + Send>;
+    fn again(&self) -> Box<dyn Effect>;
+}
+
+impl<T: Any + Send, F: FnOnce(&mut World) -> T + Clone + Send + 'static> Effect for F {
+    fn arrive(self: Box<Self>, world: &mut World) -> Box<dyn Any + Send> {
+        Box::new(self(world))
+    }
+    fn again(&self) -> Box<dyn Effect> {
+        Box::new(self.clone())
+    }
+}
 
 struct Ticket {
     /// What it does when it arrives, if it ever does.
-    effect: Option<Effect>,
+    effect: Option<Box<dyn Effect>>,
     /// What the caller hears: `None` until it is there.
     reply: Option<Result<Box<dyn Any + Send>, penstock::ports::Error>>,
     /// Instead of the service's reply.
@@ -96,8 +109,8 @@ pub(crate) struct World {
     pub(crate) broken: Option<Broken>,
     /// Processes that stop, and for how long.
     pub(crate) stops: Vec<(Pid, u64)>,
-    /// Calls that did not go well.
-    pub(crate) disturbed: u32,
+    /// Processes whose last call did not go well, or was a commit that came too late.
+    pub(crate) unheard: BTreeSet<Pid>,
     /// Until when a group's downstream fails.
     pub(crate) downstream_down_until: Vec<u64>,
     /// Until when the tables throttle.
@@ -136,7 +149,7 @@ impl World {
             fingerprints: Fingerprinter::new("simulation"),
             broken: None,
             stops: Vec::new(),
-            disturbed: 0,
+            unheard: BTreeSet::new(),
             downstream_down_until: vec![0; groups],
             tables_down_until: 0,
             queues_down_until: 0,
@@ -169,20 +182,36 @@ impl World {
         }
     }
 
-    /// Sends a call on its way. `down` says that the service throttles just now.
-    pub(crate) fn issue(&mut self, pid: Pid, name: &'static str, down: bool, effect: Effect) -> u64 {
+    /// Sends a call on its way. `down` says that the service throttles just now, `downstream` that a handler calls it.
+    pub(crate) fn issue(
+        &mut self,
+        pid: Pid,
+        name: &'static str,
+        down: bool,
+        downstream: bool,
+        effect: Box<dyn Effect>,
+    ) -> u64 {
         self.issued += 1;
         let id = self.issued;
         let there = 1 + self.chance.below(12);
         let back = 1 + self.chance.below(12);
-        let fate = if down { Fate::Throttled } else { self.chance.fate(name) };
-        if fate != Fate::Delivered {
-            self.disturbed += 1;
+        let fate = match self.chance.fate(name) {
+            _ if down => Fate::Throttled,
+            // what a handler calls late or twice is between the two of them
+            Fate::Straggles if downstream => Fate::RequestLost,
+            Fate::Echoes if downstream => Fate::Delivered,
+            fate => fate,
+        };
+        if fate == Fate::Delivered {
+            self.unheard.remove(&pid);
+        } else {
+            self.unheard.insert(pid);
             self.note(|| format!("process {pid}: {name} {fate:?}"));
         }
         let mut ticket =
             Ticket { effect: None, reply: None, error: None, returns: false, returned: false, waker: None };
         let lost = |text: &str| Some(penstock::ports::Error::Unavailable(text.to_owned()));
+        let mut echo = None;
         let (arrives, returns) = match fate {
             Fate::Delivered => (Some(there), Some(there + back)),
             Fate::Slow => (Some(there), Some(there + 4000 + back)),
@@ -193,6 +222,14 @@ impl World {
             Fate::ReplyLost => {
                 ticket.error = lost("the reply was lost");
                 (Some(there), Some(1000 + back))
+            }
+            Fate::Straggles => {
+                ticket.error = lost("the request was late");
+                (Some(1000 + self.chance.below(20_000)), Some(1000 + back))
+            }
+            Fate::Echoes => {
+                echo = Some(100 + self.chance.below(20_000));
+                (Some(there), Some(there + back))
             }
             Fate::Throttled => {
                 ticket.error = Some(penstock::ports::Error::Throttled("asked too much".to_owned()));
@@ -220,6 +257,19 @@ impl World {
                 (Some(there), Some(there + back))
             }
         };
+        if let Some(millis) = echo {
+            self.issued += 1;
+            let again = Ticket {
+                effect: Some(effect.again()),
+                reply: None,
+                error: None,
+                returns: false,
+                returned: false,
+                waker: None,
+            };
+            self.tickets.insert(self.issued, again);
+            self.agenda.after(millis, Happening::Arrive(self.issued));
+        }
         if let Some(millis) = arrives {
             ticket.effect = Some(effect);
             self.agenda.after(millis, Happening::Arrive(id));
@@ -247,7 +297,7 @@ impl World {
     /// A call arrives at its service and has its effect, whatever became of its caller.
     pub(crate) fn arrive(&mut self, id: u64) {
         let Some(effect) = self.tickets.get_mut(&id).and_then(|ticket| ticket.effect.take()) else { return };
-        let reply = effect(self);
+        let reply = effect.arrive(self);
         if let Some(ticket) = self.tickets.get_mut(&id) {
             ticket.reply = Some(Ok(reply));
         }

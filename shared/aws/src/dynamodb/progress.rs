@@ -11,6 +11,7 @@
 //! | `ahead_from` | N | epoch of the earliest run whose segments speak of positions above `position` |
 //! | `redriven` | N | how often redriven events were recorded on the shard |
 //! | `given_up` | S | sortable position; nothing up to it is handed out again |
+//! | `commit` | N | number of the last run's last commit, 0 before its first |
 //! | `arrival` | N | arrival of the event at `position`, ms |
 //! | `at` | N | time of the last commit, ms |
 //! | `v` | N | format, 1 |
@@ -56,8 +57,10 @@ impl Progress for ProgressTable {
     async fn begin(&self, shard: &ShardId) -> Result<Begun, Error> {
         let answer = self
             .update(shard)
-            .update_expression("ADD #epoch :one, #attempts :one SET #v = if_not_exists(#v, :v)")
+            .update_expression("ADD #epoch :one, #attempts :one SET #commit = :zero, #v = if_not_exists(#v, :v)")
             .expression_attribute_names("#epoch", "epoch")
+            .expression_attribute_names("#commit", "commit")
+            .expression_attribute_values(":zero", n(0))
             .expression_attribute_names("#attempts", "attempts")
             .expression_attribute_names("#v", "v")
             .expression_attribute_values(":one", n(1))
@@ -70,11 +73,20 @@ impl Progress for ProgressTable {
     }
 
     async fn commit(&self, shard: &ShardId, epoch: u64, commit: &Commit) -> Result<Committed, Error> {
-        let mut set = vec!["#position = :position", "#failures = :failures", "#attempts = :attempts", "#at = :at"];
+        let mut set = vec![
+            "#commit = :commit",
+            "#position = :position",
+            "#failures = :failures",
+            "#attempts = :attempts",
+            "#at = :at",
+        ];
         let mut remove = Vec::new();
         let mut request = self
             .update(shard)
-            .condition_expression("#epoch = :epoch")
+            // its own first try may have been written already
+            .condition_expression("#epoch = :epoch AND #commit <= :commit")
+            .expression_attribute_names("#commit", "commit")
+            .expression_attribute_values(":commit", n(commit.number))
             .expression_attribute_names("#epoch", "epoch")
             .expression_attribute_values(":epoch", n(epoch))
             .expression_attribute_names("#position", "position")

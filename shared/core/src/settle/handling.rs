@@ -47,7 +47,7 @@ impl<H: EventHandler> Handling<H> {
             arrival: delivery.arrival,
             attempt,
             epoch: context.epoch,
-            deadline: context.stop_at,
+            deadline: context.times.stop,
         };
         let handled = AssertUnwindSafe(self.0.handle(&content.event, &about)).catch_unwind();
         let result = match select(pin!(handled), pin!(context.outside.sleep(left))).await {

@@ -9,14 +9,14 @@
 //!
 //! A projection's panic in `fold` is found the same way, a handler's is caught and counted as a retry.
 
-use std::time::Duration;
-
 use tracing::warn;
 
+use super::ending::Said;
 use super::lane::{LaneContext, Stop, Work};
 use super::run::{Gate, LaneSegment, Outcome, Run};
 use super::{Error, Outside, Settler};
 use crate::dead_letter::Code;
+use crate::position::Position;
 use crate::progress::{Begun, Commit};
 use crate::window::Window;
 
@@ -27,23 +27,21 @@ pub(super) const CRASHES_TOLERATED: u32 = 2;
 /// dies at the wrong moment looks the same.
 pub(super) const SUSPICIONS_MAX: u32 = 3;
 
-/// How often a suspicion is taken back before it stays.
-const ACQUITTALS_MAX: u32 = 4;
-
-/// Between two tries.
-const ACQUITTAL_PAUSE: Duration = Duration::from_millis(50);
+/// The event that was being handled alone, and how often a run crashed there.
+type Suspect = Option<(Position, u32)>;
 
 impl<W: Work, O: Outside> Settler<W, O> {
     /// Handles the open events one at a time, as far as time allows; true if time ran out, so that the search goes on.
-    /// An event that asks for a retry ends it: it has shown that it does not crash the function. `accused` is the last
-    /// commit that was tried, once one has named a suspect.
+    /// An event that asks for a retry ends it: it has shown that it does not crash the function. `suspect` is what the
+    /// runs before say.
     pub(super) async fn isolate(
         &self,
         run: &mut Run,
         window: &mut Window,
         begun: &Begun,
+        suspect: Suspect,
         context: &LaneContext<'_, O>,
-        accused: &mut Option<Commit>,
+        said: &mut Said,
     ) -> Result<bool, Error> {
         for index in run.open_events() {
             if context.time_left().is_zero() {
@@ -58,25 +56,12 @@ impl<W: Work, O: Outside> Settler<W, O> {
                 Gate::Wait => break,
             }
             // what needed no handler is recorded before a commit passes over it
-            self.record(run, window, begun.epoch, context.shard).await?;
-            if !self.alone(run, index, window, begun, context, accused).await? {
+            self.record(run, window, context.shard, said).await?;
+            if !self.alone(run, index, window, (begun, &suspect), context, said).await? {
                 break;
             }
         }
         Ok(context.time_left().is_zero() && run.unsettled() > 0)
-    }
-
-    /// Takes a suspicion back. The run has failed and is still here, so that was no crash: without this, three lost
-    /// replies would pass for three.
-    pub(super) async fn acquit(&self, accused: Commit, begun: &Begun, context: &LaneContext<'_, O>) {
-        for _ in 0..ACQUITTALS_MAX {
-            let acquittal = Commit { suspect: None, at: self.outside.now(), ..accused.clone() };
-            match context.bounded(self.outside.commit(context.shard, begun.epoch, &acquittal)).await {
-                Ok(_) => return,
-                Err(error) => warn!(shard = %context.shard, %error, "a suspicion that should not stay"),
-            }
-            self.outside.sleep(ACQUITTAL_PAUSE).await;
-        }
     }
 
     /// Handles one event under suspicion; false if it is left unsettled.
@@ -85,12 +70,12 @@ impl<W: Work, O: Outside> Settler<W, O> {
         run: &mut Run,
         index: usize,
         window: &mut Window,
-        begun: &Begun,
+        (begun, suspect): (&Begun, &Suspect),
         context: &LaneContext<'_, O>,
-        accused: &mut Option<Commit>,
+        said: &mut Said,
     ) -> Result<bool, Error> {
         let position = run.delivery(index).position.clone();
-        let suspicions = match &begun.suspect {
+        let suspicions = match suspect {
             Some((suspect, suspicions)) if *suspect == position => *suspicions,
             _ => 0,
         };
@@ -117,6 +102,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
         }
         window.advance(run.watermark());
         let commit = Commit {
+            number: 0,
             position: run.watermark().clone(),
             arrival: run.watermark_arrival(),
             failures: run.failures(),
@@ -125,8 +111,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
             attempts: begun.attempts,
             at: self.outside.now(),
         };
-        *accused = Some(commit.clone());
-        self.commit(context.shard, begun.epoch, &commit).await?;
+        self.commit(context.shard, said, commit, context.times.store).await?;
         let segment = LaneSegment { lane: run.lane_of(index), events: vec![index] };
         let end = self.work.run(&[run.delivery(index)], context).await;
         Ok(match run.apply(&segment, end) {

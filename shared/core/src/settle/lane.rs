@@ -2,15 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::future::{Either, select};
 use tracing::warn;
 
 use super::redrive::Returned;
+use super::times::{Times, within};
 use super::{Outside, Settings};
 use crate::batch::Delivery;
 use crate::dead_letter::{Code, DeadLetter};
@@ -18,7 +17,6 @@ use crate::key::PartitionKey;
 use crate::ports;
 use crate::position::{Position, ShardId};
 use crate::settle::run::Outcome;
-use crate::time::Timestamp;
 
 /// What is done with the events of a lane.
 pub trait Work: Send + Sync {
@@ -108,11 +106,7 @@ pub struct LaneContext<'a, O> {
     pub(super) position: &'a Position,
     /// Just below the batch: what is at or below it is settled, or the event source has gone on past it.
     pub(super) below: Position,
-    pub(super) began: Timestamp,
-    pub(super) stop_at: Timestamp,
-    /// When the last dead letter has to be sent: later than lanes stop, because an event that took all of the time may
-    /// be one.
-    pub(super) give_up_by: Timestamp,
+    pub(super) times: Times,
     /// What this run gave up, by key.
     pub(super) given_up: Mutex<Vec<(PartitionKey, Position)>>,
     /// The events are dead letters that were sent back: whatever is not handled goes back to where it came from.
@@ -144,7 +138,7 @@ impl<O: Outside> LaneContext<'_, O> {
             reason: reason.to_owned(),
             data: delivery.data.clone(),
         };
-        self.until(self.give_up_by, self.outside.send(&letter)).await?;
+        self.stored(self.outside.send(&letter)).await?;
         warn!(shard = %self.shard, position = %delivery.position, code = code.as_str(), reason, "dead-lettered");
         let mut given_up = self.given_up.lock().unwrap_or_else(PoisonError::into_inner);
         given_up.push((delivery.key.clone(), delivery.position.clone()));
@@ -162,18 +156,15 @@ impl<O: Outside> LaneContext<'_, O> {
         &self,
         call: impl Future<Output = Result<T, ports::Error>> + Send,
     ) -> Result<T, ports::Error> {
-        self.until(self.stop_at, call).await
+        within(self.outside, self.times.stop, call).await
     }
 
-    async fn until<T>(
+    /// As above, for what makes lasting what lanes have done.
+    pub(super) async fn stored<T>(
         &self,
-        end: Timestamp,
         call: impl Future<Output = Result<T, ports::Error>> + Send,
     ) -> Result<T, ports::Error> {
-        match select(pin!(call), pin!(self.outside.sleep(end.since(self.outside.now())))).await {
-            Either::Left((result, _)) => result,
-            Either::Right(((), _)) => Err(ports::Error::Unavailable("no answer before the run had to end".to_owned())),
-        }
+        within(self.outside, self.times.store, call).await
     }
 
     /// Whether no other run of the shard has begun since this one.
@@ -188,13 +179,13 @@ impl<O: Outside> LaneContext<'_, O> {
 
     /// Time until lanes have to stop; zero when it is over.
     pub(super) fn time_left(&self) -> Duration {
-        self.stop_at.since(self.outside.now())
+        self.times.stop.since(self.outside.now())
     }
 
     /// What it means that time ran out on an event that began with `left` to go: an event that had most of a run for
     /// itself is too slow, and would be for ever.
     pub(super) fn out_of_time(&self, left: Duration) -> Stop {
-        let whole = self.stop_at.since(self.began);
+        let whole = self.times.stop.since(self.times.began);
         if left >= whole / 2 {
             Stop::Retry(format!("was not done after {} ms and was cancelled", left.as_millis()))
         } else {

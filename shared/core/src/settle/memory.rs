@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use super::{Outside, Settler, Work};
 use crate::batch::{CLOCKS_DIFFER, ShardBatch};
 use crate::ports::{self, Lineage};
-use crate::position::ShardId;
+use crate::position::{Position, ShardId};
 use crate::progress::Begun;
 use crate::time::Timestamp;
 use crate::window::Window;
@@ -21,8 +21,10 @@ pub(super) struct Known {
     pub(super) window: Option<Window>,
     /// How often redriven events had been recorded when the window was loaded.
     pub(super) redriven: u64,
-    /// Runs in a row that failed without a crash: they count no attempt.
+    /// Runs in a row that failed without a crash and could not say so: their attempts do not count.
     pub(super) failed: u32,
+    /// The suspicion of the last such run.
+    pub(super) innocent: Option<(Position, u32)>,
 }
 
 /// Shards whose windows a process keeps. Lambda sends a process the batches of any shard.

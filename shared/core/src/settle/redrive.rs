@@ -17,6 +17,7 @@ use tracing::{info, warn};
 
 use super::lane::{LaneContext, Stop, Work};
 use super::run::Outcome;
+use super::times::{Times, within};
 use super::{Outside, Settler, recall, remember};
 use crate::batch::{CLOCKS_DIFFER, Delivery};
 use crate::dead_letter::DeadLetter;
@@ -114,7 +115,8 @@ impl<W: Work, O: Outside> Settler<W, O> {
         }
         // a key's letters in the order of the stream, whatever order the queue gave them in
         open.sort_by(|(_, a), (_, b)| a.position.cmp(&b.position));
-        match self.chains(letters, open).await {
+        let times = Times::new(self.outside.now(), deadline, self.settings.margin);
+        match within(&self.outside, times.stop, self.chains(letters, open)).await {
             Ok(chains) => {
                 for (number, (chain, deliveries)) in chains.into_iter().enumerate() {
                     // two chains can share a shard
@@ -163,12 +165,12 @@ impl<W: Work, O: Outside> Settler<W, O> {
     ) -> Vec<Result<Outcome, Left>> {
         let later = |error: ports::Error| Left::Later(error.to_string());
         let now = self.outside.now();
-        let margin = self.settings.margin.min(deadline.since(now) / 4);
+        let times = Times::new(now, deadline, self.settings.margin);
         let (mut windows, mut given_up, mut redriven, mut epoch) = (Vec::new(), Vec::new(), HashSet::new(), 0);
         let mut complete = Vec::new();
         for (place, shard) in chain.shards.iter().enumerate() {
             let gone = place == 0 && chain.origin_is_gone;
-            match self.look_at(shard, gone, now, &mut redriven).await {
+            match within(&self.outside, times.stop, self.look_at(shard, gone, now, &mut redriven)).await {
                 Ok((begun, window)) => {
                     epoch = begun.epoch;
                     // before its first run, the shards that it came from still grow
@@ -187,9 +189,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
             failures: &BTreeMap::new(),
             position: &Position::start(),
             below: Position::start(),
-            began: now,
-            stop_at: deadline.minus(margin),
-            give_up_by: deadline.minus(margin),
+            times,
             given_up: Mutex::default(),
             redrives: true,
         };
@@ -197,7 +197,8 @@ impl<W: Work, O: Outside> Settler<W, O> {
         let returned = Returned { windows: &windows, given_up, redriven, origin_is_gone, fingerprints };
         let mut results = self.handle_returned(deliveries, &context, &returned).await;
         for shard in &chain.shards {
-            if let Err(error) = self.record_redriven(shard, deliveries, &results, id).await {
+            let recorded = self.record_redriven(shard, deliveries, &results, id);
+            if let Err(error) = within(&self.outside, times.commit, recorded).await {
                 for result in results.iter_mut().filter(|result| result.is_ok()) {
                     *result = Err(later(error.clone()));
                 }

@@ -2,6 +2,7 @@ use futures_util::FutureExt;
 
 use super::*;
 use crate::ports::{Clock, Progress, Windows};
+use crate::progress::{Commit, Committed};
 use crate::projection::{Projection, Refusal};
 use crate::window::Segment;
 use crate::{Event, PartitionKey, Position};
@@ -198,10 +199,7 @@ fn an_event_that_crashes_the_process_is_found_and_dead_lettered_unrun() {
     let events = batch(1, &[("k", "a", "ok"), ("l", "bomb", "hang"), ("m", "c", "ok")]);
     // a process that dies in its handler: the future is dropped where it stands, no step after it runs
     let crash = |world: &World| {
-        let settler = settler(world);
-        let frozen = Frozen(world.clone());
-        let settler = Settler::new(settler.settings, settler.fingerprints, Handling(Obedient(world.clone())), frozen);
-        assert!(settler.settle(&events, Timestamp(30_000)).now_or_never().is_none());
+        assert!(dying(world).settle(&events, Timestamp(30_000)).now_or_never().is_none());
     };
     for _ in 0..5 {
         crash(&world);
@@ -284,9 +282,9 @@ fn what_a_late_segment_says_is_said_again_by_the_run_that_relies_on_it() {
 #[test]
 fn a_run_commits_no_position_beyond_its_batch() {
     let world = World::default();
-    world.store(|s| s.crash_at = Some(Step::Commit));
+    world.store(|s| s.hang_at = Some(Step::Commit));
     let events = batch(1, &[("k", "a", "ok"), ("k", "b", "ok")]);
-    assert!(settle(&settler(&world), &events).is_err());
+    assert!(dying(&world).settle(&events, Timestamp(30_000)).now_or_never().is_none());
     settle(&settler(&world), &batch(1, &[("k", "a", "ok")])).unwrap();
     assert_eq!(world.store(|s| s.progress[&ShardId::new(SHARD)].0.position.to_string()), "1.0");
     let second = settle(&settler(&world), &batch(2, &[("k", "b", "ok")])).unwrap();
@@ -306,4 +304,41 @@ fn a_run_that_cannot_record_holds_nothing_against_its_suspect() {
     assert!(matches!(settled, Err(Error::Record(_))), "{settled:?}");
     assert_eq!(handled(&world), ["a"]);
     assert_eq!(world.store(|s| s.progress[&shard].0.suspect.clone()), None);
+}
+
+#[test]
+fn a_call_that_never_answers_fails_its_run_in_time_and_passes_for_no_crash() {
+    for step in [Step::Begin, Step::Load, Step::Record, Step::Commit] {
+        let (world, shard) = (World::default(), ShardId::new(SHARD));
+        for _ in 0..isolation::CRASHES_TOLERATED {
+            world.begin(&shard).now_or_never().unwrap().unwrap();
+        }
+        let process = settler(&world);
+        for _ in 0..isolation::SUSPICIONS_MAX + 1 {
+            world.store(|s| (s.hang_at, s.crash_at) = (Some(step), None));
+            let (began, result) = (world.now(), settle(&process, &batch(1, &[("k", "a", "ok"), ("l", "b", "ok")])));
+            assert!(result.is_err(), "{step:?}");
+            assert!(world.now().since(began) < Duration::from_secs(30), "{step:?}: the function would be killed");
+        }
+        let progress = world.store(|s| s.progress[&shard].0.clone());
+        assert_eq!(progress.suspect, None, "{step:?}");
+        assert_eq!(resume(&settle(&process, &batch(1, &[("k", "a", "ok"), ("l", "b", "ok")])).unwrap()), None);
+        assert_eq!(letters(&world), [], "{step:?}");
+    }
+}
+
+#[test]
+fn a_commit_that_arrives_after_a_later_one_of_its_run_changes_nothing() {
+    let (world, shard) = (World::default(), ShardId::new(SHARD));
+    for _ in 0..isolation::CRASHES_TOLERATED {
+        world.begin(&shard).now_or_never().unwrap().unwrap();
+    }
+    // isolation commits before each event and at the end
+    settle(&settler(&world), &batch(1, &[("k", "a", "ok"), ("l", "b", "ok")])).unwrap();
+    let (begun, last) = world.store(|s| s.progress[&shard].clone());
+    let (commit, epoch) = last.unwrap();
+    assert_eq!((commit.number, begun.position.to_string().as_str()), (3, "2.0"));
+    let late = Commit { number: 2, position: Position::start(), ..commit };
+    assert_eq!(world.commit(&shard, epoch, &late).now_or_never(), Some(Ok(Committed::Fenced)));
+    assert_eq!(world.store(|s| s.progress[&shard].0.position.to_string()), "2.0");
 }

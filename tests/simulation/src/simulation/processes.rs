@@ -65,7 +65,7 @@ impl Simulation {
         let Some(process) = self.processes.remove(&pid) else { return };
         self.world.lock().note(|| format!("process {pid} is killed"));
         if let Some((_, job)) = process.job.clone() {
-            self.lost(job, 30, "Runtime.ExitError");
+            self.lost(pid, job, 30, "Runtime.ExitError");
         }
     }
 
@@ -83,7 +83,7 @@ impl Simulation {
             self.processes.remove(&pid);
         }
         if let Some((_, job)) = timed_out {
-            self.lost(job, 0, "Sandbox.Timedout");
+            self.lost(pid, job, 0, "Sandbox.Timedout");
         }
     }
 
@@ -100,6 +100,7 @@ impl Simulation {
                     Ok(settled) => format!("process {pid}: settled {:?}", settled.counts),
                     Err(error) => format!("process {pid}: {error}"),
                 });
+                self.world.lock().saw_answer(group, pid, result.is_err());
                 let invocation = answer(result);
                 self.invoked(group, generation, &shard, &invocation);
             }
@@ -118,17 +119,17 @@ impl Simulation {
                 let settled: Vec<bool> = results.iter().map(Result::is_ok).collect();
                 self.received(group, letters, &settled);
             }
-            (Some((_, job @ Job::Recovery { .. })), Output::Recovered(false)) => self.lost(job, 0, ""),
+            (Some((_, job @ Job::Recovery { .. })), Output::Recovered(false)) => self.lost(pid, job, 0, ""),
             _ => {}
         }
     }
 
     /// A job came to nothing: whoever gave it out gives it out again.
-    pub(super) fn lost(&mut self, job: Job, millis: u64, error: &'static str) {
+    pub(super) fn lost(&mut self, pid: Pid, job: Job, millis: u64, error: &'static str) {
         match job {
             Job::Batch { group, generation, shard } => {
                 let mut world = self.world.lock();
-                world.saw_crash(group);
+                world.saw_crash(group, pid);
                 let failed = Invocation::failed(error, "it did not answer");
                 world.agenda.after(millis, Happening::Failed(group, generation, shard, failed));
             }

@@ -18,6 +18,8 @@ const SLACK: Duration = Duration::from_secs(600);
 #[derive(Debug, Default)]
 pub(crate) struct Tables {
     progress: BTreeMap<ShardId, Begun>,
+    /// The number of each shard's last commit, 0 before its run's first.
+    commits: BTreeMap<ShardId, u32>,
     pub(crate) segments: BTreeMap<ShardId, BTreeMap<(u64, u32), Segment>>,
     pub(crate) states: BTreeMap<String, StoredState>,
     redriven: BTreeMap<ShardId, Vec<Redriven>>,
@@ -42,6 +44,7 @@ impl Tables {
         let begun = self.progress.entry(shard.clone()).or_insert_with(Begun::nothing);
         begun.epoch += 1;
         begun.attempts += 1;
+        self.commits.insert(shard.clone(), 0);
         begun.clone()
     }
 
@@ -49,6 +52,11 @@ impl Tables {
         let Some(begun) = self.progress.get_mut(shard).filter(|begun| begun.epoch == epoch) else {
             return Committed::Fenced;
         };
+        let last = self.commits.entry(shard.clone()).or_default();
+        if *last > commit.number {
+            return Committed::Fenced;
+        }
+        *last = commit.number;
         begun.position = commit.position.clone();
         begun.failures = commit.failures.clone();
         begun.suspect = commit.suspect.clone();

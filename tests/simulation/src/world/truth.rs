@@ -14,7 +14,7 @@ use penstock::{Position, ShardId};
 use super::stream::Place;
 use super::{GroupIndex, Pid, World};
 use crate::plan::{HORIZON, millis};
-use crate::simulation::PROJECTION;
+use crate::simulation::{CLOCKS_DIFFER, PROJECTION};
 use crate::work::{ATTEMPTS_MAX, Kind, ordinals};
 
 /// An event by its name: which of its key's events it is. Bytes that are no event have the key [`GARBAGE`].
@@ -48,8 +48,8 @@ pub(crate) struct Fact {
     pub(crate) late: bool,
 }
 
-/// Clocks differ by so many milliseconds, and a segment's time is one of them.
-const SKEW: u64 = 5000;
+/// A segment's time is that of a clock, what is forgotten is counted by another, and the truth by none.
+const SKEW: u64 = CLOCKS_DIFFER + 2000;
 
 /// What a group did.
 #[derive(Debug, Default)]
@@ -62,8 +62,8 @@ struct Deeds {
     recorded: BTreeMap<EventRef, u64>,
     /// Since when runs know that an event was redriven.
     redriven: BTreeMap<EventRef, u64>,
-    /// The state that a process read last: the key, and up to where it is applied.
-    looks: BTreeMap<Pid, (String, Position)>,
+    /// The state that a process read last: the key, and the state.
+    looks: BTreeMap<Pid, (String, Option<StoredState>)>,
     /// What the event source gave up.
     given_up: BTreeSet<Position>,
     given_up_events: BTreeSet<EventRef>,
@@ -74,7 +74,31 @@ struct Deeds {
     overlapped: bool,
     /// How often the handler was given an event.
     tries: BTreeMap<Position, u32>,
-    crashes: u32,
+    runs: Runs,
+}
+
+/// The runs of a group, and how they ended.
+#[derive(Debug, Default)]
+struct Runs {
+    /// Those of each process that have not ended.
+    of: BTreeMap<Pid, Vec<(ShardId, u64)>>,
+    /// Those that ended without a word.
+    silent: BTreeSet<(ShardId, u64)>,
+    /// Whom each suspected.
+    suspects: BTreeMap<(ShardId, u64), BTreeSet<Position>>,
+}
+
+impl Runs {
+    fn ended(&mut self, pid: Pid, silently: bool) {
+        let runs = self.of.remove(&pid).unwrap_or_default();
+        self.silent.extend(runs.into_iter().filter(|_| silently));
+    }
+
+    /// Runs that suspected an event and ended without a word.
+    fn silent_with(&self, shard: &ShardId, position: &Position) -> usize {
+        let on_shard = self.suspects.iter().filter(|(run, _)| run.0 == *shard);
+        on_shard.filter(|(run, suspects)| suspects.contains(position) && self.silent.contains(run)).count()
+    }
 }
 
 /// Under what a side effect was made.
@@ -167,9 +191,20 @@ impl World {
         }
     }
 
-    /// A process of the group ended without a word.
-    pub(crate) fn saw_crash(&mut self, group: GroupIndex) {
-        self.truth.groups[group].crashes += 1;
+    /// A run began.
+    pub(crate) fn saw_begin(&mut self, group: GroupIndex, pid: Pid, shard: &ShardId, epoch: u64) {
+        self.truth.groups[group].runs.of.entry(pid).or_default().push((shard.clone(), epoch));
+    }
+
+    /// A process of the group ended without a word, or was overtaken.
+    pub(crate) fn saw_crash(&mut self, group: GroupIndex, pid: Pid) {
+        self.truth.groups[group].runs.ended(pid, true);
+    }
+
+    /// A process of the group answered. One that fails and is not heard any more cannot say that it has not crashed.
+    pub(crate) fn saw_answer(&mut self, group: GroupIndex, pid: Pid, failed: bool) {
+        let unheard = failed && self.unheard.contains(&pid);
+        self.truth.groups[group].runs.ended(pid, unheard);
     }
 
     /// A handler was given an event. How often that is now.
@@ -233,8 +268,7 @@ impl World {
 
     /// A process reads a projection's state.
     pub(crate) fn saw_look(&mut self, group: GroupIndex, pid: Pid, key: String, state: Option<&StoredState>) {
-        let applied = state.map_or_else(Position::start, |state| state.applied.clone());
-        self.truth.groups[group].looks.insert(pid, (key, applied));
+        self.truth.groups[group].looks.insert(pid, (key, state.cloned()));
     }
 
     /// A dead letter arrived in the queue. Its reason has to be the true one.
@@ -243,12 +277,21 @@ impl World {
             self.breaks("P1", || format!("a dead letter of nothing: {} of {}", letter.position, letter.shard));
             return;
         };
+        if self.tables[group].letters.contains(letter) {
+            // an echo
+            return;
+        }
         let kind = self.truth.events.get(&event).map(|fact| fact.kind);
-        let disturbed = self.disturbed;
         let deeds = &mut self.truth.groups[group];
         let look = deeds.looks.get(&pid).filter(|(key, _)| *key == letter.partition_key);
         // a run that crashed may have applied it: who gives it up unrun has seen that none did
-        let unapplied = group != PROJECTION || look.is_some_and(|(_, applied)| *applied < letter.position);
+        let unapplied = group != PROJECTION
+            || look.is_some_and(|(_, state)| {
+                // a copy of what was applied long ago is another event
+                let open =
+                    |state: &StoredState| state.applied < letter.position || !ordinals(state).contains(&event.ordinal);
+                state.as_ref().is_none_or(open)
+            });
         deeds.letters.insert(event);
         deeds.letter_places.insert(letter.position.clone());
         let told = match letter.code {
@@ -257,12 +300,8 @@ impl World {
             Code::Expired => false,
             Code::Refused => kind == Some(Kind::Refused),
             Code::RetriesExhausted => deeds.tries.get(&letter.position).is_some_and(|tries| *tries >= ATTEMPTS_MAX),
-            // two crashes for isolation, three more disturbances under suspicion
-            Code::Crashed => {
-                let kills = matches!(kind, Some(Kind::Kills | Kind::MostlyKills));
-                let crashed = kills || (deeds.crashes >= 2 && deeds.crashes + disturbed >= 5);
-                crashed && unapplied
-            }
+            // whoever they were: the event may be innocent, and its process have died three times all the same
+            Code::Crashed => deeds.runs.silent_with(&letter.shard, &letter.position) >= 3 && unapplied,
         };
         if !told {
             self.breaks("P1", || format!("group {group} gave {event} up as {:?}: {}", letter.code, letter.reason));
@@ -272,11 +311,13 @@ impl World {
     /// A segment was written.
     pub(crate) fn saw_segment(&mut self, group: GroupIndex, shard: &ShardId, segment: &Segment) {
         let (now, latest) = (self.agenda.now().0, self.tables[group].epoch(shard));
-        let written = self.tables[group]
-            .segments
-            .get(shard)
-            .is_some_and(|segments| segments.get(&(segment.epoch, segment.part)).is_some_and(|other| other != segment));
-        if written {
+        let written = self.tables[group].segments.get(shard);
+        let written = written.and_then(|segments| segments.get(&(segment.epoch, segment.part)));
+        if written == Some(segment) {
+            // an echo
+            return;
+        }
+        if written.is_some() {
             self.breaks("P7", || format!("segment {}.{} of {shard} was overwritten", segment.epoch, segment.part));
         }
         let truth = &mut self.truth;
@@ -295,7 +336,17 @@ impl World {
     }
 
     /// A position was written. P4, and P1: all at or below it must be settled.
-    pub(crate) fn saw_commit(&mut self, group: GroupIndex, shard: &ShardId, before: &Position, commit: &Commit) {
+    pub(crate) fn saw_commit(
+        &mut self,
+        group: GroupIndex,
+        (shard, epoch): (&ShardId, u64),
+        before: &Position,
+        commit: &Commit,
+    ) {
+        if let Some((suspect, _)) = &commit.suspect {
+            let runs = &mut self.truth.groups[group].runs;
+            runs.suspects.entry((shard.clone(), epoch)).or_default().insert(suspect.clone());
+        }
         if commit.position < *before {
             self.breaks("P4", || format!("{shard} went back from {before} to {}", commit.position));
         }

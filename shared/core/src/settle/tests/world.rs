@@ -12,6 +12,7 @@ use crate::dead_letter::DeadLetter;
 use crate::handler::{EventHandler, Failure, HandlerContext};
 use crate::hash::HashRange;
 use crate::ports::{Lineage, ListedShard, States};
+use crate::progress::{Commit, Committed};
 use crate::projection::{Stored, StoredState};
 use crate::window::{Redriven, Segment};
 use crate::{Event, PartitionKey, Position};
@@ -19,6 +20,8 @@ use crate::{Event, PartitionKey, Position};
 /// A step of the protocol, as the world sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
+    Begin,
+    Load,
     Record,
     Commit,
     Letter,
@@ -26,7 +29,7 @@ pub(super) enum Step {
 
 #[derive(Default)]
 pub(super) struct Store {
-    pub(super) progress: HashMap<ShardId, (Begun, Option<Commit>)>,
+    pub(super) progress: HashMap<ShardId, (Begun, Option<(Commit, u64)>)>,
     pub(super) segments: HashMap<ShardId, Vec<Segment>>,
     pub(super) letters: Vec<DeadLetter>,
     pub(super) states: HashMap<PartitionKey, StoredState>,
@@ -34,6 +37,8 @@ pub(super) struct Store {
     pub(super) now: u64,
     /// The run dies here, once.
     pub(super) crash_at: Option<Step>,
+    /// A call never answers here, once.
+    pub(super) hang_at: Option<Step>,
     /// A newer run begins just before the next commit.
     pub(super) usurp: bool,
     /// One begins just before the next state is read.
@@ -50,7 +55,10 @@ impl World {
         f(&mut self.0.lock().unwrap())
     }
 
-    pub(super) fn step(&self, step: Step) -> Result<(), ports::Error> {
+    pub(super) async fn step(&self, step: Step) -> Result<(), ports::Error> {
+        if self.store(|s| s.hang_at.take_if(|at| *at == step)).is_some() {
+            std::future::pending::<()>().await;
+        }
         self.store(|s| match s.crash_at {
             Some(at) if at == step => {
                 s.crash_at = None;
@@ -74,6 +82,7 @@ impl Clock for World {
 
 impl Progress for World {
     async fn begin(&self, shard: &ShardId) -> Result<Begun, ports::Error> {
+        self.step(Step::Begin).await?;
         Ok(self.store(|s| {
             let (begun, _) = s.progress.entry(shard.clone()).or_insert_with(|| (Begun::nothing(), None));
             begun.epoch += 1;
@@ -83,7 +92,7 @@ impl Progress for World {
     }
 
     async fn commit(&self, shard: &ShardId, epoch: u64, commit: &Commit) -> Result<Committed, ports::Error> {
-        self.step(Step::Commit)?;
+        self.step(Step::Commit).await?;
         Ok(self.store(|s| {
             let (begun, last) = s.progress.get_mut(shard).unwrap();
             if std::mem::take(&mut s.usurp) {
@@ -92,13 +101,16 @@ impl Progress for World {
             if begun.epoch != epoch {
                 return Committed::Fenced;
             }
+            if last.as_ref().is_some_and(|last| last.1 == epoch && last.0.number > commit.number) {
+                return Committed::Fenced;
+            }
             assert!(commit.position >= begun.position, "P4: a position never retreats");
             begun.position = commit.position.clone();
             begun.failures = commit.failures.clone();
             begun.suspect = commit.suspect.clone();
             begun.ahead_from = commit.ahead_from;
             begun.attempts = commit.attempts;
-            *last = Some(commit.clone());
+            *last = Some((commit.clone(), epoch));
             Committed::Yes
         }))
     }
@@ -112,12 +124,13 @@ impl Windows for World {
         since: Timestamp,
         kept_from: Option<u64>,
     ) -> Result<Vec<Segment>, ports::Error> {
+        self.step(Step::Load).await?;
         let all = self.store(|s| s.segments.get(shard).cloned().unwrap_or_default());
         let wanted = |segment: &Segment| segment.at >= since || kept_from.is_some_and(|from| segment.epoch >= from);
         Ok(all.into_iter().filter(|segment| segment.epoch > after && wanted(segment)).collect())
     }
     async fn record(&self, shard: &ShardId, segment: &Segment) -> Result<(), ports::Error> {
-        self.step(Step::Record)?;
+        self.step(Step::Record).await?;
         self.store(|s| s.segments.entry(shard.clone()).or_default().push(segment.clone()));
         Ok(())
     }
@@ -125,7 +138,7 @@ impl Windows for World {
 
 impl DeadLetters for World {
     async fn send(&self, letter: &DeadLetter) -> Result<(), ports::Error> {
-        self.step(Step::Letter)?;
+        self.step(Step::Letter).await?;
         self.store(|s| s.letters.push(letter.clone()));
         Ok(())
     }
@@ -247,6 +260,12 @@ pub(super) fn handled(world: &World) -> Vec<String> {
 
 pub(super) fn letters(world: &World) -> Vec<(String, Code)> {
     world.store(|s| s.letters.iter().map(|l| (l.position.to_string(), l.code)).collect())
+}
+
+/// A process that dies where a call or a handler hangs.
+pub(super) fn dying(world: &World) -> Settler<Handling<Obedient>, Frozen> {
+    let Settler { settings, fingerprints, .. } = settler(world);
+    Settler::new(settings, fingerprints, Handling(Obedient(world.clone())), Frozen(world.clone()))
 }
 
 /// The world of a process that is about to die: its clock never wakes it.

@@ -1,0 +1,153 @@
+//! The end of a run: record, commit, answer; or, when it fails, say that it was no crash.
+
+use std::time::Duration;
+
+use tracing::warn;
+
+use super::run::Run;
+use super::times::{Times, within};
+use super::{Error, Outside, Settled, Settler, Work, isolation};
+use crate::ports;
+use crate::position::{Position, ShardId};
+use crate::progress::{Begun, Commit, Committed};
+use crate::time::Timestamp;
+use crate::window::Window;
+
+/// Between the first two tries to say that a run was no crash; twice as long after each.
+const RELEASE_PAUSE: Duration = Duration::from_millis(50);
+
+/// Between two of them at most.
+const RELEASE_PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// How the lanes of a run ended.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ending {
+    pub(super) isolated: bool,
+    /// The event that crashes the function may be among those that are left.
+    pub(super) searching: bool,
+    pub(super) outage: bool,
+}
+
+/// What a run has said of itself. A commit's reply can be lost, so whatever is said later says the last commit again.
+#[derive(Debug)]
+pub(super) struct Said {
+    epoch: u64,
+    times: Times,
+    last: Commit,
+    /// The last commit names a suspect of this run.
+    accuses: bool,
+}
+
+impl Said {
+    /// What the progress says when a run begins.
+    pub(super) fn of(begun: &Begun, times: Times) -> Self {
+        let Begun { epoch, attempts, position, failures, suspect, ahead_from, .. } = begun.clone();
+        let at = Timestamp(0);
+        let last = Commit { number: 0, position, arrival: None, failures, suspect, ahead_from, attempts, at };
+        Self { epoch, times, last, accuses: false }
+    }
+
+    /// The suspect of this run that the progress may name.
+    pub(super) fn accused(&self) -> Option<&(Position, u32)> {
+        self.last.suspect.as_ref().filter(|_| self.accuses)
+    }
+}
+
+impl<W: Work, O: Outside> Settler<W, O> {
+    /// Records, commits and answers.
+    pub(super) async fn finish(
+        &self,
+        run: &mut Run,
+        window: &mut Window,
+        begun: &Begun,
+        shard: &ShardId,
+        ending: Ending,
+        said: &mut Said,
+    ) -> Result<Settled, Error> {
+        self.record(run, window, shard, said).await?;
+        let unsettled = run.unsettled();
+        window.advance(run.watermark());
+        let commit = Commit {
+            number: 0,
+            position: run.watermark().clone(),
+            arrival: run.watermark_arrival(),
+            failures: if ending.outage { run.failures_as_begun(begun) } else { run.failures() },
+            suspect: None,
+            ahead_from: window.ahead_from(),
+            // what crashes the function may still be ahead
+            attempts: if ending.searching { isolation::CRASHES_TOLERATED } else { 0 },
+            at: self.outside.now(),
+        };
+        let by = said.times.commit;
+        let iterator_age = commit.arrival.map(|arrival| commit.at.since(arrival));
+        self.commit(shard, said, commit, by).await?;
+        Ok(Settled {
+            resume_at: run.lowest_unsettled().map(|delivery| delivery.position.sequence.clone()),
+            counts: run.counts(),
+            passed_over: run.passed_over(),
+            unsettled,
+            isolated: ending.isolated,
+            outage: ending.outage,
+            iterator_age,
+        })
+    }
+
+    pub(super) async fn record(
+        &self,
+        run: &mut Run,
+        window: &mut Window,
+        shard: &ShardId,
+        said: &Said,
+    ) -> Result<(), Error> {
+        for segment in run.segments(said.epoch, self.outside.now(), &self.fingerprints) {
+            let recorded = within(&self.outside, said.times.record, self.outside.record(shard, &segment)).await;
+            recorded.map_err(Error::Record)?;
+            window.add(&segment);
+        }
+        Ok(())
+    }
+
+    /// Writes a commit under the run's next number. P4: an earlier one that arrives late changes nothing.
+    pub(super) async fn commit(
+        &self,
+        shard: &ShardId,
+        said: &mut Said,
+        commit: Commit,
+        by: Timestamp,
+    ) -> Result<(), Error> {
+        said.accuses = commit.suspect.is_some();
+        said.last = Commit { number: said.last.number + 1, ..commit };
+        let committed = within(&self.outside, by, self.outside.commit(shard, said.epoch, &said.last)).await;
+        match committed.map_err(Error::Commit)? {
+            Committed::Yes => Ok(()),
+            Committed::Fenced => Err(Error::Fenced(shard.clone())),
+        }
+    }
+
+    /// Says that a run which has failed is still here, so that it counts as no crash and its suspect as none: without this,
+    /// three lost replies would pass for three crashes. `failed` runs before it could not say so. Tries until the run has
+    /// to answer; true if it was heard.
+    pub(super) async fn release(&self, shard: &ShardId, said: &mut Said, failed: u32) -> bool {
+        let ended = said.last.number > 0 && !said.accuses;
+        let attempts = if ended { said.last.attempts } else { said.last.attempts.saturating_sub(1 + failed) };
+        let suspect = said.last.suspect.clone().filter(|_| !said.accuses);
+        let mut pause = RELEASE_PAUSE;
+        while self.outside.now() < said.times.answer {
+            let number = said.last.number + 1;
+            let release =
+                Commit { number, attempts, suspect: suspect.clone(), at: self.outside.now(), ..said.last.clone() };
+            said.last.number = number;
+            match within(&self.outside, said.times.answer, self.outside.commit(shard, said.epoch, &release)).await {
+                Ok(committed) => return committed == Committed::Yes,
+                Err(ports::Error::Refused(why) | ports::Error::Damaged(why)) => {
+                    warn!(%shard, why, "could not say that the run was no crash");
+                    return false;
+                }
+                Err(error) => warn!(%shard, %error, "could not say yet that the run was no crash"),
+            }
+            self.outside.sleep(pause).await;
+            pause = (pause * 2).min(RELEASE_PAUSE_MAX);
+        }
+        false
+    }
+}

@@ -1,0 +1,52 @@
+//! When what of a run has to be over.
+//!
+//! Every call has an end that lies before the function's own: a service that stalls makes a run fail, and the run is still
+//! there to say that it was no crash.
+
+use std::future::Future;
+use std::pin::pin;
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+
+use crate::ports::{self, Clock};
+use crate::time::Timestamp;
+
+/// The ends of a run's steps, in their order.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    pub(super) began: Timestamp,
+    /// Nothing is handled any more, and the window is loaded.
+    pub(super) stop: Timestamp,
+    /// Letters are sent and states stored: later than lanes stop, because an event that took all of the time may end in
+    /// either.
+    pub(super) store: Timestamp,
+    /// What was settled is recorded.
+    pub(super) record: Timestamp,
+    /// And committed.
+    pub(super) commit: Timestamp,
+    /// The run answers.
+    pub(super) answer: Timestamp,
+}
+
+impl Times {
+    /// The times of a run that begins `now`. `margin` is kept back for what follows the lanes, at most a quarter of the
+    /// whole.
+    pub(super) fn new(now: Timestamp, deadline: Timestamp, margin: Duration) -> Self {
+        let margin = margin.min(deadline.since(now) / 4);
+        let before = |share: u32| deadline.minus(margin * share / 8);
+        Self { began: now, stop: before(8), store: before(6), record: before(4), commit: before(2), answer: before(1) }
+    }
+}
+
+/// A call to the outside that is given up at `end`.
+pub(super) async fn within<T>(
+    clock: &impl Clock,
+    end: Timestamp,
+    call: impl Future<Output = Result<T, ports::Error>> + Send,
+) -> Result<T, ports::Error> {
+    match select(pin!(call), pin!(clock.sleep(end.since(clock.now())))).await {
+        Either::Left((result, _)) => result,
+        Either::Right(((), _)) => Err(ports::Error::Unavailable("no answer before the run had to end".to_owned())),
+    }
+}
