@@ -22,7 +22,7 @@ impl Scripted {
     fn store(&self, record: &PackedRecord) -> Verdict {
         let mut stored = self.stored.lock().unwrap();
         let bodies = match decode(&record.data) {
-            Some(users) => users.into_iter().map(|user| user.data.to_vec()).collect(),
+            Some(aggregate) => aggregate.records.into_iter().map(|user| user.data.to_vec()).collect(),
             None => vec![record.data.to_vec()],
         };
         stored.extend(bodies.into_iter().map(|body| (record.key.as_str().to_owned(), body)));
