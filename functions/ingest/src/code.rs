@@ -59,7 +59,7 @@ codes! {
     UnsupportedMediaType = "unsupported_media_type", 415, "This Content-Type is not understood";
     UnsupportedEncoding = "unsupported_encoding", 415, "This Content-Encoding is not understood";
     Throttled = "throttled", 429, "The stream takes no more just now";
-    StreamRefused = "stream_refused", 500, "The stream refused the event";
+    StreamRefused = "stream_refused", 503, "The stream takes no events from this endpoint just now";
     StreamUnavailable = "stream_unavailable", 503, "The stream cannot be reached just now";
     OutOfTime = "out_of_time", 503, "There was no time left to store the event";
 }

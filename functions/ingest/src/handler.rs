@@ -147,19 +147,15 @@ fn resource(request: &ApiGatewayV2httpRequest) -> Option<Resource> {
     named(path).or_else(|| named(path.strip_prefix('/')?.strip_prefix(stage)?))
 }
 
-/// The stream's own words are logged, once a request and kind, because the answer does not repeat them.
+/// The stream's own words are logged, once a request, because the answer does not repeat them. The producer logs what it
+/// says when it refuses.
 fn log_troubles(fates: &[Fate]) {
-    let count = |is: fn(&Fate) -> bool| fates.iter().filter(|fate| is(fate)).count();
-    let refused = fates.iter().find_map(|fate| if let Fate::Refused { detail } = fate { Some(detail) } else { None });
-    if let Some(detail) = refused {
-        let events = count(|fate| matches!(fate, Fate::Refused { .. }));
-        tracing::error!(events, %detail, "the stream refused events");
-    }
-    let silent =
-        fates.iter().find_map(|fate| if let Fate::Unavailable { detail, .. } = fate { Some(detail) } else { None });
-    if let Some(detail) = silent {
-        let events = count(|fate| matches!(fate, Fate::Unavailable { .. }));
-        tracing::warn!(events, %detail, "the stream gave no answer");
+    let mut silent = fates.iter().filter_map(|fate| match fate {
+        Fate::Unavailable { detail, .. } => Some(detail),
+        _ => None,
+    });
+    if let Some(detail) = silent.next() {
+        tracing::warn!(events = 1 + silent.count(), %detail, "the stream gave no answer");
     }
 }
 

@@ -30,7 +30,7 @@ pub(crate) struct Options {
     /// Events of one request
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=500))]
     batch: u32,
-    /// How often a line is sent again when the edge is busy or does not answer
+    /// How often a line is sent again when the edge or its stream is busy, refuses or does not answer
     #[arg(long, default_value_t = 10)]
     retries: u32,
     #[command(flatten)]
@@ -176,7 +176,7 @@ impl Sender {
     async fn flush(&self, batch: &mut Vec<Line<'_>>, report: &mut Report, done: impl Fn(usize)) -> anyhow::Result<()> {
         let mut why = ("not_sent".to_owned(), "a line before it was not taken".to_owned());
         let tries = if report.given_up.is_empty() { 1 + self.retries } else { 0 };
-        for _ in 0..tries {
+        for left in (0..tries).rev() {
             let before = batch.len();
             let (wait, reason) = self.post(batch, report).await?;
             done(before - batch.len());
@@ -184,7 +184,9 @@ impl Sender {
                 return Ok(());
             }
             why = reason;
-            tokio::time::sleep(wait).await;
+            if left > 0 {
+                tokio::time::sleep(wait).await;
+            }
         }
         for line in batch.drain(..) {
             report.given_up.push(Refused { line: line.number, code: why.0.clone(), detail: why.1.clone() });
@@ -253,5 +255,48 @@ impl Sender {
         let mut open = open.into_iter();
         batch.retain(|_| open.next().unwrap_or(true));
         Ok((wait, why))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// An edge that gives each request the next of `answers`: a status and what it says of the one event.
+    async fn edge(answers: Vec<(&'static str, &'static str)>) -> anyhow::Result<String> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let endpoint = format!("http://{}", listener.local_addr()?);
+        tokio::spawn(async move {
+            for (status, event) in answers {
+                let (mut socket, _) = listener.accept().await?;
+                // one read holds a request as small as these
+                _ = socket.read(&mut [0; 4096]).await?;
+                let body = format!(r#"{{"events":[{{"index":0,{event}}}]}}"#);
+                let head = format!("HTTP/1.1 {status}\r\nretry-after: 0\r\nconnection: close\r\ncontent-length: ");
+                socket.write_all(format!("{head}{}\r\n\r\n{body}", body.len()).as_bytes()).await?;
+            }
+            anyhow::Ok(())
+        });
+        Ok(endpoint)
+    }
+
+    const REFUSES: (&str, &str) = ("503 Service Unavailable", r#""status":"retry","code":"stream_refused""#);
+    const TAKES: (&str, &str) = ("202 Accepted", r#""status":"accepted""#);
+
+    async fn sent(answers: Vec<(&'static str, &'static str)>, retries: u32) -> anyhow::Result<Report> {
+        Sender::new(&edge(answers).await?, 1, retries)?.send("{}", |_| {}).await
+    }
+
+    #[tokio::test]
+    async fn what_the_stream_refuses_is_sent_again_and_never_counted_as_refused() -> anyhow::Result<()> {
+        let report = sent(vec![REFUSES, TAKES], 1).await?;
+        assert_eq!((report.accepted, report.refused.len(), report.given_up.len()), (1, 0, 0));
+        let report = sent(vec![REFUSES, REFUSES], 1).await?;
+        assert_eq!((report.accepted, report.refused.len(), report.given_up.len()), (0, 0, 1));
+        assert_eq!(report.given_up[0].code, "stream_refused");
+        Ok(())
     }
 }

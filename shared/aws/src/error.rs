@@ -39,6 +39,7 @@ where
             } else if context.raw().status() >= 500 {
                 ports::Error::Unavailable(detail)
             } else {
+                // AccessDenied, ResourceNotFound, KMS, expired tokens: about the call, never about an event in it
                 ports::Error::Refused(detail)
             }
         }

@@ -7,10 +7,10 @@ use bytes::Bytes;
 use crate::dead_letter::DeadLetter;
 use crate::event::{self, Event};
 use crate::fingerprint::{Fingerprint, Fingerprinter};
-use crate::hash::HashKey;
+use crate::hash::{HashKey, HashRange};
 use crate::key::PartitionKey;
 use crate::limits::Limits;
-use crate::packing::aggregate;
+use crate::packing::aggregate::{self, Aggregate};
 use crate::position::{Position, SequenceNumber, ShardId};
 use crate::time::Timestamp;
 
@@ -45,7 +45,9 @@ pub struct Delivery {
     pub arrival: Timestamp,
     /// What its order is kept by.
     pub key: PartitionKey,
-    /// Where it belongs, if it came in an aggregate: an aggregate can land on a shard that not all of it belongs to.
+    /// Where it belongs, if it came in an aggregate that Penstock packed. An aggregate can land on a shard that not all of it
+    /// belongs to, and Penstock puts such events on their own shard as well. Other producers do not: what they put here is
+    /// nowhere else, so where it belongs is not asked.
     pub hash_key: Option<HashKey>,
     /// Its bytes as stored.
     pub data: Bytes,
@@ -86,12 +88,12 @@ impl ShardBatch {
                     let key = PartitionKey::as_stored(&record.partition_key);
                     deliveries.push(delivery(record, 0, key, None, record.data.clone(), fingerprints));
                 }
-                Some(users) => {
+                Some(Aggregate { is_ours, records: users }) => {
                     for (index, user) in (0..).zip(users) {
                         let characters = user.partition_key.chars().count();
                         let sound = (1..=256).contains(&characters);
                         let key = if sound { &user.partition_key } else { &record.partition_key };
-                        let (key, hash_key) = (PartitionKey::as_stored(key), Some(user.hash_key));
+                        let (key, hash_key) = (PartitionKey::as_stored(key), is_ours.then_some(user.hash_key));
                         let mut delivery = delivery(record, index, key, hash_key, user.data, fingerprints);
                         if !sound {
                             delivery.content = Err(NotAnEvent::Key(characters));
@@ -109,6 +111,11 @@ impl ShardBatch {
 pub(crate) const CLOCKS_DIFFER: Duration = Duration::from_secs(10);
 
 impl Delivery {
+    /// Whether it is to be dropped on a shard that holds `range`: it belongs elsewhere, and is there too.
+    pub(crate) fn is_foreign(&self, range: HashRange) -> bool {
+        self.hash_key.is_some_and(|hash_key| !range.contains(hash_key))
+    }
+
     /// A dead letter's event, as it was delivered.
     pub(crate) fn of_letter(letter: &DeadLetter, fingerprints: &Fingerprinter) -> Self {
         let content = read(&letter.data).map(|event| Content { fingerprint: fingerprints.event(&event), event });
@@ -160,7 +167,8 @@ mod tests {
     #[test]
     fn garbage_and_events_come_out_in_the_order_of_the_shard() {
         let event = r#"{"specversion":"1.0","id":"1","source":"s","type":"t"}"#;
-        let packed = aggregate::encode(&PartitionKey::new("p").unwrap(), [event.as_bytes(), b"junk"].into_iter());
+        let key = PartitionKey::new("p").unwrap();
+        let packed = aggregate::encode([(&key, event.as_bytes()), (&key, b"junk")].into_iter());
         let batch = ShardBatch {
             shard: ShardId::new("shardId-000000000000"),
             records: vec![record("1", vec![0xff, 0xfe]), record("2", packed), record("3", event)],
@@ -178,5 +186,22 @@ mod tests {
         ];
         assert_eq!(shown, expected.map(|(p, k, ok, packed)| (p.to_owned(), k.to_owned(), ok, packed)));
         assert_eq!(&deliveries[0].data[..], [0xff, 0xfe]);
+    }
+
+    #[test]
+    fn only_what_penstock_packed_is_ever_foreign() {
+        let [here, elsewhere] = ["a", "b"].map(|key| PartitionKey::new(key).unwrap());
+        let range = HashRange { start: here.hash_key(), end: here.hash_key() };
+        let ours = aggregate::encode([(&here, b"1".as_slice()), (&elsewhere, b"2")].into_iter());
+        // the same two, as the KPL would pack them
+        let tables = [0x0a, 1, b'a', 0x0a, 1, b'b'];
+        let users = [[0x1a, 5, 0x08, 0, 0x1a, 1, b'1'], [0x1a, 5, 0x08, 1, 0x1a, 1, b'2']];
+        let theirs = aggregate::frame(&[&tables, users.as_flattened()].concat());
+        let records = vec![record("1", ours), record("2", theirs), record("3", "not packed")];
+        let batch = ShardBatch { shard: ShardId::new("shardId-000000000000"), records };
+        let deliveries = batch.deliveries(&Fingerprinter::new("x"));
+        let foreign: Vec<_> = deliveries.iter().map(|d| (d.key.as_str(), d.is_foreign(range))).collect();
+        assert_eq!(foreign, [("a", false), ("b", true), ("a", false), ("b", false), ("k", false)]);
+        assert!(deliveries.iter().all(|d| !d.is_foreign(HashRange::ALL)));
     }
 }

@@ -83,7 +83,7 @@ fn record(events: &[Outgoing], indices: Vec<usize>) -> PackedRecord {
     let hash_key = key.hash_key();
     let data = match indices.as_slice() {
         [only] => Bytes::from(events[*only].body.clone().into_bytes()),
-        several => aggregate::encode(&key, several.iter().map(|i| events[*i].body.as_bytes())),
+        several => aggregate::encode(several.iter().map(|i| (&key, events[*i].body.as_bytes()))),
     };
     PackedRecord { key, hash_key, data, events: indices }
 }
@@ -92,7 +92,7 @@ fn record(events: &[Outgoing], indices: Vec<usize>) -> PackedRecord {
 mod tests {
     use proptest::prelude::*;
 
-    use super::aggregate::{UserRecord, decode};
+    use super::aggregate::decode;
     use super::*;
 
     fn outgoing(key: &str, body: &str) -> Outgoing {
@@ -101,7 +101,7 @@ mod tests {
 
     fn bodies(record: &PackedRecord) -> Vec<Vec<u8>> {
         match decode(&record.data) {
-            Some(users) => users.into_iter().map(|UserRecord { data, .. }| data.to_vec()).collect(),
+            Some(aggregate) => aggregate.records.into_iter().map(|user| user.data.to_vec()).collect(),
             None => vec![record.data.to_vec()],
         }
     }

@@ -34,7 +34,8 @@ pub enum Error {
     /// No answer, or an internal failure. It may have happened; asking again is safe.
     #[error("no answer: {0}")]
     Unavailable(String),
-    /// Refused for good: permissions, a missing resource, a malformed request. It did not happen and will not.
+    /// Refused: permissions, a missing resource, a malformed request. It did not happen, and does not until somebody
+    /// changes something.
     #[error("refused: {0}")]
     Refused(String),
     /// What is stored cannot be read.

@@ -32,6 +32,9 @@ const BACKOFF_MAX: Duration = Duration::from_secs(1);
 /// What clients are asked to wait. A shard's limits are counted by the second.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// What they are asked to wait when the stream refuses: somebody has to mend something first, or a deploy has to end.
+const REFUSED_RETRY_AFTER: Duration = Duration::from_secs(30);
+
 /// What became of one event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fate {
@@ -59,10 +62,11 @@ pub enum Fate {
         /// What the client should wait.
         retry_after: Duration,
     },
-    /// The stream refused for good: permissions, a missing stream.
-    Refused {
-        /// What it said.
-        detail: String,
+    /// Not stored: the stream refuses whatever is put on it, until somebody mends its permissions, its key or its name.
+    /// What it said is in the log.
+    StreamRefused {
+        /// What the client should wait.
+        retry_after: Duration,
     },
 }
 
@@ -88,7 +92,8 @@ impl<S: Stream, C: Clock, J: Fn() -> f64 + Send + Sync> Producer<S, C, J> {
         Self { stream, clock, jitter }
     }
 
-    /// Stores events, retrying what fails until `deadline`. One fate an event, in their order.
+    /// Stores events, retrying what fails until `deadline`. One fate an event, in their order. A stream that refuses is not
+    /// asked again: what it takes to change that rarely ends before the deadline.
     pub async fn publish(&self, events: Vec<Outgoing>, deadline: Timestamp) -> Vec<Fate> {
         let mut fates: Vec<Option<Fate>> = vec![None; events.len()];
         let mut lanes: Vec<(Lane, Obstacle)> =
@@ -100,12 +105,18 @@ impl<S: Stream, C: Clock, J: Fn() -> f64 + Send + Sync> Producer<S, C, J> {
             lanes.retain(|(lane, _)| !lane.is_empty());
             match round {
                 Round::Refused(detail) => {
+                    let records = lanes.iter().flat_map(|(lane, _)| lane);
+                    let events: usize = records.map(|record| record.events.len()).sum();
+                    // logged here, because not every fate below says it
+                    tracing::error!(events, %detail, "the stream refuses what is put on it");
                     settle(&lanes, &mut fates, |obstacle| match obstacle {
-                        // it may be stored: the client has to send it again
+                        // an earlier put of it may have stored it
                         Obstacle::Unavailable(detail) => {
-                            Fate::Unavailable { retry_after: RETRY_AFTER, detail: detail.clone() }
+                            Fate::Unavailable { retry_after: REFUSED_RETRY_AFTER, detail: detail.clone() }
                         }
-                        Obstacle::NotTried | Obstacle::Throttled => Fate::Refused { detail: detail.clone() },
+                        Obstacle::NotTried | Obstacle::Throttled => {
+                            Fate::StreamRefused { retry_after: REFUSED_RETRY_AFTER }
+                        }
                     });
                     lanes.clear();
                 }
@@ -143,6 +154,9 @@ impl<S: Stream, C: Clock, J: Fn() -> f64 + Send + Sync> Producer<S, C, J> {
                         stuck |= !take(lane, obstacle, verdict, fates);
                     }
                 }
+                // Never held against an event, a malformed request (ValidationException, InvalidArgumentException) included:
+                // a refusal is of the whole call and names no record, and what the edge lets through is within Kinesis's
+                // bounds. So if it comes, a bound of the stream or of this code is wrong, and the event is still good
                 Err(Error::Refused(detail) | Error::Damaged(detail)) => return Round::Refused(detail),
                 Err(error) => {
                     stuck = true;
@@ -174,7 +188,7 @@ enum Round {
     Stored,
     /// Some are not.
     Stuck,
-    /// The stream refuses for good.
+    /// The stream refused a call. The next would fare no better.
     Refused(String),
 }
 

@@ -89,7 +89,7 @@ impl<O: Outside> Recoverer<O> {
             let records: Vec<Record> = page.records.into_iter().filter(|record| record.sequence <= *last).collect();
             let batch = ShardBatch { shard: shard.clone(), records };
             for delivery in batch.deliveries(&self.fingerprints) {
-                if delivery.hash_key.is_some_and(|hash_key| !range.contains(hash_key)) {
+                if delivery.is_foreign(range) {
                     continue;
                 }
                 if delivery.content.as_ref().is_ok_and(|content| handled.contains(&content.fingerprint)) {

@@ -28,6 +28,8 @@ ENDING = "shared/core/src/settle/ending.rs"
 ISOLATION = "shared/core/src/settle/isolation.rs"
 PROJECTING = "shared/core/src/settle/projecting.rs"
 REDRIVE = "shared/core/src/settle/redrive.rs"
+BATCH = "shared/core/src/batch.rs"
+AGGREGATE = "shared/core/src/packing/aggregate.rs"
 RECOVER = "shared/core/src/recover.rs"
 PRODUCER = "shared/core/src/producer.rs"
 POSITION = "shared/core/src/position.rs"
@@ -211,6 +213,30 @@ MUTANTS = [
         ENDING,
         "within(&self.outside, by, self.outside.commit(shard, said.epoch, &said.last)).await",
         "{ _ = by; self.outside.commit(shard, said.epoch, &said.last).await }",
+    ),
+    (
+        "foreign events of other producers are dropped",
+        BATCH,
+        "is_ours.then_some(user.hash_key)",
+        "(is_ours || true).then_some(user.hash_key)",
+    ),
+    (
+        "a foreign event is handled where it does not belong",
+        RUN,
+        "if range.is_some_and(|range| delivery.is_foreign(range)) {",
+        "if range.is_some_and(|range| delivery.is_foreign(range) && false) {",
+    ),
+    (
+        "what is packed here does not say so",
+        AGGREGATE,
+        "let tags = if message.records.is_empty() {",
+        "let tags = if message.records.is_empty() && false {",
+    ),
+    (
+        "a recovery makes letters of foreign events",
+        RECOVER,
+        "if delivery.is_foreign(range) {",
+        "if delivery.is_foreign(range) && false {",
     ),
     (
         "the event source goes on behind a failed batch",

@@ -67,7 +67,8 @@ impl World {
         event
     }
 
-    fn accepted(&mut self, event: EventRef) {
+    /// Its producer has been told that an event is stored.
+    pub(crate) fn accepted(&mut self, event: EventRef) {
         if let Some(fact) = self.truth.events.get_mut(&event) {
             fact.accepted = true;
         }

@@ -10,7 +10,8 @@
 //! zombie; puts that fail in part, and whose records are stored in any order; shards that split, merge and throttle;
 //! tables, queues and downstreams that are down for a while; clocks that differ by ten seconds; an event source that
 //! starts over from an old place, so that two runs work on one batch; events that are refused, retried, that hang, take
-//! seconds, or kill the process; bytes that are no event; clients that send again, at once and after the horizon.
+//! seconds, or kill the process; bytes that are no event; records of several keys of which some belong to another shard,
+//! from Penstock and from other producers; clients that send again, at once and after the horizon.
 //!
 //! Failures that it does not make: data that a service returns wrong or stale, or loses after it has said that it
 //! is stored; a clock that jumps; records that expire; memory that runs out other than by an event that kills. The SDK
@@ -22,6 +23,7 @@
 //! histories would show it.
 
 mod agenda;
+mod aggregates;
 mod calm;
 mod chance;
 mod client;

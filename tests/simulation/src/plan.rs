@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::aggregates::Packer;
 use crate::work::Kind;
 
 /// How long duplicates are recognised.
@@ -20,6 +21,8 @@ pub(crate) enum Op {
     Again { key: u32, choice: u64 },
     /// Somebody else puts bytes on the stream that are no event.
     Garbage { choice: u64 },
+    /// A record of new events is stored, some of which belong to another shard.
+    Aggregate { packer: Packer, choice: u64, kinds: Vec<Kind> },
     /// An operator splits a shard.
     Split { choice: u64 },
     /// An operator merges two.
@@ -78,9 +81,9 @@ impl Plan {
             ops.push((rng.u64(0..length), send(&mut rng, clients, keys_each, spice)));
         }
         // and some are all of one kind
-        let favourite = rng.bool().then(|| rng.u32(0..15));
+        let favourite = rng.bool().then(|| rng.u32(0..17));
         for _ in 0..rng.usize(0..12) {
-            let kind = favourite.filter(|_| rng.bool()).unwrap_or_else(|| rng.u32(0..15));
+            let kind = favourite.filter(|_| rng.bool()).unwrap_or_else(|| rng.u32(0..17));
             let op = match kind {
                 0 | 1 => Op::Split { choice: rng.u64(..) },
                 2 => Op::Merge { choice: rng.u64(..) },
@@ -93,6 +96,11 @@ impl Plan {
                 9 => Op::Kill { choice: rng.u64(..) },
                 10 => Op::Mend { group: rng.usize(0..2) },
                 11 | 12 => Op::Redrive { group: rng.usize(0..2) },
+                13 | 14 => Op::Aggregate {
+                    packer: if rng.bool() { Packer::Penstock } else { Packer::Other },
+                    choice: rng.u64(..),
+                    kinds: (0..rng.usize(2..=5)).map(|_| self::kind(&mut rng, spice)).collect(),
+                },
                 _ => Op::Again { key: any_key(&mut rng, clients, keys_each), choice: rng.u64(..) },
             };
             ops.push((rng.u64(0..length), op));

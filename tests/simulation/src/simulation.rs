@@ -296,6 +296,7 @@ impl Simulation {
                     _ = world.stream.put(&record, vec![event], now, 1);
                 }
             }
+            Op::Aggregate { packer, choice, kinds } => world.put_aggregate(packer, choice, &kinds),
             Op::Split { choice } => _ = world.stream.split(choice),
             Op::Merge { choice } => _ = world.stream.merge(choice),
             Op::ShardBusy { choice, millis } => world.stream.any_open(choice).busy_until = now + millis,

@@ -21,7 +21,7 @@ pub enum Outcome {
         /// In the record with this number.
         sequence: SequenceNumber,
     },
-    /// Not stored; sending the same again will not help.
+    /// Not stored; sending the same again will not help. Only what is wrong with the event itself is: a sender drops it.
     Rejected {
         /// The event, if it could be made out.
         id: Option<String>,
@@ -78,14 +78,13 @@ impl Outcome {
                 retry_after,
                 "there was no time left to store this event; send it again, unchanged",
             ),
-            Fate::Refused { .. } => Self::Rejected {
-                id: Some(id),
-                code: Code::StreamRefused,
-                detail: "the stream does not take events from this endpoint; nothing is wrong with the event, and \
-                         the log of the function has the reason for whoever runs it"
-                    .to_owned(),
-                place: None,
-            },
+            Fate::StreamRefused { retry_after } => retry(
+                id,
+                Code::StreamRefused,
+                retry_after,
+                "the stream does not take events from this endpoint just now; nothing is wrong with the event: send it \
+                 again, unchanged. The log of the function has the reason for whoever runs it",
+            ),
         }
     }
 
@@ -112,7 +111,7 @@ impl Outcome {
 pub struct Tally {
     /// Stored.
     pub accepted: usize,
-    /// Refused for good.
+    /// Something is wrong with them.
     pub rejected: usize,
     /// To be sent again.
     pub retry: usize,

@@ -203,16 +203,30 @@ fn a_compressed_body_is_read() {
 #[test]
 fn the_streams_troubles_have_their_own_statuses() {
     let rows = [
-        (Error::Throttled("x".to_owned()), (429, "throttled"), true),
-        (Error::Unavailable("x".to_owned()), (503, "stream_unavailable"), true),
-        (Error::Refused("x".to_owned()), (500, "stream_refused"), false),
+        (Error::Throttled("x".to_owned()), (429, "throttled"), "1"),
+        (Error::Unavailable("x".to_owned()), (503, "stream_unavailable"), "1"),
+        (Error::Refused("x".to_owned()), (503, "stream_refused"), "30"),
     ];
-    for (fault, (status, code), again) in rows {
+    for (fault, (status, code), wait) in rows {
         let memory = Memory { fault: Some(fault), ..Memory::default() };
         let answer = answer_on(&memory, post(STRUCTURED, event("1", "k")));
         assert_eq!(status_and_code(&answer), (status, code.to_owned()));
-        assert_eq!(answer.headers.contains_key("retry-after"), again, "{code}");
+        assert_eq!(answer.tally, Tally { retry: 1, ..Tally::default() }, "{code}: nothing is wrong with the event");
+        assert_eq!(answer.headers["retry-after"], wait, "{code}");
     }
+}
+
+#[test]
+fn a_stream_that_refuses_rejects_only_what_the_edge_itself_rejects() {
+    let memory = Memory { fault: Some(Error::Refused("AccessDeniedException".to_owned())), ..Memory::default() };
+    let answer = answer_on(&memory, post(BATCHED, format!("[{},{{}},{}]", event("1", "k"), event("2", "l"))));
+    assert_eq!(answer.status, 207);
+    let body: Value = serde_json::from_str(&answer.body).unwrap();
+    let told: Vec<_> =
+        body["events"].as_array().unwrap().iter().map(|event| (&event["status"], &event["code"])).collect();
+    let (retry, rejected) =
+        ((json!("retry"), json!("stream_refused")), (json!("rejected"), json!("missing_attribute")));
+    assert_eq!(told, [&retry, &rejected, &retry].map(|(status, code)| (status, code)));
 }
 
 #[test]

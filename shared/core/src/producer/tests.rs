@@ -22,7 +22,7 @@ impl Scripted {
     fn store(&self, record: &PackedRecord) -> Verdict {
         let mut stored = self.stored.lock().unwrap();
         let bodies = match decode(&record.data) {
-            Some(users) => users.into_iter().map(|user| user.data.to_vec()).collect(),
+            Some(aggregate) => aggregate.records.into_iter().map(|user| user.data.to_vec()).collect(),
             None => vec![record.data.to_vec()],
         };
         stored.extend(bodies.into_iter().map(|body| (record.key.as_str().to_owned(), body)));
@@ -36,6 +36,7 @@ impl Stream for &Scripted {
         match script() {
             6 => return Err(Error::Throttled("all of it".into())),
             7 => return Err(Error::Unavailable("request lost".into())),
+            9 => return Err(Error::Refused("AccessDeniedException".into())),
             8 => {
                 for record in records {
                     self.store(record);
@@ -98,6 +99,25 @@ fn no_time_at_all_is_told_and_nothing_is_put() {
 }
 
 #[test]
+fn a_stream_that_refuses_is_told_at_once_and_says_nothing_against_the_events() {
+    let refused = Fate::StreamRefused { retry_after: REFUSED_RETRY_AFTER };
+    // the first call throttles one of two records, the second is refused
+    let stream = Scripted::new(vec![9, 0, 1, 0]);
+    let fates = publish(&stream, vec![outgoing("a", "{}".into()), outgoing("b", "{}".into())], 10_000);
+    assert!(matches!(fates[0], Fate::Accepted { .. }), "{fates:?}");
+    assert_eq!(fates[1], refused);
+    let stream = Scripted::new(vec![0, 9]);
+    let fates = publish(&stream, vec![outgoing("k", "{}".into())], 10_000);
+    assert_eq!((fates, stream.stored.lock().unwrap().len()), (vec![refused], 0), "it is not asked again");
+}
+
+#[test]
+fn what_may_be_stored_is_told_so_although_the_stream_refuses_then() {
+    let fates = publish(&Scripted::new(vec![9, 8]), vec![outgoing("k", "{}".into())], 10_000);
+    assert!(matches!(fates[..], [Fate::Unavailable { retry_after: REFUSED_RETRY_AFTER, .. }]), "{fates:?}");
+}
+
+#[test]
 fn a_stream_that_hangs_is_cut_off_at_the_deadline() {
     struct Hanging;
     impl Stream for Hanging {
@@ -132,7 +152,7 @@ proptest! {
     #[test]
     fn whatever_fails_a_key_stays_in_order_and_no_fate_lies(
         keys in prop::collection::vec(0u8..5, 1..60),
-        verdicts in prop::collection::vec(0u8..9, 0..80),
+        verdicts in prop::collection::vec(0u8..10, 0..80),
         large: bool,
         deadline in 1u64..5_000,
     ) {

@@ -27,7 +27,7 @@ pub enum Outcome {
     Duplicate,
     /// Sent to the dead letters.
     DeadLettered,
-    /// Not this shard's; its producer has put it on the right one.
+    /// Penstock's own, and not this shard's: it is on the right one too.
     Foreign,
 }
 
@@ -97,9 +97,7 @@ impl Run {
                 // its name still makes a later event of this batch a duplicate: the window has it
                 continue;
             }
-            if let (Some(hash_key), Some(range)) = (delivery.hash_key, range)
-                && !range.contains(hash_key)
-            {
+            if range.is_some_and(|range| delivery.is_foreign(range)) {
                 outcomes[index] = Some(Outcome::Foreign);
                 continue;
             }

@@ -126,16 +126,28 @@ impl Deeds {
 pub(crate) struct Truth {
     pub(crate) events: BTreeMap<EventRef, Fact>,
     names: HashMap<u64, EventRef>,
+    /// Places of events that their producer has put on the shard that they belong to as well.
+    foreign: BTreeSet<Position>,
     groups: Vec<Deeds>,
 }
 
 impl Truth {
     pub(crate) fn new(groups: usize) -> Self {
-        Self { events: BTreeMap::new(), names: HashMap::new(), groups: (0..groups).map(|_| Deeds::default()).collect() }
+        Self {
+            events: BTreeMap::new(),
+            names: HashMap::new(),
+            foreign: BTreeSet::new(),
+            groups: (0..groups).map(|_| Deeds::default()).collect(),
+        }
     }
 
     pub(crate) fn name(&mut self, fingerprint: u64, event: EventRef) {
         self.names.insert(fingerprint, event);
+    }
+
+    /// The event at this place is on the shard that it belongs to as well.
+    pub(crate) fn foreign(&mut self, position: Position) {
+        self.foreign.insert(position);
     }
 
     fn is_late(&self, event: EventRef) -> bool {
@@ -158,7 +170,9 @@ impl Truth {
             return true;
         }
         let position = place.position();
-        deeds.letter_places.contains(&position) || deeds.given_up.contains(&position)
+        deeds.letter_places.contains(&position)
+            || deeds.given_up.contains(&position)
+            || self.foreign.contains(&position)
     }
 }
 
@@ -281,6 +295,10 @@ impl World {
             // an echo
             return;
         }
+        if self.truth.foreign.contains(&letter.position) {
+            self.breaks("P7", || format!("a dead letter of {event} on {}, where it does not belong", letter.shard));
+            return;
+        }
         let kind = self.truth.events.get(&event).map(|fact| fact.kind);
         let deeds = &mut self.truth.groups[group];
         let look = deeds.looks.get(&pid).filter(|(key, _)| *key == letter.partition_key);
@@ -391,7 +409,11 @@ impl World {
             }
             let (counts, overlapped) = (deeds.counts, deeds.overlapped);
             let given_up = deeds.given_up.len() as u64;
-            let stored = self.stream.count();
+            let (stored, foreign) = (self.stream.count(), self.truth.foreign.len() as u64);
+            if (counts.foreign < foreign && given_up == 0) || (counts.foreign > foreign && !overlapped) {
+                self.breaks("P7", || format!("group {group} counted {counts:?}, and {foreign} events are foreign"));
+                return;
+            }
             // what was given up may have been settled by a run that could not say so
             if given_up > 0 && counts.total() + given_up >= stored {
                 continue;
