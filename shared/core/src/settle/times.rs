@@ -39,13 +39,17 @@ impl Times {
     }
 }
 
-/// A call to the outside that is given up at `end`.
+/// A call to the outside that is given up at `end`, and not begun after it: what is begun can have its effect.
 pub(super) async fn within<T>(
     clock: &impl Clock,
     end: Timestamp,
     call: impl Future<Output = Result<T, ports::Error>> + Send,
 ) -> Result<T, ports::Error> {
-    match select(pin!(call), pin!(clock.sleep(end.since(clock.now())))).await {
+    let left = end.since(clock.now());
+    if left.is_zero() {
+        return Err(ports::Error::Unavailable("the run had to end before it was asked".to_owned()));
+    }
+    match select(pin!(call), pin!(clock.sleep(left))).await {
         Either::Left((result, _)) => result,
         Either::Right(((), _)) => Err(ports::Error::Unavailable("no answer before the run had to end".to_owned())),
     }
