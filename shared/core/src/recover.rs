@@ -17,6 +17,9 @@ use crate::ports::{Clock, DeadLetters, Error, Records, Redrives, Shards, Windows
 use crate::position::{Position, SequenceNumber, ShardId};
 use crate::time::Timestamp;
 
+/// Letters that are sent before what has become of them is looked at.
+const LETTERS_AT_ONCE: usize = 100;
+
 /// What the event source gave up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GivenUp {
@@ -81,13 +84,14 @@ impl<O: Outside> Recoverer<O> {
         let oldest = page.records.first().map(|record| record.sequence.clone());
         if oldest.as_ref() != Some(first) {
             recovered.expired = true;
-            self.outside.send(&self.expired(given_up, oldest.as_ref())).await?;
+            self.send(vec![self.expired(given_up, oldest.as_ref())]).await?;
         }
         loop {
             let at_end = page.at_end || page.records.iter().any(|record| record.sequence >= *last);
             let read_to = page.records.last().map(|record| record.sequence.clone());
             let records: Vec<Record> = page.records.into_iter().filter(|record| record.sequence <= *last).collect();
             let batch = ShardBatch { shard: shard.clone(), records };
+            let mut letters = Vec::new();
             for delivery in batch.deliveries(&self.fingerprints) {
                 if delivery.is_foreign(range) {
                     continue;
@@ -96,9 +100,10 @@ impl<O: Outside> Recoverer<O> {
                     recovered.handled += 1;
                     continue;
                 }
-                self.outside.send(&self.letter(given_up, delivery)).await?;
+                letters.push(self.letter(given_up, delivery));
                 recovered.letters += 1;
             }
+            self.send(letters).await?;
             let Some(read_to) = read_to.filter(|_| !at_end) else {
                 let end = Position::new(last.clone(), u32::MAX);
                 self.outside.give_up(shard, &end).await?;
@@ -106,6 +111,13 @@ impl<O: Outside> Recoverer<O> {
             };
             page = self.outside.read_back(shard, &read_to, true).await?;
         }
+    }
+
+    async fn send(&self, letters: Vec<DeadLetter>) -> Result<(), Error> {
+        for chunk in letters.chunks(LETTERS_AT_ONCE) {
+            self.outside.send(chunk).await.into_iter().collect::<Result<(), _>>()?;
+        }
+        Ok(())
     }
 
     fn letter(&self, given_up: &GivenUp, delivery: Delivery) -> DeadLetter {

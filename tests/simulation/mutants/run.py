@@ -26,6 +26,7 @@ MEMORY = "shared/core/src/settle/memory.rs"
 RUN = "shared/core/src/settle/run.rs"
 ENDING = "shared/core/src/settle/ending.rs"
 ISOLATION = "shared/core/src/settle/isolation.rs"
+FOLD = "shared/core/src/settle/projecting/fold.rs"
 PROJECTING = "shared/core/src/settle/projecting.rs"
 REDRIVE = "shared/core/src/settle/redrive.rs"
 BATCH = "shared/core/src/batch.rs"
@@ -123,8 +124,8 @@ MUTANTS = [
     (
         "a projection does not look what it has applied",
         PROJECTING,
-        "before.as_ref().filter(|stored| *position <= stored.applied)",
-        "before.as_ref().filter(|stored| *position <= stored.applied && position.index == u32::MAX)",
+        "Some(stored) if delivery.position <= stored.applied => {",
+        "Some(stored) if delivery.position <= stored.applied && delivery.position.index == u32::MAX => {",
     ),
     (
         "a state is written over whatever is there",
@@ -147,8 +148,8 @@ MUTANTS = [
     (
         "the events of a key go on past one that is to be retried",
         SETTLE,
-        "                if !self.fail(run, index, &retry, context).await {\n                    run.block(segment.lane);\n                }",
-        "                self.fail(run, index, &retry, context).await;",
+        "                if !settled {\n                    run.block(lane);\n                }",
+        "                _ = (lane, settled);",
     ),
     (
         "what is left of a batch is not reported",
@@ -200,6 +201,30 @@ MUTANTS = [
         PROJECTING,
         ".max(context.below.clone())",
         "",
+    ),
+    (
+        "a lane that is cut keeps the state of what was cut off",
+        FOLD,
+        "        if applied {\n",
+        "        if applied && false {\n",
+    ),
+    (
+        "a state forgets what it refused while it may come again",
+        PROJECTING,
+        "before.filter(|stored| stored.refused_to > settled)",
+        "before.filter(|stored| stored.refused_to > settled && false)",
+    ),
+    (
+        "a state may grow beyond its item",
+        FOLD,
+        "if this.json()?.is_some_and(|json| json.len() > state_bytes_max) {",
+        "if this.json()?.is_some_and(|json| json.len() > state_bytes_max) && false {",
+    ),
+    (
+        "what is refused may grow beyond its item",
+        PROJECTING,
+        "() if refused >= room => Err(",
+        "() if refused >= room && false => Err(",
     ),
     ("a commit that arrives late is written", TABLES, "if *last > commit.number {", "if false && *last > commit.number {"),
     (

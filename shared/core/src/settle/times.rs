@@ -18,8 +18,9 @@ pub(super) struct Times {
     pub(super) began: Timestamp,
     /// Nothing is handled any more, and the window is loaded.
     pub(super) stop: Timestamp,
-    /// Letters are sent and states stored: later than lanes stop, because an event that took all of the time may end in
-    /// either.
+    /// Letters are sent: later than lanes stop, because an event that took all of the time may be one.
+    pub(super) letters: Timestamp,
+    /// States are stored, which say that the letters were sent.
     pub(super) store: Timestamp,
     /// What was settled is recorded.
     pub(super) record: Timestamp,
@@ -35,7 +36,15 @@ impl Times {
     pub(super) fn new(now: Timestamp, deadline: Timestamp, margin: Duration) -> Self {
         let margin = margin.min(deadline.since(now) / 4);
         let before = |share: u32| deadline.minus(margin * share / 8);
-        Self { began: now, stop: before(8), store: before(6), record: before(4), commit: before(2), answer: before(1) }
+        Self {
+            began: now,
+            stop: before(8),
+            letters: before(7),
+            store: before(6),
+            record: before(4),
+            commit: before(2),
+            answer: before(1),
+        }
     }
 }
 
