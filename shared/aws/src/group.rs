@@ -11,7 +11,7 @@ use penstock::ports::{
 use penstock::progress::{Begun, Commit, Committed};
 use penstock::settle::{Handling, Projecting, Settings, Settler, Work};
 use penstock::time::Timestamp;
-use penstock::window::{Redriven, Segment};
+use penstock::window::{Redriven, Segment, Wanted};
 use penstock::{EventHandler, Position, Projection, SequenceNumber, ShardId};
 use serde_json::value::RawValue;
 
@@ -43,6 +43,10 @@ pub struct GroupConfig {
     pub attempts_max: u32,
     /// `PENSTOCK_CONCURRENCY`: keys handled side by side; 64 unless set.
     pub concurrency: usize,
+    /// `AWS_LAMBDA_FUNCTION_MEMORY_SIZE`, in MB, which Lambda sets: two fifths of it are for windows. A table that grows
+    /// stands beside the one it replaces for a moment, and the batch and the handler need the rest.
+    /// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html>
+    pub memory_mb: usize,
 }
 
 impl GroupConfig {
@@ -75,6 +79,7 @@ impl GroupConfig {
             horizon: Duration::from_secs(reader.number("PENSTOCK_WINDOW_HORIZON_SECONDS", 900, 60..=86_400)),
             attempts_max: 1,
             concurrency: 1,
+            memory_mb: reader.number("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", 512, 128..=10_240),
         }
     }
 
@@ -83,6 +88,7 @@ impl GroupConfig {
             horizon: self.horizon,
             attempts_max: self.attempts_max,
             concurrency: self.concurrency,
+            window_bytes: self.memory_mb * 1024 * 1024 / 5 * 2,
             ..Settings::new(&self.group, &self.stream)
         }
     }
@@ -196,14 +202,8 @@ impl Progress for Ports {
 }
 
 impl Windows for Ports {
-    async fn load(
-        &self,
-        shard: &ShardId,
-        after: u64,
-        since: Timestamp,
-        kept_from: Option<u64>,
-    ) -> Result<Vec<Segment>, Error> {
-        self.redrives.windows.load(shard, after, since, kept_from).await
+    async fn load(&self, shard: &ShardId, wanted: &Wanted) -> Result<Vec<Segment>, Error> {
+        self.redrives.windows.load(shard, wanted).await
     }
     async fn record(&self, shard: &ShardId, segment: &Segment) -> Result<(), Error> {
         self.redrives.windows.record(shard, segment).await

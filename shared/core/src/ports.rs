@@ -15,7 +15,7 @@ use crate::position::{Position, SequenceNumber, ShardId};
 use crate::progress::{Begun, Commit, Committed};
 use crate::projection::{Stored, StoredState};
 use crate::time::Timestamp;
-use crate::window::{Redriven, Segment};
+use crate::window::{Redriven, Segment, Wanted};
 
 /// Time.
 pub trait Clock: Send + Sync {
@@ -113,15 +113,8 @@ pub trait Progress: Send + Sync {
 
 /// The segments of a group's windows.
 pub trait Windows: Send + Sync {
-    /// The segments of `shard` recorded by runs with an epoch above `after`, if recorded at `since` or later or, however
-    /// long ago, by runs with an epoch of `kept_from` or above. Others may be among them.
-    fn load(
-        &self,
-        shard: &ShardId,
-        after: u64,
-        since: Timestamp,
-        kept_from: Option<u64>,
-    ) -> impl Future<Output = Result<Vec<Segment>, Error>> + Send;
+    /// The segments of `shard` that [`Wanted`] wants. Others may be among them.
+    fn load(&self, shard: &ShardId, wanted: &Wanted) -> impl Future<Output = Result<Vec<Segment>, Error>> + Send;
     /// Keeps a segment. Segments are never overwritten: epoch and part name each.
     fn record(&self, shard: &ShardId, segment: &Segment) -> impl Future<Output = Result<(), Error>> + Send;
 }

@@ -16,6 +16,7 @@ use crate::fingerprint::Fingerprinter;
 use crate::ports::{Clock, DeadLetters, Error, Records, Redrives, Shards, Windows};
 use crate::position::{Position, SequenceNumber, ShardId};
 use crate::time::Timestamp;
+use crate::window::Wanted;
 
 /// Letters that are sent before what has become of them is looked at.
 const LETTERS_AT_ONCE: usize = 100;
@@ -77,7 +78,7 @@ impl<O: Outside> Recoverer<O> {
         let mut recovered = Recovered::default();
         // a run may have settled some of it and not been able to say so before the records were given up
         let since = given_up.arrival.minus(CLOCKS_DIFFER);
-        let segments = self.outside.load(shard, 0, since, None).await?;
+        let segments = self.outside.load(shard, &Wanted { since, ..Wanted::all(0) }).await?;
         let handled: HashSet<_> = segments.into_iter().flat_map(|segment| segment.handled).collect();
         let range = self.outside.lineage(shard).await?.range;
         let mut page = self.outside.read_back(shard, first, false).await?;

@@ -47,13 +47,13 @@ use crate::ports::{self, Clock, DeadLetters, Progress, Redrives, Shards, Windows
 use crate::position::{SequenceNumber, ShardId};
 use crate::progress::Begun;
 use crate::time::Timestamp;
-use crate::window::{Counts, SEGMENT_EVENTS_MAX};
+use crate::window::{Age, Counts, SEGMENT_EVENTS_MAX};
 
 use ending::{Ending, Said};
 pub use handling::Handling;
 pub use lane::{LaneContext, LaneEnd, Stop, Work};
 use letters::GivingUp;
-use memory::{Known, Memory, recall, remember};
+use memory::{Known, Memory};
 pub use projecting::Projecting;
 pub use redrive::{Left, Returned};
 pub use run::Outcome;
@@ -86,6 +86,9 @@ pub struct Settings {
     pub outage_share: f64,
     /// What is stored at most in one item.
     pub item: ItemLimits,
+    /// Bytes that the windows of a process may take together. One that would take more alone forgets its oldest names, which
+    /// shortens the horizon and is logged.
+    pub window_bytes: usize,
 }
 
 /// What is stored at most in one DynamoDB item, which holds 409,600 bytes.
@@ -119,6 +122,7 @@ impl Settings {
             outage_keys: 10,
             outage_share: 0.25,
             item: ItemLimits::DEFAULT,
+            window_bytes: 200 * 1024 * 1024,
         }
     }
 }
@@ -169,15 +173,14 @@ pub struct Settler<W, O> {
     fingerprints: Fingerprinter,
     work: W,
     outside: O,
-    shards: Memory,
-    /// As redrives know the shards: they count the horizon back from now and not from a batch.
-    redrives: Memory,
+    memory: Memory,
 }
 
 impl<W: Work, O: Outside> Settler<W, O> {
     /// A settler.
     pub fn new(settings: Settings, fingerprints: Fingerprinter, work: W, outside: O) -> Self {
-        Self { settings, fingerprints, work, outside, shards: Mutex::default(), redrives: Mutex::default() }
+        let memory = Memory::new(settings.window_bytes);
+        Self { settings, fingerprints, work, outside, memory }
     }
 
     /// The group's name.
@@ -190,13 +193,13 @@ impl<W: Work, O: Outside> Settler<W, O> {
     /// # Errors
     /// When the run as a whole came to nothing; the caller fails the batch.
     pub async fn settle(&self, batch: &ShardBatch, deadline: Timestamp) -> Result<Settled, Error> {
-        let mut known = recall(&self.shards, &batch.shard);
+        let mut known = self.memory.recall(Age::Arrival, &batch.shard);
         let result = self.run(batch, deadline, &mut known).await;
         match &result {
             Ok(_) => (known.failed, known.innocent) = (0, None),
             Err(_) => known.window = None,
         }
-        remember(&self.shards, batch.shard.clone(), known);
+        self.memory.remember(Age::Arrival, batch.shard.clone(), known);
         result
     }
 
@@ -235,7 +238,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
     ) -> Result<Settled, Error> {
         let shard = &batch.shard;
         let since = self.forget_before(batch);
-        let loaded = within(&self.outside, times.stop, self.load(shard, begun, known, since)).await;
+        let loaded = within(&self.outside, times.stop, self.load(shard, begun, known, (Age::Arrival, since))).await;
         let mut window = loaded.map_err(Error::Load)?;
         let range = known.lineage.as_ref().map(|lineage| lineage.range);
 
@@ -272,7 +275,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
         let ending = Ending { isolated, searching, outage };
         let settled = self.finish(&mut run, &mut window, begun, shard, ending, said).await?;
         window.set_epoch(begun.epoch);
-        known.window = Some(window);
+        self.keep(shard, known, window);
         Ok(settled)
     }
 

@@ -3,11 +3,12 @@
 //! It is kept as segments, one or more a run. A segment states what was settled, so it stays true even if its run has
 //! lost its fence meanwhile; it is never overwritten, because the run's epoch and a part number name it. Each says
 //! three things: the fingerprints of the events that were handled, up to which position everything is settled, and the
-//! positions settled beyond it. The first finds a client's duplicates, and is forgotten at the horizon. The other two let
-//! a redelivery be passed over, whether the run that settled it died before its commit or an event below it is still
+//! positions settled beyond it. The first finds a client's duplicates, and is forgotten at the horizon, which counts in the
+//! stream's time: names age by the arrival of their events, so that a group which lags keeps no more of them than one that
+//! does not. The other two let a redelivery be passed over, whether the run that settled it died before its commit or an event below it is still
 //! being retried. Positions beyond are kept until all below them is settled, however long that takes.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::time::Duration;
 
@@ -57,6 +58,8 @@ pub struct Segment {
     pub part: u32,
     /// When it was recorded.
     pub at: Timestamp,
+    /// The latest arrival of what it and the segments before it speak of.
+    pub arrival: Timestamp,
     /// Every event of the shard at or below it is settled.
     pub through: Position,
     /// Events that were handled, in no order.
@@ -80,15 +83,73 @@ pub struct Redriven {
     pub handled: Vec<Fingerprint>,
 }
 
+/// What names age by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Age {
+    /// The arrival of their events: a run looks back from the arrival of its batch.
+    Arrival,
+    /// The time at which they were recorded: a redrive looks back from now.
+    Recording,
+}
+
+/// Which segments of a shard are to be loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// Those of runs above this one...
+    pub after: u64,
+    /// ...that are, by this,
+    pub age: Age,
+    /// no older than this...
+    pub since: Timestamp,
+    /// ...or are of this run or a later one, however old they are.
+    pub kept_from: Option<u64>,
+    /// At most so many names, the newest: older segments come without, or not at all.
+    pub names_max: usize,
+}
+
+impl Wanted {
+    /// All that runs above `after` recorded.
+    pub fn all(after: u64) -> Self {
+        Self { after, age: Age::Arrival, since: Timestamp(0), kept_from: None, names_max: usize::MAX }
+    }
+
+    /// A segment as it is to be loaded, when `names` names of later ones are loaded already; `None` if it is not, nor any
+    /// before it. Segments of one shard have to be asked for from the newest on.
+    pub fn take(&self, mut segment: Segment, names: usize) -> Option<Segment> {
+        let at = match self.age {
+            Age::Arrival => segment.arrival,
+            Age::Recording => segment.at,
+        };
+        let kept = self.kept_from.is_some_and(|from| segment.epoch >= from);
+        if names + segment.handled.len() > self.names_max {
+            segment.handled.clear();
+            return kept.then_some(segment);
+        }
+        (kept || at >= self.since).then_some(segment)
+    }
+}
+
+/// Bytes of a name in memory: the name, when it was settled, and a byte of the table's own.
+const NAME_BYTES: usize = 8 + 8 + 1;
+
+/// The names that a window of so many bytes holds: the table doubles when it is seven eighths full.
+pub fn names_in(bytes: usize) -> usize {
+    let places = (bytes / NAME_BYTES).max(1024);
+    (1 << places.ilog2()) / 8 * 7
+}
+
 /// The window of one shard, in memory: about 20 to 40 bytes an event.
 #[derive(Debug)]
 pub struct Window {
-    /// When each event was settled, in seconds.
+    age: Age,
+    /// When each event arrived or was recorded, in seconds.
     handled: HashMap<u64, u32, BuildHasherDefault<AsItIs>>,
     ahead: Vec<Ahead>,
     through: Position,
     /// Every run up to this epoch is in it.
     epoch: u64,
+    /// The latest arrival of what it speaks of.
+    latest: Timestamp,
     swept: Timestamp,
 }
 
@@ -101,19 +162,30 @@ struct Ahead {
     positions: HashSet<Fingerprint>,
 }
 
-impl Default for Window {
-    fn default() -> Self {
+impl Window {
+    /// An empty one.
+    pub fn new(age: Age) -> Self {
         Self {
+            age,
             handled: HashMap::default(),
             ahead: Vec::new(),
             through: Position::start(),
             epoch: 0,
+            latest: Timestamp(0),
             swept: Timestamp(0),
         }
     }
-}
 
-impl Window {
+    /// What its names age by.
+    pub fn age(&self) -> Age {
+        self.age
+    }
+
+    /// The latest arrival of what it speaks of.
+    pub fn latest(&self) -> Timestamp {
+        self.latest
+    }
+
     /// Every run up to this epoch is in it.
     pub fn epoch(&self) -> u64 {
         self.epoch
@@ -157,10 +229,18 @@ impl Window {
 
     /// Adds what a run of a parent shard settled: its events, not its positions.
     pub fn inherit(&mut self, segment: &Segment) {
-        self.handled_at(segment.at, &segment.handled);
+        self.latest = self.latest.max(segment.arrival);
+        self.handled_at(self.dated(segment.arrival, segment.at), &segment.handled);
     }
 
-    /// Adds events that were redriven.
+    fn dated(&self, arrival: Timestamp, recording: Timestamp) -> Timestamp {
+        match self.age {
+            Age::Arrival => arrival,
+            Age::Recording => recording,
+        }
+    }
+
+    /// Adds events that were redriven: whatever their arrival was, their copies are recognised from now on.
     pub fn add_redriven(&mut self, redriven: &Redriven) {
         self.handled_at(redriven.at, &redriven.handled);
     }
@@ -204,8 +284,43 @@ impl Window {
             return;
         }
         self.swept = oldest;
-        let oldest = u32::try_from(oldest.as_secs()).unwrap_or(u32::MAX);
-        self.handled.retain(|_, at| *at >= oldest);
+        self.forget_before(u32::try_from(oldest.as_secs()).unwrap_or(u32::MAX));
+    }
+
+    fn forget_before(&mut self, second: u32) {
+        self.handled.retain(|_, at| *at >= second);
+        if self.handled.len() < self.handled.capacity() / 4 {
+            self.handled.shrink_to(self.handled.len() * 2);
+        }
+    }
+
+    /// Forgets the oldest names if there are more than `names_max`: the names of some seconds, and then some, so that it does
+    /// not happen again at once. The second before which all are forgotten, if any are.
+    pub fn trim(&mut self, names_max: usize) -> Option<Timestamp> {
+        if self.handled.len() <= names_max {
+            return None;
+        }
+        let mut seconds: BTreeMap<u32, usize> = BTreeMap::new();
+        for at in self.handled.values() {
+            *seconds.entry(*at).or_default() += 1;
+        }
+        let mut left = self.handled.len();
+        let keep = names_max / 8 * 7;
+        let oldest = seconds.into_iter().find_map(|(second, names)| {
+            let fits = left <= keep;
+            left -= names;
+            fits.then_some(second)
+        });
+        // the last second is kept even if it alone is too much
+        let oldest = oldest.unwrap_or_else(|| self.handled.values().copied().max().unwrap_or(0));
+        self.forget_before(oldest);
+        Some(Timestamp(u64::from(oldest) * 1000))
+    }
+
+    /// Bytes that it takes, about.
+    pub fn bytes(&self) -> usize {
+        let ahead: usize = self.ahead.iter().map(|ahead| ahead.positions.capacity()).sum();
+        (self.handled.capacity() + ahead) * 8 / 7 * NAME_BYTES
     }
 }
 
@@ -235,7 +350,8 @@ mod tests {
         Segment {
             epoch: 1,
             part: 0,
-            at: Timestamp(at),
+            at: Timestamp(at + 7_000_000),
+            arrival: Timestamp(at),
             through: through.parse().unwrap(),
             handled: handled.iter().map(|n| Fingerprint(*n)).collect(),
             ahead: ahead.iter().map(|n| Fingerprint(*n)).collect(),
@@ -246,7 +362,7 @@ mod tests {
 
     #[test]
     fn a_segment_says_what_is_settled_up_to_where_and_what_beyond() {
-        let mut window = Window::default();
+        let mut window = Window::new(Age::Arrival);
         window.add(&segment(1000, "10.0", &[1, 2], &[77]));
         assert!(window.has(Fingerprint(1)) && !window.has(Fingerprint(3)));
         assert!(window.is_settled(&"10.0".parse().unwrap(), || Fingerprint(0)));
@@ -261,16 +377,53 @@ mod tests {
 
     #[test]
     fn a_parents_positions_say_nothing_about_its_child() {
-        let mut window = Window::default();
+        let mut window = Window::new(Age::Arrival);
         window.inherit(&segment(1000, "10.0", &[1], &[77]));
         assert!(window.has(Fingerprint(1)));
         assert!(!window.is_settled(&"9.0".parse().unwrap(), || Fingerprint(77)));
     }
 
     #[test]
+    fn names_age_by_what_the_window_counts_by() {
+        // recorded two hours after their arrival
+        let lagging = segment(1_000_000, "1.0", &[1], &[]);
+        for (age, known) in [(Age::Arrival, false), (Age::Recording, true)] {
+            let mut window = Window::new(age);
+            window.add(&lagging);
+            window.sweep(Timestamp(1_001_000), Duration::ZERO);
+            assert_eq!(window.has(Fingerprint(1)), known, "{age:?}");
+        }
+    }
+
+    #[test]
+    fn a_window_that_is_full_forgets_its_oldest_names() {
+        let mut window = Window::new(Age::Arrival);
+        for second in 0..100 {
+            window.add(&segment(second * 1000, "1.0", &[second * 2, second * 2 + 1], &[]));
+        }
+        assert_eq!(window.trim(200), None);
+        assert_eq!(window.trim(160), Some(Timestamp(30_000)));
+        assert_eq!((window.len(), window.has(Fingerprint(59)), window.has(Fingerprint(60))), (140, false, true));
+        let mut window = Window::new(Age::Arrival);
+        window.add(&segment(7000, "1.0", &[1, 2, 3], &[]));
+        assert!(window.trim(2).is_some() && window.len() == 3, "one second is kept whole");
+    }
+
+    #[test]
+    fn as_many_names_fit_as_the_table_takes_without_growing_beyond() {
+        for bytes in [20_000, 1 << 20, 200 << 20] {
+            let mut window = Window::new(Age::Arrival);
+            let names: Vec<u64> = (0..names_in(bytes) as u64).map(|n| n.wrapping_mul(0x9E37_79B9_7F4A_7C15)).collect();
+            window.add(&segment(1000, "1.0", &names, &[]));
+            assert!(window.bytes() <= bytes, "{} of {bytes}", window.bytes());
+            assert!(window.bytes() * 3 > bytes, "{} of {bytes}", window.bytes());
+        }
+    }
+
+    #[test]
     fn what_was_settled_too_long_ago_is_forgotten() {
         let every = Duration::from_secs(100);
-        let mut window = Window::default();
+        let mut window = Window::new(Age::Arrival);
         window.add(&segment(1_000_000, "1.0", &[1], &[]));
         window.add(&segment(1_500_000, "2.0", &[2], &[]));
         window.sweep(Timestamp(1_000_000), every);

@@ -19,7 +19,7 @@ use penstock::fingerprint::{Fingerprint, Fingerprinter};
 use penstock::projection::Refusal;
 use penstock::settle::{Handling, Projecting, Settings, Settler, Work};
 use penstock::time::Timestamp;
-use penstock::window::{Counts, Segment, Window};
+use penstock::window::{Age, Counts, Segment, Window};
 use penstock::{Event, EventHandler, Failure, HandlerContext, Position, Projection, ShardId};
 use penstock_aws::{GroupConfig, Ports, StateTable};
 use penstock_local::services::{self, Services};
@@ -145,13 +145,14 @@ fn resident() -> u64 {
 fn window(events_a_second: u64) {
     let events = events_a_second * 15 * 60;
     let before = resident();
-    let mut window = Window::default();
+    let mut window = Window::new(Age::Arrival);
     for part in 0..events / EVENTS {
         let fingerprint = |n: u64| Fingerprint((part * EVENTS + n).wrapping_mul(0x9E37_79B9_7F4A_7C15));
         window.add(&Segment {
             epoch: part + 1,
             part: 0,
             at: Timestamp(1_700_000_000_000),
+            arrival: Timestamp(1_700_000_000_000),
             through: Position::start(),
             handled: (0..EVENTS).map(fingerprint).collect(),
             ahead: Vec::new(),
@@ -214,6 +215,7 @@ async fn main() {
             horizon: Duration::from_secs(900),
             attempts_max: 3,
             concurrency: 64,
+            memory_mb: 512,
         };
         Ports::of_clients(clients.kinesis.clone(), dynamodb.clone(), clients.sqs.clone(), &config)
     };

@@ -52,7 +52,8 @@ macro_rules! suite {
             a_commit_that_arrives_late_is_not_written,
             shards_and_groups_are_apart, a_thousand_failures_are_kept);
         $crate::suite!(@ $world, windows:
-            what_is_recorded_is_loaded, runs_up_to_a_given_one_are_left_out, what_is_old_is_left_out_unless_it_is_kept,
+            what_is_recorded_is_loaded, runs_up_to_a_given_one_are_left_out, what_is_old_is_left_out_unless_it_is_kept, what_is_old_is_told_by_arrival_or_by_recording,
+            no_more_names_are_loaded_than_there_is_room_for,
             parts_of_a_run_are_apart, more_than_a_page_is_loaded_whole, epochs_are_compared_as_numbers);
         $crate::suite!(@ $world, redrives:
             a_look_fences_nobody, an_announcement_is_seen_by_the_next_run, what_was_redriven_is_loaded_and_is_no_segment,

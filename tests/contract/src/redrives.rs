@@ -4,7 +4,7 @@ use penstock::fingerprint::Fingerprint;
 use penstock::ports::{Progress, Redrives, Windows};
 use penstock::progress::Begun;
 use penstock::time::Timestamp;
-use penstock::window::Redriven;
+use penstock::window::{Redriven, Wanted};
 
 use crate::{World, position, shard};
 
@@ -42,7 +42,7 @@ pub async fn what_was_redriven_is_loaded_and_is_no_segment(world: &impl World) {
     assert_eq!(group.load_redriven(&shard(), Timestamp(12_000)).await.unwrap(), [late]);
     let all = group.load_redriven(&shard(), Timestamp(0)).await.unwrap();
     assert!(all.len() == 2 && all.contains(&early), "{all:?}");
-    assert_eq!(group.load(&shard(), 0, Timestamp(0), None).await.unwrap(), []);
+    assert_eq!(group.load(&shard(), &Wanted::all(0)).await.unwrap(), []);
 }
 
 /// Notices can come in any order.

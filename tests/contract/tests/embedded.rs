@@ -76,6 +76,7 @@ impl World for Embedded {
             horizon: Duration::from_secs(900),
             attempts_max: 3,
             concurrency: 8,
+            memory_mb: 512,
         };
         let clients = self.0.clients();
         Ports::of_clients(clients.kinesis.clone(), clients.dynamodb.clone(), clients.sqs.clone(), &config)

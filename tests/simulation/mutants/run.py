@@ -114,7 +114,7 @@ MUTANTS = [
         "self.record(run, window, context.shard, said).await?;",
         "",
     ),
-    ("a shard does not know what its parents settled", WINDOW, "        self.handled_at(segment.at, &segment.handled);\n", "        if segment.epoch == 0 { self.handled_at(segment.at, &segment.handled); }\n"),
+    ("a shard does not know what its parents settled", WINDOW, "        self.handled_at(self.dated(segment.arrival, segment.at), &segment.handled);\n", "        if segment.epoch == 0 { self.handled_at(self.dated(segment.arrival, segment.at), &segment.handled); }\n"),
     (
         "what was settled ahead is handled again",
         WINDOW,
@@ -225,6 +225,12 @@ MUTANTS = [
         PROJECTING,
         "() if refused >= room => Err(",
         "() if refused >= room && false => Err(",
+    ),
+    (
+        "names age by the time of their recording",
+        WINDOW,
+        "            Age::Arrival => arrival,\n",
+        "            Age::Arrival => recording.max(arrival),\n",
     ),
     ("a commit that arrives late is written", TABLES, "if *last > commit.number {", "if false && *last > commit.number {"),
     (

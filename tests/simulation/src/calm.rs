@@ -14,7 +14,7 @@ use penstock::ports::{
 use penstock::progress::{Begun, Commit, Committed};
 use penstock::projection::{Stored, StoredState};
 use penstock::time::Timestamp;
-use penstock::window::{Redriven, Segment};
+use penstock::window::{Redriven, Segment, Wanted};
 use penstock::{PartitionKey, Position, SequenceNumber, ShardId};
 
 use crate::chance::Chance;
@@ -86,14 +86,8 @@ impl Progress for Calm {
 }
 
 impl Windows for Calm {
-    async fn load(
-        &self,
-        shard: &ShardId,
-        after: u64,
-        since: Timestamp,
-        kept_from: Option<u64>,
-    ) -> Result<Vec<Segment>, Error> {
-        self.drive(Windows::load(&self.0, shard, after, since, kept_from))
+    async fn load(&self, shard: &ShardId, wanted: &Wanted) -> Result<Vec<Segment>, Error> {
+        self.drive(Windows::load(&self.0, shard, wanted))
     }
     async fn record(&self, shard: &ShardId, segment: &Segment) -> Result<(), Error> {
         self.drive(self.0.record(shard, segment))

@@ -76,14 +76,24 @@ impl Plan {
         let mut rng = fastrand::Rng::with_seed(seed.wrapping_mul(0xD134_2543_DE82_EF95) ^ 0x5EED);
         let clients = rng.usize(1..=3);
         let keys_each = rng.u32(1..=5);
-        let length = rng.u64(5_000..60_000);
+        // in some, a group falls behind by many horizons
+        let lags = rng.u32(0..12) == 0;
+        let length = if lags { rng.u64(180_000..420_000) } else { rng.u64(5_000..60_000) };
         // some schedules are calm, so that what only shows without noise shows
         let failing = [0, 20, 100, 300, 800][rng.usize(0..5)];
         let spice = rng.u64(0..50);
         // a few have lanes of hundreds
         let long = rng.u32(0..30) == 0;
         let mut ops: Vec<(u64, Op)> = Vec::new();
-        for _ in 0..rng.usize(3..25) {
+        if lags {
+            let down = if rng.bool() {
+                Op::TablesDown { millis: length }
+            } else {
+                Op::DownstreamDown { group: 0, millis: length }
+            };
+            ops.push((rng.u64(0..length / 4), down));
+        }
+        for _ in 0..if lags { rng.usize(20..50) } else { rng.usize(3..25) } {
             ops.push((rng.u64(0..length), send(&mut rng, clients, keys_each, (spice, long))));
         }
         // and some are all of one kind
@@ -111,7 +121,7 @@ impl Plan {
             };
             ops.push((rng.u64(0..length), op));
         }
-        let mut end = length + 5000;
+        let mut end = if lags { 2 * length } else { length + 5000 };
         if rng.bool() {
             // hours later, as the horizon counts
             end += 4 * millis(HORIZON);
@@ -123,8 +133,8 @@ impl Plan {
         }
         ops.sort_by_key(|(time, _)| *time);
         // a batch that is not halved and looks like an outage is given up by its age alone
-        let bisect = rng.u32(0..4) > 0;
-        let record_age = (!bisect || rng.u32(0..4) == 0).then(|| Duration::from_secs(rng.u64(30..100)));
+        let bisect = lags || rng.u32(0..4) > 0;
+        let record_age = (!bisect || (!lags && rng.u32(0..4) == 0)).then(|| Duration::from_secs(rng.u64(30..100)));
         Self {
             seed,
             shards: rng.u64(1..=3),

@@ -17,7 +17,7 @@ use penstock::ports::{
 use penstock::progress::{Begun, Commit, Committed};
 use penstock::projection::{Stored, StoredState};
 use penstock::time::Timestamp;
-use penstock::window::{Redriven, Segment};
+use penstock::window::{Redriven, Segment, Wanted};
 use penstock::{Event, PartitionKey, Position, SequenceNumber, ShardId};
 
 use crate::plan::HORIZON;
@@ -181,17 +181,11 @@ impl Progress for Process {
 }
 
 impl Windows for Process {
-    async fn load(
-        &self,
-        shard: &ShardId,
-        after: u64,
-        since: Timestamp,
-        kept_from: Option<u64>,
-    ) -> Result<Vec<Segment>, Error> {
-        let (group, shard) = (self.group, shard.clone());
+    async fn load(&self, shard: &ShardId, wanted: &Wanted) -> Result<Vec<Segment>, Error> {
+        let (group, shard, wanted) = (self.group, shard.clone(), *wanted);
         self.call(Service::Tables, "load", move |world| {
             let now = world.agenda.now();
-            world.tables[group].load(&shard, after, since, kept_from, now, HORIZON)
+            world.tables[group].load(&shard, &wanted, now, HORIZON)
         })
         .await
     }

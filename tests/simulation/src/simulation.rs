@@ -69,10 +69,24 @@ type Task = Pin<Box<dyn Future<Output = Output> + Send>>;
 /// What a process is doing.
 #[derive(Debug, Clone)]
 enum Job {
-    Batch { group: GroupIndex, generation: u32, shard: ShardId },
-    Request { client: usize },
-    Redrive { group: GroupIndex, letters: Vec<(DeadLetter, u32)> },
-    Recovery { group: GroupIndex, notice: GivenUp },
+    /// With the arrivals of its first and last record.
+    Batch {
+        group: GroupIndex,
+        generation: u32,
+        shard: ShardId,
+        arrivals: (u64, u64),
+    },
+    Request {
+        client: usize,
+    },
+    Redrive {
+        group: GroupIndex,
+        letters: Vec<(DeadLetter, u32)>,
+    },
+    Recovery {
+        group: GroupIndex,
+        notice: GivenUp,
+    },
 }
 
 /// A process. It outlives its invocations, as an execution environment does.

@@ -12,7 +12,7 @@ use penstock::batch::{Delivery, Record, ShardBatch};
 use penstock::fingerprint::{Fingerprint, Fingerprinter};
 use penstock::ports::Windows;
 use penstock::time::Timestamp;
-use penstock::window::Counts;
+use penstock::window::{Counts, Wanted};
 use penstock::{HandlerContext, ShardId};
 use penstock_aws::WindowTable;
 use penstock_local::{Group, Stack};
@@ -242,7 +242,7 @@ async fn handled(stack: &Stack, group: &Group, shards: &[String]) -> anyhow::Res
     let windows = WindowTable::new(stack.clients().dynamodb.clone(), table, &group.name, stream, Duration::ZERO);
     let mut handled = HashSet::new();
     for shard in shards {
-        let segments = windows.load(&ShardId::new(shard), 0, Timestamp(0), None).await;
+        let segments = windows.load(&ShardId::new(shard), &Wanted::all(0)).await;
         let segments = segments.with_context(|| format!("cannot read the window of {shard}"))?;
         handled.extend(segments.into_iter().flat_map(|segment| segment.handled));
     }

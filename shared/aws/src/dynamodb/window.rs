@@ -9,6 +9,7 @@
 //! | `ahead` | B | fingerprints of positions settled above `through`, likewise |
 //! | `top` | S | sortable position, the highest that the item speaks of |
 //! | `at` | N | when it was recorded, ms |
+//! | `arrival` | N | the latest arrival of what it and those before it speak of, ms |
 //! | `handled_count`, `duplicate_count`, `dead_letter_count`, `foreign_count` | N | events by outcome |
 //! | `expires_at` | N | TTL, s |
 //! | `v` | N | format, 1 |
@@ -24,7 +25,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use penstock::ShardId;
 use penstock::ports::{Error, Windows};
 use penstock::time::Timestamp;
-use penstock::window::{Counts, Redriven, Segment};
+use penstock::window::{Counts, Redriven, Segment, Wanted};
 
 use super::item::{Item, n, pack, s};
 use crate::error::classify;
@@ -62,14 +63,8 @@ impl WindowTable {
 }
 
 impl Windows for WindowTable {
-    async fn load(
-        &self,
-        shard: &ShardId,
-        after: u64,
-        since: Timestamp,
-        kept_from: Option<u64>,
-    ) -> Result<Vec<Segment>, Error> {
-        let mut segments = Vec::new();
+    async fn load(&self, shard: &ShardId, wanted: &Wanted) -> Result<Vec<Segment>, Error> {
+        let (mut segments, mut names) = (Vec::new(), 0);
         let mut start = None;
         loop {
             let page = self
@@ -83,18 +78,16 @@ impl Windows for WindowTable {
                 .expression_attribute_names("#pk", "pk")
                 .expression_attribute_names("#sk", "sk")
                 .expression_attribute_values(":pk", self.key(shard))
-                .expression_attribute_values(":sk", s(sort_key(after.saturating_add(1), 0)))
+                .expression_attribute_values(":sk", s(sort_key(wanted.after.saturating_add(1), 0)))
                 .expression_attribute_values(":end", s(sort_key(u64::MAX, u32::MAX)))
                 .set_exclusive_start_key(start)
                 .send()
                 .await
                 .map_err(|error| classify("Query", error))?;
             for item in page.items() {
-                let segment = decode(item)?;
-                // newest first: what follows is older still, and TTL deletes late
-                if segment.at < since && kept_from.is_none_or(|from| segment.epoch < from) {
-                    return Ok(segments);
-                }
+                // newest first: what follows one that is not wanted is older still, and TTL deletes late
+                let Some(segment) = wanted.take(decode(item)?, names) else { return Ok(segments) };
+                names += segment.handled.len();
                 segments.push(segment);
             }
             start = page.last_evaluated_key().cloned();
@@ -195,6 +188,7 @@ fn encode(pk: AttributeValue, segment: &Segment, expires_at: u64) -> HashMap<Str
         ("ahead", pack(&segment.ahead)),
         ("top", s(segment.top.sortable())),
         ("at", n(segment.at.0)),
+        ("arrival", n(segment.arrival.0)),
         ("handled_count", n(counts.handled)),
         ("duplicate_count", n(counts.duplicates)),
         ("dead_letter_count", n(counts.dead_letters)),
@@ -214,6 +208,7 @@ fn decode(attributes: &HashMap<String, AttributeValue>) -> Result<Segment, Error
         epoch: epoch.parse().map_err(|_| damaged())?,
         part: part.parse().map_err(|_| damaged())?,
         at: Timestamp(item.number("at")?),
+        arrival: Timestamp(item.number("arrival")?),
         through: item.position("through")?,
         handled: item.fingerprints("handled")?,
         ahead: item.fingerprints("ahead")?,
@@ -240,6 +235,7 @@ mod tests {
             epoch: 7,
             part: 3,
             at: Timestamp(1_700_000_000_123),
+            arrival: Timestamp(1_699_999_000_123),
             through: "49500000000000000000000000000000000000000000000000000007.4".parse().unwrap(),
             handled: vec![Fingerprint(1), Fingerprint(u64::MAX)],
             ahead: vec![],
@@ -273,6 +269,7 @@ mod tests {
                 epoch: 1,
                 part: 0,
                 at: Timestamp(0),
+                arrival: Timestamp(0),
                 through: penstock::Position::start(),
                 handled: vec![],
                 ahead: vec![],

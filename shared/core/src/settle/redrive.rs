@@ -18,7 +18,7 @@ use tracing::{info, warn};
 use super::lane::{LaneContext, Stop, Work};
 use super::run::Outcome;
 use super::times::{Times, within};
-use super::{Outside, Settler, recall, remember};
+use super::{Outside, Settler};
 use crate::batch::{CLOCKS_DIFFER, Delivery};
 use crate::dead_letter::DeadLetter;
 use crate::fingerprint::{Fingerprint, Fingerprinter};
@@ -27,7 +27,7 @@ use crate::ports::{self, ListedShard};
 use crate::position::{Position, ShardId};
 use crate::progress::Begun;
 use crate::time::Timestamp;
-use crate::window::{Redriven, Window};
+use crate::window::{Age, Redriven, Window};
 
 /// How long a redriven letter's copies are recognised: SQS keeps a message no longer.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html>
@@ -206,9 +206,11 @@ impl<W: Work, O: Outside> Settler<W, O> {
             }
         }
         for ((shard, window), complete) in chain.shards.iter().zip(windows).zip(complete) {
-            let mut known = recall(&self.redrives, shard);
-            known.window = complete.then_some(window);
-            remember(&self.redrives, shard.clone(), known);
+            let mut known = self.memory.recall(Age::Recording, shard);
+            if complete {
+                self.keep(shard, &mut known, window);
+            }
+            self.memory.remember(Age::Recording, shard.clone(), known);
         }
         results
     }
@@ -226,16 +228,16 @@ impl<W: Work, O: Outside> Settler<W, O> {
         }
         let begun = self.outside.look(shard).await?;
         if gone {
-            return Ok((begun, Window::default()));
+            return Ok((begun, Window::new(Age::Recording)));
         }
-        let mut known = recall(&self.redrives, shard);
+        let mut known = self.memory.recall(Age::Recording, shard);
         let since = now.minus(self.settings.horizon + CLOCKS_DIFFER);
         // as if a run began now: the last one that did is in it too
         let next = Begun { epoch: begun.epoch + 1, ..begun.clone() };
-        let mut window = self.load(shard, &next, &mut known, since).await?;
+        let mut window = self.load(shard, &next, &mut known, (Age::Recording, since)).await?;
         // later runs than the last that committed can still record
         window.set_epoch(begun.epoch.saturating_sub(u64::from(begun.attempts)));
-        remember(&self.redrives, shard.clone(), known);
+        self.memory.remember(Age::Recording, shard.clone(), known);
         Ok((begun, window))
     }
 

@@ -71,6 +71,8 @@ pub(super) struct Run {
     handled_before: Vec<bool>,
     recorded: Vec<bool>,
     parts: u32,
+    /// The latest arrival of the batch and of what was recorded before.
+    latest: Timestamp,
 }
 
 impl Run {
@@ -114,8 +116,22 @@ impl Run {
             lanes[lane].events.push(index);
         }
         let recorded = vec![false; deliveries.len()];
+        let latest = deliveries.iter().map(|delivery| delivery.arrival).max();
+        let latest = latest.map_or(window.latest(), |latest| latest.max(window.latest()));
         let (failures, committed) = (begun.failures.clone(), begun.position.clone());
-        Self { deliveries, outcomes, twin, lanes, failures, floor, committed, handled_before, recorded, parts: 0 }
+        Self {
+            deliveries,
+            outcomes,
+            twin,
+            lanes,
+            failures,
+            floor,
+            committed,
+            handled_before,
+            recorded,
+            parts: 0,
+            latest,
+        }
     }
 
     pub(super) fn delivery(&self, index: usize) -> &Delivery {
@@ -319,6 +335,7 @@ impl Run {
                 epoch,
                 part: self.parts,
                 at,
+                arrival: self.latest,
                 // P1: an earlier part must not speak for events of a later one, which a crash could prevent
                 through: watermark.clone().min(last.clone()).max(self.floor.clone()),
                 handled: chunk.iter().filter(is_handled).filter_map(name).collect(),

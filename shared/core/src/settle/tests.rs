@@ -264,6 +264,7 @@ fn what_a_late_segment_says_is_said_again_by_the_run_that_relies_on_it() {
         epoch: asleep.epoch,
         part: 0,
         at: world.now(),
+        arrival: world.now(),
         through: Position::new("2".parse().unwrap(), 0),
         handled: vec![warm.fingerprints.event(&batch_event("b"))],
         ahead: Vec::new(),

@@ -79,13 +79,14 @@ impl Simulation {
                 })
                 .collect(),
         };
+        let arrivals = (records[0].arrival.0, records[records.len() - 1].arrival.0);
         let deadline = self.now().plus(Duration::from_millis(FUNCTION_TIMEOUT));
         self.world.lock().note(|| {
             let (first, last) = (&records[0].sequence, &records[records.len() - 1].sequence);
             format!("process {pid}: group {group} gets {shard} {first} to {last}")
         });
         let task: Task = Box::pin(async move { Output::Settled(settler.settle(&batch, deadline).await) });
-        self.run(pid, Job::Batch { group, generation, shard }, task, FUNCTION_TIMEOUT);
+        self.run(pid, Job::Batch { group, generation, shard, arrivals }, task, FUNCTION_TIMEOUT);
     }
 
     /// A process of a group that has nothing to do.

@@ -89,13 +89,17 @@ impl Simulation {
 
     pub(super) fn finished(&mut self, pid: Pid, output: Output) {
         let Some(process) = self.processes.get_mut(&pid) else { return };
-        let job = process.job.take();
+        let (job, remembering) = (process.job.take(), process.settler.clone());
         if job.is_none() || process.settler.is_none() {
             // a zombie's answer is heard by nobody
             self.processes.remove(&pid);
         }
         match (job, output) {
-            (Some((_, Job::Batch { group, generation, shard })), Output::Settled(result)) => {
+            (Some((_, Job::Batch { group, generation, shard, arrivals })), Output::Settled(result)) => {
+                if let (Ok(_), Some((_, settler))) = (&result, &remembering) {
+                    let names = settler.remembered(&shard);
+                    self.world.lock().saw_memory(group, &shard, arrivals, (names, self.plan.batch_size));
+                }
                 self.world.lock().note(|| match &result {
                     Ok(settled) => format!("process {pid}: settled {:?}", settled.counts),
                     Err(error) => format!("process {pid}: {error}"),
@@ -127,7 +131,7 @@ impl Simulation {
     /// A job came to nothing: whoever gave it out gives it out again.
     pub(super) fn lost(&mut self, pid: Pid, job: Job, millis: u64, error: &'static str) {
         match job {
-            Job::Batch { group, generation, shard } => {
+            Job::Batch { group, generation, shard, .. } => {
                 let mut world = self.world.lock();
                 world.saw_crash(group, pid);
                 let failed = Invocation::failed(error, "it did not answer");

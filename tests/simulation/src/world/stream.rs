@@ -187,6 +187,15 @@ impl Stream {
         })
     }
 
+    /// How many events of a shard arrived between two times, and in so many records before and after.
+    pub(crate) fn events_arrived(&self, shard: &ShardId, since: u64, until: u64, around: usize) -> usize {
+        let records = self.shard(shard).map_or(&[][..], |shard| &shard.records);
+        let first = records.partition_point(|stored| stored.record.arrival.0 < since).saturating_sub(around);
+        let end = records.partition_point(|stored| stored.record.arrival.0 <= until);
+        let end = records.len().min(end + around);
+        records[first.min(end)..end].iter().map(|stored| stored.events.len()).sum()
+    }
+
     /// Those above `after` and up to `to`.
     pub(crate) fn events_between(
         &self,

@@ -8,7 +8,7 @@ use penstock::progress::{Begun, Commit, Committed};
 use penstock::projection::{Stored, StoredState};
 use penstock::recover::GivenUp;
 use penstock::time::Timestamp;
-use penstock::window::{Redriven, Segment};
+use penstock::window::{Redriven, Segment, Wanted};
 use penstock::{Position, ShardId};
 
 /// Segments live this much longer than the horizon.
@@ -65,24 +65,15 @@ impl Tables {
         Committed::Yes
     }
 
-    /// As the adapter reads them: newest first, up to the first that is too old.
-    pub(crate) fn load(
-        &self,
-        shard: &ShardId,
-        after: u64,
-        since: Timestamp,
-        kept_from: Option<u64>,
-        now: Timestamp,
-        horizon: Duration,
-    ) -> Vec<Segment> {
+    /// As the adapter reads them: newest first, up to the first that is not wanted.
+    pub(crate) fn load(&self, shard: &ShardId, wanted: &Wanted, now: Timestamp, horizon: Duration) -> Vec<Segment> {
         let Some(segments) = self.segments.get(shard) else { return Vec::new() };
-        let mut found = Vec::new();
-        for segment in segments.range((after + 1, 0)..).rev().map(|(_, segment)| segment) {
-            if segment.at < since && kept_from.is_none_or(|from| segment.epoch < from) {
-                break;
-            }
+        let (mut found, mut names) = (Vec::new(), 0);
+        for segment in segments.range((wanted.after + 1, 0)..).rev().map(|(_, segment)| segment) {
+            let Some(segment) = wanted.take(segment.clone(), names) else { break };
             if now <= segment.at.plus(horizon + SLACK) || !segment.ahead.is_empty() {
-                found.push(segment.clone());
+                names += segment.handled.len();
+                found.push(segment);
             }
         }
         found

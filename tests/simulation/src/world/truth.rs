@@ -70,6 +70,8 @@ struct Deeds {
     /// What the event source gave up.
     given_up: BTreeSet<Position>,
     given_up_events: BTreeSet<EventRef>,
+    /// The latest arrival that each shard's batches have had.
+    handed_out: BTreeMap<ShardId, u64>,
     /// Up to where each shard's position was checked.
     checked: BTreeMap<ShardId, Position>,
     counts: Counts,
@@ -364,6 +366,30 @@ impl World {
             if let Some(event) = truth.names.get(&fingerprint.0) {
                 deeds.recorded.entry(*event).or_insert(now);
             }
+        }
+    }
+
+    /// A process remembers so many names of a shard after a batch with these arrivals. P0: a group that lags must not need
+    /// more memory than one that does not, or it never catches up. What came within the horizon before the batch is
+    /// remembered, and what shares a batch with it.
+    pub(crate) fn saw_memory(
+        &mut self,
+        group: GroupIndex,
+        shard: &ShardId,
+        (oldest, latest): (u64, u64),
+        (names, batch_size): (usize, usize),
+    ) {
+        let since = oldest.saturating_sub(millis(HORIZON) * 9 / 8 + SKEW + 1000);
+        let Ok(lineage) = self.stream.lineage(shard) else { return };
+        // an event source that starts over hands out again what came before
+        let handed_out = self.truth.groups[group].handed_out.entry(shard.clone()).or_default();
+        *handed_out = latest.max(*handed_out);
+        let latest = *handed_out;
+        let shards = lineage.ancestors.iter().map(|(ancestor, _)| ancestor).chain([shard]);
+        let most: usize = shards.map(|shard| self.stream.events_arrived(shard, since, latest, batch_size)).sum();
+        let most = most + self.truth.groups[group].redriven.len();
+        if names > most {
+            self.breaks("P0", || format!("group {group} remembers {names} events of {shard}, of {most} since {since}"));
         }
     }
 

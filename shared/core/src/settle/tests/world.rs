@@ -14,7 +14,7 @@ use crate::hash::HashRange;
 use crate::ports::{Lineage, ListedShard, States};
 use crate::progress::{Commit, Committed};
 use crate::projection::{Stored, StoredState};
-use crate::window::{Redriven, Segment};
+use crate::window::{Redriven, Segment, Wanted};
 use crate::{Event, PartitionKey, Position};
 
 /// A step of the protocol, as the world sees it.
@@ -121,17 +121,15 @@ impl Progress for World {
 }
 
 impl Windows for World {
-    async fn load(
-        &self,
-        shard: &ShardId,
-        after: u64,
-        since: Timestamp,
-        kept_from: Option<u64>,
-    ) -> Result<Vec<Segment>, ports::Error> {
+    async fn load(&self, shard: &ShardId, wanted: &Wanted) -> Result<Vec<Segment>, ports::Error> {
         self.step(Step::Load).await?;
         let all = self.store(|s| s.segments.get(shard).cloned().unwrap_or_default());
-        let wanted = |segment: &Segment| segment.at >= since || kept_from.is_some_and(|from| segment.epoch >= from);
-        Ok(all.into_iter().filter(|segment| segment.epoch > after && wanted(segment)).collect())
+        let mut found: Vec<Segment> = Vec::new();
+        for segment in all.into_iter().rev().filter(|segment| segment.epoch > wanted.after) {
+            let names = found.iter().map(|segment| segment.handled.len()).sum();
+            found.extend(wanted.take(segment, names));
+        }
+        Ok(found)
     }
     async fn record(&self, shard: &ShardId, segment: &Segment) -> Result<(), ports::Error> {
         self.step(Step::Record).await?;
@@ -303,14 +301,8 @@ impl Progress for Frozen {
     }
 }
 impl Windows for Frozen {
-    async fn load(
-        &self,
-        shard: &ShardId,
-        after: u64,
-        since: Timestamp,
-        kept_from: Option<u64>,
-    ) -> Result<Vec<Segment>, ports::Error> {
-        Windows::load(&self.0, shard, after, since, kept_from).await
+    async fn load(&self, shard: &ShardId, wanted: &Wanted) -> Result<Vec<Segment>, ports::Error> {
+        Windows::load(&self.0, shard, wanted).await
     }
     async fn record(&self, shard: &ShardId, segment: &Segment) -> Result<(), ports::Error> {
         self.0.record(shard, segment).await
