@@ -27,11 +27,11 @@ mod ending;
 mod handling;
 mod isolation;
 mod lane;
-mod memory;
+pub(crate) mod memory;
 mod projecting;
 mod redrive;
 mod run;
-mod times;
+pub(crate) mod times;
 
 use std::sync::Mutex;
 use std::time::Duration;

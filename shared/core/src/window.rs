@@ -87,6 +87,8 @@ pub struct Window {
     handled: HashMap<u64, u32, BuildHasherDefault<AsItIs>>,
     ahead: Vec<Ahead>,
     through: Position,
+    /// What is said to be settled up to a higher position than this is not taken in.
+    bound: Option<Position>,
     /// Every run up to this epoch is in it.
     epoch: u64,
     swept: Timestamp,
@@ -107,6 +109,7 @@ impl Default for Window {
             handled: HashMap::default(),
             ahead: Vec::new(),
             through: Position::start(),
+            bound: None,
             epoch: 0,
             swept: Timestamp(0),
         }
@@ -114,6 +117,11 @@ impl Default for Window {
 }
 
 impl Window {
+    /// An empty window that learns of nothing settled up to a position above `bound`.
+    pub fn bounded(bound: Option<Position>) -> Self {
+        Self { bound, ..Self::default() }
+    }
+
     /// Every run up to this epoch is in it.
     pub fn epoch(&self) -> u64 {
         self.epoch
@@ -143,6 +151,9 @@ impl Window {
 
     /// Every event at or below `position` is settled: what was known of positions beyond may be overtaken by it.
     pub fn advance(&mut self, position: &Position) {
+        if self.bound.as_ref().is_some_and(|bound| position > bound) {
+            return;
+        }
         if *position > self.through {
             self.through = position.clone();
         }

@@ -58,6 +58,8 @@ pub(crate) struct Plan {
     pub(crate) concurrency: usize,
     /// How old a record may become before the event source gives it up.
     pub(crate) record_age: Option<Duration>,
+    /// How long the stream keeps records; `None` is for ever.
+    pub(crate) retention: Option<Duration>,
     /// `BisectBatchOnFunctionError`.
     pub(crate) bisect: bool,
     pub(crate) ops: Vec<(u64, Op)>,
@@ -119,6 +121,7 @@ impl Plan {
         // a batch that is not halved and looks like an outage is given up by its age alone
         let bisect = rng.u32(0..4) > 0;
         let record_age = (!bisect || rng.u32(0..4) == 0).then(|| Duration::from_secs(rng.u64(30..100)));
+        let retention = None;
         Self {
             seed,
             shards: rng.u64(1..=3),
@@ -130,6 +133,7 @@ impl Plan {
             batching_window: Duration::from_millis([0, 0, 500, 2000][rng.usize(0..4)]),
             concurrency: rng.usize(1..=8),
             record_age,
+            retention,
             bisect,
             ops,
             end,

@@ -61,6 +61,7 @@ enum Output {
     Settled(Result<Settled, settle::Error>),
     Published(Vec<Fate>),
     Redriven(Vec<Result<settle::Outcome, Left>>),
+    /// Whether all of a notice was dealt with.
     Recovered(bool),
 }
 
@@ -217,7 +218,8 @@ impl Simulation {
                 }
             }
             Happening::Listed(group, generation) => {
-                let listing = self.world.lock().stream.listing();
+                let now = self.now();
+                let listing = self.world.lock().stream.listing(now);
                 let strikes = self.world.lock().chance.strikes(1);
                 let (now, jitter) = (self.now(), self.world.lock().chance.below(u64::MAX));
                 self.tell(group, generation, |mapping| {
@@ -229,7 +231,8 @@ impl Simulation {
                 });
             }
             Happening::Read(group, generation, shard, from, limit) => {
-                let (records, at_end) = self.world.lock().stream.read(&shard, &from, limit);
+                let now = self.now();
+                let (records, at_end) = self.world.lock().stream.read(&shard, &from, limit, now);
                 let strikes = self.world.lock().chance.strikes(1);
                 let (now, jitter) = (self.now(), self.world.lock().chance.below(u64::MAX));
                 self.tell(group, generation, |mapping| {
@@ -297,8 +300,8 @@ impl Simulation {
                 }
             }
             Op::Aggregate { packer, choice, kinds } => world.put_aggregate(packer, choice, &kinds),
-            Op::Split { choice } => _ = world.stream.split(choice),
-            Op::Merge { choice } => _ = world.stream.merge(choice),
+            Op::Split { choice } => _ = world.stream.split(choice, Timestamp(now)),
+            Op::Merge { choice } => _ = world.stream.merge(choice, Timestamp(now)),
             Op::ShardBusy { choice, millis } => world.stream.any_open(choice).busy_until = now + millis,
             Op::TablesDown { millis } => world.tables_down_until = now + millis,
             Op::QueuesDown { millis } => world.queues_down_until = now + millis,

@@ -14,25 +14,25 @@ use crate::time::Timestamp;
 
 /// The ends of a run's steps, in their order.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Times {
-    pub(super) began: Timestamp,
+pub(crate) struct Times {
+    pub(crate) began: Timestamp,
     /// Nothing is handled any more, and the window is loaded.
-    pub(super) stop: Timestamp,
+    pub(crate) stop: Timestamp,
     /// Letters are sent and states stored: later than lanes stop, because an event that took all of the time may end in
     /// either.
-    pub(super) store: Timestamp,
+    pub(crate) store: Timestamp,
     /// What was settled is recorded.
-    pub(super) record: Timestamp,
+    pub(crate) record: Timestamp,
     /// And committed.
-    pub(super) commit: Timestamp,
+    pub(crate) commit: Timestamp,
     /// The run answers.
-    pub(super) answer: Timestamp,
+    pub(crate) answer: Timestamp,
 }
 
 impl Times {
     /// The times of a run that begins `now`. `margin` is kept back for what follows the lanes, at most a quarter of the
     /// whole.
-    pub(super) fn new(now: Timestamp, deadline: Timestamp, margin: Duration) -> Self {
+    pub(crate) fn new(now: Timestamp, deadline: Timestamp, margin: Duration) -> Self {
         let margin = margin.min(deadline.since(now) / 4);
         let before = |share: u32| deadline.minus(margin * share / 8);
         Self { began: now, stop: before(8), store: before(6), record: before(4), commit: before(2), answer: before(1) }
@@ -40,7 +40,7 @@ impl Times {
 }
 
 /// A call to the outside that is given up at `end`.
-pub(super) async fn within<T>(
+pub(crate) async fn within<T>(
     clock: &impl Clock,
     end: Timestamp,
     call: impl Future<Output = Result<T, ports::Error>> + Send,

@@ -38,6 +38,7 @@ impl Simulation {
                         first: first.sequence.clone(),
                         last: last.sequence.clone(),
                         arrival: first.arrival,
+                        last_arrival: last.arrival,
                         attempts: given_up.invocations,
                         reason: format!("{:?}", given_up.condition),
                     };
@@ -160,10 +161,21 @@ impl Simulation {
         let pid = process.pid;
         self.processes.insert(pid, Running::new(None, &process));
         let fingerprints = self.world.lock().fingerprints.clone();
-        let recoverer =
-            Recoverer { group: format!("group-{group}"), stream: "stream".to_owned(), fingerprints, outside: process };
-        let given_up = notice.clone();
-        let task: Task = Box::pin(async move { Output::Recovered(recoverer.recover(&given_up).await.is_ok()) });
+        let now = self.now();
+        process.doing.store(now.0 << 1, Ordering::Relaxed);
+        let recoverer = Recoverer {
+            group: format!("group-{group}"),
+            stream: "stream".to_owned(),
+            fingerprints,
+            horizon: HORIZON,
+            retention_min: self.plan.retention.unwrap_or(Duration::MAX),
+            outside: process,
+        };
+        let (given_up, deadline) = (notice.clone(), now.plus(Duration::from_millis(FUNCTION_TIMEOUT)));
+        let task: Task = Box::pin(async move {
+            let recovered = recoverer.recover(&given_up, deadline).await;
+            Output::Recovered(recovered.is_ok_and(|recovered| recovered.complete))
+        });
         self.run(pid, Job::Recovery { group, notice }, task, FUNCTION_TIMEOUT);
     }
 
