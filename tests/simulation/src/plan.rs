@@ -121,7 +121,9 @@ impl Plan {
         // a batch that is not halved and looks like an outage is given up by its age alone
         let bisect = rng.u32(0..4) > 0;
         let record_age = (!bisect || rng.u32(0..4) == 0).then(|| Duration::from_secs(rng.u64(30..100)));
-        let retention = None;
+        // long enough for the event source to give a record up first, unless it is started over
+        let mut other = fastrand::Rng::with_seed(seed ^ 0xE7_91);
+        let retention = record_age.filter(|_| other.bool()).map(|age| age + Duration::from_secs(other.u64(400..700)));
         Self {
             seed,
             shards: rng.u64(1..=3),

@@ -274,9 +274,10 @@ impl Recoveries for Process {
 impl DeadLetters for Process {
     async fn send(&self, letter: &DeadLetter) -> Result<(), Error> {
         let (group, pid, letter) = (self.group, self.pid, letter.clone());
+        let began = self.doing.load(Ordering::Relaxed) >> 1;
         self.call(Service::Queues, "dead letter", move |world| {
             world.note(|| format!("process {pid}: dead letter {} {:?}", letter.position, letter.code));
-            world.saw_letter(group, pid, &letter);
+            world.saw_letter(group, pid, &letter, began);
             world.tables[group].letters.push(letter);
         })
         .await

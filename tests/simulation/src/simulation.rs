@@ -26,7 +26,7 @@ use penstock_event_source::{Action, Backoff, Checkpoint, EventSource, Invocation
 
 use crate::chance::Chance;
 use crate::client::Client;
-use crate::plan::{FUNCTION_TIMEOUT, HORIZON, Op, Plan};
+use crate::plan::{FUNCTION_TIMEOUT, HORIZON, Op, Plan, millis};
 use crate::ports::{Process, Request};
 use crate::work::{ATTEMPTS_MAX, GroupWork, Handler, Killed, List};
 use crate::world::stream::Stream;
@@ -128,7 +128,8 @@ struct Simulation {
 /// Runs a schedule to its end, or to the first broken invariant.
 pub(crate) fn run(plan: &Plan, traced: bool) -> Outcome {
     let chance = Chance::new(plan.seed, plan.failing, plan.faults.clone());
-    let stream = Stream::new(plan.shards, plan.first_sequence);
+    let mut stream = Stream::new(plan.shards, plan.first_sequence);
+    stream.retention = plan.retention;
     let world = Shared::new(World::new(chance, stream, GROUPS, traced));
     let mut simulation = Simulation {
         groups: Vec::new(),

@@ -46,7 +46,12 @@ impl Simulation {
                     world.note(|| format!("group {group}: given up {} to {} of {shard}", notice.first, notice.last));
                     world.saw_given_up(group, &notice);
                     world.tables[group].notices.push(notice);
-                    world.agenda.after(100, Happening::Recover(group));
+                    // some notices wait for long, so that what they speak of expires
+                    let waits = match self.plan.retention.map(millis) {
+                        Some(retention) if world.chance.below(3) == 0 => world.chance.below(2 * retention),
+                        _ => 100,
+                    };
+                    world.agenda.after(waits, Happening::Recover(group));
                     world.agenda.after(5, Happening::GivenUp(group, generation, shard));
                 }
             }
@@ -171,7 +176,12 @@ impl Simulation {
             retention_min: self.plan.retention.unwrap_or(Duration::MAX),
             outside: process,
         };
-        let (given_up, deadline) = (notice.clone(), now.plus(Duration::from_millis(FUNCTION_TIMEOUT)));
+        // some run out of time in the middle of a range
+        let has = match self.plan.retention {
+            Some(_) if self.world.lock().chance.below(2) == 0 => self.world.lock().chance.below(400),
+            _ => FUNCTION_TIMEOUT,
+        };
+        let (given_up, deadline) = (notice.clone(), now.plus(Duration::from_millis(has)));
         let task: Task = Box::pin(async move {
             let recovered = recoverer.recover(&given_up, deadline).await;
             Output::Recovered(recovered.is_ok_and(|recovered| recovered.complete))

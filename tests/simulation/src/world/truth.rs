@@ -8,10 +8,12 @@ use penstock::dead_letter::{Code, DeadLetter};
 use penstock::progress::Commit;
 use penstock::projection::StoredState;
 use penstock::recover::GivenUp;
+use penstock::time::Timestamp;
 use penstock::window::{Counts, Segment};
 use penstock::{Position, ShardId};
 
 use super::stream::Place;
+use super::tables::SLACK;
 use super::{GroupIndex, Pid, World};
 use crate::plan::{HORIZON, millis};
 use crate::simulation::{CLOCKS_DIFFER, PROJECTION};
@@ -67,6 +69,13 @@ struct Deeds {
     /// What the event source gave up.
     given_up: BTreeSet<Position>,
     given_up_events: BTreeSet<EventRef>,
+    /// The notices of it.
+    notices: Vec<GivenUp>,
+    /// What a letter says had expired, and had.
+    expired: BTreeSet<Position>,
+    expired_events: BTreeSet<EventRef>,
+    /// On which shards, and when, runs that held their fence recorded that an event was handled.
+    recorded_on: BTreeMap<EventRef, Vec<(ShardId, u64)>>,
     /// Up to where each shard's position was checked.
     checked: BTreeMap<ShardId, Position>,
     counts: Counts,
@@ -203,6 +212,7 @@ impl World {
             deeds.given_up.insert(place.position());
             deeds.given_up_events.insert(event);
         }
+        deeds.notices.push(notice.clone());
     }
 
     /// A run began.
@@ -286,7 +296,16 @@ impl World {
     }
 
     /// A dead letter arrived in the queue. Its reason has to be the true one.
-    pub(crate) fn saw_letter(&mut self, group: GroupIndex, pid: Pid, letter: &DeadLetter) {
+    pub(crate) fn saw_letter(&mut self, group: GroupIndex, pid: Pid, letter: &DeadLetter, began: u64) {
+        if letter.code == Code::Expired {
+            self.saw_expired(group, letter);
+            return;
+        }
+        if letter.code == Code::GivenUp && self.is_handled_again(group, letter, began) {
+            let at = &letter.position;
+            self.breaks("P1", || format!("group {group} gave {at} up, though a run had recorded that it was handled"));
+            return;
+        }
         let Some(event) = self.stream.event_at(&letter.shard, &letter.position) else {
             self.breaks("P1", || format!("a dead letter of nothing: {} of {}", letter.position, letter.shard));
             return;
@@ -315,7 +334,7 @@ impl World {
         let told = match letter.code {
             Code::NotAnEvent => event.key == GARBAGE,
             Code::GivenUp => deeds.given_up.contains(&letter.position),
-            Code::Expired => false,
+            Code::Expired => unreachable!("it is seen elsewhere"),
             Code::Refused => kind == Some(Kind::Refused),
             Code::RetriesExhausted => deeds.tries.get(&letter.position).is_some_and(|tries| *tries >= ATTEMPTS_MAX),
             // whoever they were: the event may be innocent, and its process have died three times all the same
@@ -324,6 +343,51 @@ impl World {
         if !told {
             self.breaks("P1", || format!("group {group} gave {event} up as {:?}: {}", letter.code, letter.reason));
         }
+    }
+
+    /// A letter says that records of a notice had expired. It covers what had when the letter was written.
+    fn saw_expired(&mut self, group: GroupIndex, letter: &DeadLetter) {
+        let DeadLetter { shard, position, .. } = letter;
+        let is_of = |notice: &&GivenUp| {
+            notice.shard == *shard && (&notice.first..=&notice.last).contains(&&position.sequence)
+        };
+        let Some(notice) = self.truth.groups[group].notices.iter().find(is_of).cloned() else {
+            self.breaks("P1", || format!("group {group} was told of no records at {position} of {shard}"));
+            return;
+        };
+        let now = self.agenda.now().min(letter.at.plus(std::time::Duration::from_millis(CLOCKS_DIFFER)));
+        let records = self.stream.shard(shard).map_or(&[][..], |shard| &shard.records);
+        let (from, to) = (Place::of(position), Position::new(notice.last.clone(), u32::MAX));
+        let gone = records.iter().filter(|stored| self.stream.has_expired(stored.record.arrival, now)).last();
+        let gone = gone.map(|stored| Position::new(stored.record.sequence.clone(), u32::MAX));
+        let Some(to) = gone.map(|gone| gone.min(to)).filter(|to| notice.first <= to.sequence) else {
+            self.breaks("P1", || format!("nothing had expired at {position} of {shard}"));
+            return;
+        };
+        let covered: Vec<_> = self
+            .stream
+            .events(shard)
+            .filter(|(place, _)| *place >= from && *place <= Place::of(&to))
+            .map(|(place, event)| (place.position(), event))
+            .collect();
+        let deeds = &mut self.truth.groups[group];
+        for (position, event) in covered {
+            deeds.expired.insert(position);
+            deeds.expired_events.insert(event);
+        }
+    }
+
+    /// Whether a recovery that began then had to know that the event of its letter was handled.
+    fn is_handled_again(&self, group: GroupIndex, letter: &DeadLetter, began: u64) -> bool {
+        let now = self.agenda.now();
+        let Some(event) = self.stream.event_at(&letter.shard, &letter.position) else { return false };
+        let Some(recorded) = self.truth.groups[group].recorded_on.get(&event) else { return false };
+        let since = letter.arrival.minus(HORIZON).0 + SKEW;
+        let lineage = self.stream.lineage(&letter.shard, now);
+        let ancestors = lineage.into_iter().flat_map(|lineage| lineage.ancestors);
+        let shards: Vec<ShardId> = ancestors.map(|(shard, _)| shard).chain([letter.shard.clone()]).collect();
+        let kept = |at: u64| now.0 + SKEW < Timestamp(at).plus(HORIZON + SLACK).0;
+        recorded.iter().any(|(shard, at)| *at > since && *at < began && kept(*at) && shards.contains(shard))
     }
 
     /// A segment was written.
@@ -349,6 +413,7 @@ impl World {
         for fingerprint in &segment.handled {
             if let Some(event) = truth.names.get(&fingerprint.0) {
                 deeds.recorded.entry(*event).or_insert(now);
+                deeds.recorded_on.entry(*event).or_default().push((shard.clone(), now));
             }
         }
     }
@@ -400,11 +465,30 @@ impl World {
         for group in 0..self.truth.groups.len() {
             let deeds = &self.truth.groups[group];
             let lost = self.truth.events.iter().find(|(event, fact)| {
-                fact.accepted && !deeds.effects.contains_key(event) && !deeds.letters.contains(event)
+                // the one loss there is: it expired, and a letter says so
+                let told = deeds.letters.contains(event) || deeds.expired_events.contains(event);
+                fact.accepted && !deeds.effects.contains_key(event) && !told
             });
             if let Some((event, _)) = lost {
                 let event = *event;
                 self.breaks("P1", || format!("group {group} lost {event}"));
+                return;
+            }
+            let untold = deeds.notices.iter().find_map(|notice| {
+                let range = &notice.first..=&notice.last;
+                let events = self.stream.events(&notice.shard).filter(|(place, _)| range.contains(&place.sequence));
+                let told = |place: Place<'_>, event: EventRef| {
+                    let position = place.position();
+                    deeds.effects.contains_key(&event)
+                        || [&deeds.letter_places, &deeds.expired, &self.truth.foreign]
+                            .iter()
+                            .any(|places| places.contains(&position))
+                };
+                let mut untold = events.filter(|(place, event)| !told(*place, *event));
+                untold.next().map(|(place, event)| (place.position(), event))
+            });
+            if let Some((position, event)) = untold {
+                self.breaks("P1", || format!("group {group} has no letter for {event} at {position}, which was given up"));
                 return;
             }
             let (counts, overlapped) = (deeds.counts, deeds.overlapped);
@@ -431,11 +515,14 @@ impl World {
             let deeds = &self.truth.groups[group];
             let mut stored =
                 self.truth.events.iter().filter(|(_, fact)| fact.stored.is_some()).map(|(event, _)| *event);
-            if let Some(event) = stored.find(|event| !deeds.effects.contains_key(event)) {
+            if let Some(event) = stored
+                .find(|event| !deeds.effects.contains_key(event) && !deeds.expired_events.contains(event))
+            {
                 self.breaks("P6", || format!("{event} is a dead letter of group {group} that cannot be redriven"));
                 return;
             }
-            let left = self.tables[group].letters.iter().find(|letter| letter.code != Code::NotAnEvent).cloned();
+            let left = self.tables[group].letters.iter();
+            let left = left.cloned().find(|letter| !matches!(letter.code, Code::NotAnEvent | Code::Expired));
             if let Some(DeadLetter { position, code, .. }) = left {
                 self.breaks("P6", || format!("a letter of group {group} was not redriven: {position} {code:?}"));
                 return;
