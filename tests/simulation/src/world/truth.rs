@@ -348,9 +348,8 @@ impl World {
     /// A letter says that records of a notice had expired. It covers what had when the letter was written.
     fn saw_expired(&mut self, group: GroupIndex, letter: &DeadLetter) {
         let DeadLetter { shard, position, .. } = letter;
-        let is_of = |notice: &&GivenUp| {
-            notice.shard == *shard && (&notice.first..=&notice.last).contains(&&position.sequence)
-        };
+        let is_of =
+            |notice: &&GivenUp| notice.shard == *shard && (&notice.first..=&notice.last).contains(&&position.sequence);
         let Some(notice) = self.truth.groups[group].notices.iter().find(is_of).cloned() else {
             self.breaks("P1", || format!("group {group} was told of no records at {position} of {shard}"));
             return;
@@ -488,7 +487,9 @@ impl World {
                 untold.next().map(|(place, event)| (place.position(), event))
             });
             if let Some((position, event)) = untold {
-                self.breaks("P1", || format!("group {group} has no letter for {event} at {position}, which was given up"));
+                self.breaks("P1", || {
+                    format!("group {group} has no letter for {event} at {position}, which was given up")
+                });
                 return;
             }
             let (counts, overlapped) = (deeds.counts, deeds.overlapped);
@@ -515,14 +516,14 @@ impl World {
             let deeds = &self.truth.groups[group];
             let mut stored =
                 self.truth.events.iter().filter(|(_, fact)| fact.stored.is_some()).map(|(event, _)| *event);
-            if let Some(event) = stored
-                .find(|event| !deeds.effects.contains_key(event) && !deeds.expired_events.contains(event))
+            if let Some(event) =
+                stored.find(|event| !deeds.effects.contains_key(event) && !deeds.expired_events.contains(event))
             {
                 self.breaks("P6", || format!("{event} is a dead letter of group {group} that cannot be redriven"));
                 return;
             }
-            let left = self.tables[group].letters.iter();
-            let left = left.cloned().find(|letter| !matches!(letter.code, Code::NotAnEvent | Code::Expired));
+            let cannot_be = |letter: &&DeadLetter| matches!(letter.code, Code::NotAnEvent | Code::Expired);
+            let left = self.tables[group].letters.iter().find(|letter| !cannot_be(letter)).cloned();
             if let Some(DeadLetter { position, code, .. }) = left {
                 self.breaks("P6", || format!("a letter of group {group} was not redriven: {position} {code:?}"));
                 return;
