@@ -117,7 +117,7 @@ impl<O: Outside> Recoverer<O> {
             Recovery { of: self, given_up, times, done, unsaved: 0, known: None, recovered: Recovered::default() };
         let ended = recovery.run().await;
         // after an error too: what was sent need not be sent again
-        let saved = recovery.save(times.commit).await;
+        let saved = recovery.save().await;
         ended.and(saved).map(|()| recovery.recovered)
     }
 }
@@ -155,7 +155,7 @@ impl<O: Outside> Recovery<'_, O> {
                 break;
             };
             let oldest = page.records.first().map(|record| record.sequence.clone());
-            if !after && let Some(oldest) = oldest.filter(|oldest| *oldest > from) {
+            if !after && let Some(oldest) = oldest.filter(|oldest| *oldest > from && self.leaves_out(oldest)) {
                 self.expire(Some(&oldest)).await?;
             }
             let read_to = page.records.last().map(|record| record.sequence.clone());
@@ -164,7 +164,7 @@ impl<O: Outside> Recovery<'_, O> {
                     return Ok(());
                 }
             }
-            self.save(stop).await?;
+            self.save().await?;
             match (read_to, page.next) {
                 _ if self.done.as_ref() >= Some(&end) => break,
                 (Some(read_to), _) if read_to > *last => self.step(end.clone()),
@@ -180,9 +180,14 @@ impl<O: Outside> Recovery<'_, O> {
                 }
             }
         }
-        within(outside, stop, outside.give_up(shard, &end)).await?;
+        within(outside, self.times.commit, outside.give_up(shard, &end)).await?;
         self.recovered.complete = true;
         Ok(())
+    }
+
+    /// Whether there can be records between what is done and `oldest`.
+    fn leaves_out(&self, oldest: &SequenceNumber) -> bool {
+        self.done.as_ref() < Some(&below(oldest))
     }
 
     /// Makes letters of the events of a record that are not settled; false if time ran out.
@@ -206,7 +211,7 @@ impl<O: Outside> Recovery<'_, O> {
             }
             self.step(position);
             if self.unsaved >= CURSOR_EVERY {
-                self.save(self.times.stop).await?;
+                self.save().await?;
             }
         }
         self.step(end);
@@ -246,8 +251,8 @@ impl<O: Outside> Recovery<'_, O> {
         let letter = self.dead_letter(Code::Expired, reason, position, String::new(), *arrival, bytes::Bytes::new());
         self.send(&letter).await?;
         self.recovered.expired = true;
-        self.step(oldest.map_or_else(|| self.given_up.end(), |oldest| Position::new(oldest.clone(), 0).previous()));
-        self.save(self.times.stop).await
+        self.step(oldest.map_or_else(|| self.given_up.end(), below));
+        self.save().await
     }
 
     fn letter(&self, delivery: Delivery) -> DeadLetter {
@@ -294,11 +299,11 @@ impl<O: Outside> Recovery<'_, O> {
     }
 
     /// Writes the cursor.
-    async fn save(&mut self, by: Timestamp) -> Result<(), Error> {
+    async fn save(&mut self) -> Result<(), Error> {
         let Some(done) = self.done.clone().filter(|_| self.unsaved > 0) else { return Ok(()) };
         let (outside, GivenUp { shard, first, last, .. }) = (&self.of.outside, self.given_up);
         let cursor = Cursor { first: first.clone(), last: last.clone(), done, at: outside.now() };
-        within(outside, by, outside.record_recovered(shard, &cursor)).await?;
+        within(outside, self.times.commit, outside.record_recovered(shard, &cursor)).await?;
         self.unsaved = 0;
         Ok(())
     }
@@ -311,4 +316,9 @@ impl<O: Outside> Recovery<'_, O> {
     fn time_left(&self) -> Duration {
         self.times.stop.since(self.of.outside.now())
     }
+}
+
+/// Just below the events of a record.
+fn below(record: &SequenceNumber) -> Position {
+    Position::new(record.clone(), 0).previous()
 }

@@ -226,7 +226,7 @@ MUTANTS = [
     (
         "a recovery does not say up to where",
         RECOVER,
-        "        within(outside, stop, outside.give_up(shard, &end)).await?;\n",
+        "        within(outside, self.times.commit, outside.give_up(shard, &end)).await?;\n",
         "",
     ),
     (

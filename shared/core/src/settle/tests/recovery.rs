@@ -179,6 +179,16 @@ fn what_expires_behind_the_cursor_is_told() {
 }
 
 #[test]
+fn what_has_expired_is_told_once_when_the_rest_fails() {
+    let world = stream(&plain(5, 4));
+    world.store(|s| s.unlisted = true);
+    recover(&world, 3, 6).unwrap_err();
+    world.store(|s| s.unlisted = false);
+    recover(&world, 3, 6).unwrap();
+    assert_eq!(sent(&world), expect(&[("3.0", Code::Expired), ("5.0", Code::GivenUp), ("6.0", Code::GivenUp)]));
+}
+
+#[test]
 fn what_a_run_settled_behind_the_event_that_held_it_up_is_no_second_letter() {
     let events = [
         ("k", "a", "retry"),
