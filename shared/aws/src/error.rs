@@ -15,6 +15,11 @@ const THROTTLES: [&str; 8] = [
     "SlowDown",
 ];
 
+/// Whether a code says "too much".
+pub(crate) fn is_throttle(code: &str) -> bool {
+    THROTTLES.contains(&code)
+}
+
 /// What a failed call means to the core.
 pub(crate) fn classify<E, R>(what: &str, error: SdkError<E, R>) -> ports::Error
 where
@@ -34,7 +39,7 @@ where
         }
         SdkError::ServiceError(context) => {
             let detail = detail(context.err());
-            if context.err().code().is_some_and(|code| THROTTLES.contains(&code)) {
+            if context.err().code().is_some_and(is_throttle) {
                 ports::Error::Throttled(detail)
             } else if context.raw().status() >= 500 {
                 ports::Error::Unavailable(detail)

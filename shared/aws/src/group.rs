@@ -250,8 +250,8 @@ impl Records for Ports {
 }
 
 impl DeadLetters for Ports {
-    async fn send(&self, letter: &DeadLetter) -> Result<(), Error> {
-        self.dead_letters.send(letter).await
+    async fn send(&self, letters: &[DeadLetter]) -> Vec<Result<(), Error>> {
+        self.dead_letters.send(letters).await
     }
 }
 

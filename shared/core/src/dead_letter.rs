@@ -22,6 +22,8 @@ pub enum Code {
     NotAnEvent,
     /// The handler or the projection refused it.
     Refused,
+    /// With it, the state of its key would take more bytes than one can have.
+    StateTooLarge,
     /// The handler asked for a retry until the limit.
     RetriesExhausted,
     /// Runs ended without a word while this event was being handled alone; it was not handled again.
@@ -38,6 +40,7 @@ impl Code {
         match self {
             Self::NotAnEvent => "not_an_event",
             Self::Refused => "refused",
+            Self::StateTooLarge => "state_too_large",
             Self::RetriesExhausted => "retries_exhausted",
             Self::Crashed => "crashed",
             Self::GivenUp => "given_up",
@@ -317,8 +320,15 @@ mod tests {
 
     #[test]
     fn codes_are_stable_text() {
-        let codes =
-            [Code::NotAnEvent, Code::Refused, Code::RetriesExhausted, Code::Crashed, Code::GivenUp, Code::Expired];
+        let codes = [
+            Code::NotAnEvent,
+            Code::Refused,
+            Code::StateTooLarge,
+            Code::RetriesExhausted,
+            Code::Crashed,
+            Code::GivenUp,
+            Code::Expired,
+        ];
         for code in codes {
             assert_eq!(serde_json::to_string(&code).unwrap(), format!("\"{}\"", code.as_str()));
         }

@@ -150,8 +150,9 @@ pub trait Redrives: Send + Sync {
 
 /// Where dead letters go.
 pub trait DeadLetters: Send + Sync {
-    /// Sends a dead letter; it is durable when this returns `Ok`.
-    fn send(&self, letter: &DeadLetter) -> impl Future<Output = Result<(), Error>> + Send;
+    /// Sends dead letters: one result a letter, in their order, however many there are. A letter is durable if its result
+    /// is `Ok`. No order is kept among them. If the call is given up, any of them may have been sent.
+    fn send(&self, letters: &[DeadLetter]) -> impl Future<Output = Vec<Result<(), Error>>> + Send;
 }
 
 /// What follows a page.

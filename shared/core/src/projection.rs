@@ -12,7 +12,8 @@ use crate::position::Position;
 /// Exactly once: the state item holds the position that was applied last and is written only over the state that was
 /// read, so a redelivered event finds itself applied.
 pub trait Projection: Send + Sync {
-    /// The state of one key. It is stored as JSON; a DynamoDB item holds 400 KB.
+    /// The state of one key. It is stored as JSON, at most 350,000 bytes of it: an event that would make it larger is
+    /// dead-lettered (`state_too_large`), and what follows is folded without it.
     type State: Serialize + DeserializeOwned + Clone + Send + Sync;
 
     /// Whether `event` has to do with this projection. What has not is settled without a look at any state: a stream
@@ -59,8 +60,11 @@ pub struct StoredState {
     /// Every event at or below it was settled before this was written, or the event source had gone on past it: which of
     /// them went into the state is forgotten.
     pub settled: Position,
-    /// Which of the events above that were refused or given up: a redelivery has to know that they are dead letters.
-    pub refused: Vec<Position>,
+    /// The places of the events above that which were refused or given up, sorted: a redelivery has to know that they
+    /// are dead letters.
+    pub refused: Vec<Fingerprint>,
+    /// The highest of those places.
+    pub refused_to: Position,
     /// The events that were applied out of their order, sent back from the dead letters: the last of them.
     pub redriven: Vec<Fingerprint>,
 }

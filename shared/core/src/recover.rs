@@ -25,8 +25,8 @@ use crate::window::Window;
 /// Kept back at the end of a recovery's time for writing the cursor.
 const MARGIN: Duration = Duration::from_secs(4);
 
-/// Letters between two writes of the cursor.
-const CURSOR_EVERY: usize = 100;
+/// Letters that are sent before what has become of them is looked at and the cursor is written.
+const LETTERS_AT_ONCE: usize = 100;
 
 /// What the event source gave up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,7 +114,7 @@ impl<O: Outside> Recoverer<O> {
         let GivenUp { shard, first, last, .. } = given_up;
         let done = within(&self.outside, times.stop, self.outside.recovered(shard, first, last)).await?;
         let mut recovery =
-            Recovery { of: self, given_up, times, done, unsaved: 0, known: None, recovered: Recovered::default() };
+            Recovery { of: self, given_up, times, done, unsaved: false, known: None, recovered: Recovered::default() };
         let ended = recovery.run().await;
         // after an error too: what was sent need not be sent again
         let saved = recovery.save().await;
@@ -129,8 +129,8 @@ struct Recovery<'a, O> {
     times: Times,
     /// Every event of the range up to here is settled or became a letter.
     done: Option<Position>,
-    /// Steps of `done` since the cursor was written.
-    unsaved: usize,
+    /// Whether the cursor has to be written.
+    unsaved: bool,
     /// What is settled, and the shard's hash keys. Asked for when there is an event to judge: a shard of which nothing can
     /// be read need not be listed any more.
     known: Option<(Window, HashRange)>,
@@ -159,15 +159,13 @@ impl<O: Outside> Recovery<'_, O> {
                 self.expire(Some(&oldest)).await?;
             }
             let read_to = page.records.last().map(|record| record.sequence.clone());
-            for record in page.records.into_iter().filter(|record| record.sequence <= *last) {
-                if !self.settle(record).await? {
-                    return Ok(());
-                }
+            let records = page.records.into_iter().filter(|record| record.sequence <= *last).collect();
+            if !self.settle(records).await? {
+                return Ok(());
             }
-            self.save().await?;
             match (read_to, page.next) {
                 _ if self.done.as_ref() >= Some(&end) => break,
-                (Some(read_to), _) if read_to > *last => self.step(end.clone()),
+                (Some(read_to), _) if read_to > *last => self.step(Some(end.clone())),
                 // a page of the one record that is done
                 (Some(read_to), Next::More) if read_to == from => after = true,
                 (Some(read_to), Next::More) => (from, after) = (read_to, false),
@@ -190,31 +188,32 @@ impl<O: Outside> Recovery<'_, O> {
         self.done.as_ref() < Some(&below(oldest))
     }
 
-    /// Makes letters of the events of a record that are not settled; false if time ran out.
-    async fn settle(&mut self, record: Record) -> Result<bool, Error> {
-        let end = Position::new(record.sequence.clone(), u32::MAX);
-        if self.done.as_ref() >= Some(&end) {
+    /// Makes letters of the events of a page that are not settled; false if time ran out.
+    async fn settle(&mut self, records: Vec<Record>) -> Result<bool, Error> {
+        let Some(end) = records.last().map(|record| Position::new(record.sequence.clone(), u32::MAX)) else {
             return Ok(true);
-        }
-        let batch = ShardBatch { shard: self.given_up.shard.clone(), records: vec![record] };
+        };
+        let batch = ShardBatch { shard: self.given_up.shard.clone(), records };
+        let mut letters = Vec::new();
+        let mut judged = self.done.clone();
         for delivery in batch.deliveries(&self.of.fingerprints) {
             if self.done.as_ref() >= Some(&delivery.position) {
                 continue;
             }
             if self.time_left().is_zero() {
+                self.send(letters, judged).await?;
                 return Ok(false);
             }
-            let position = delivery.position.clone();
+            let (position, before) = (delivery.position.clone(), judged.clone());
             if !self.is_foreign_or_settled(&delivery).await? {
-                self.send(&self.letter(delivery)).await?;
-                self.recovered.letters += 1;
+                letters.push((before, self.letter(delivery)));
             }
-            self.step(position);
-            if self.unsaved >= CURSOR_EVERY {
-                self.save().await?;
+            judged = Some(position);
+            if letters.len() == LETTERS_AT_ONCE {
+                self.send(std::mem::take(&mut letters), judged.clone()).await?;
             }
         }
-        self.step(end);
+        self.send(letters, self.done.clone().max(Some(end))).await?;
         Ok(true)
     }
 
@@ -249,10 +248,9 @@ impl<O: Outside> Recovery<'_, O> {
         let reason =
             format!("{reason}; any records {from} {up_to} had expired from the stream before they could be read back");
         let letter = self.dead_letter(Code::Expired, reason, position, String::new(), *arrival, bytes::Bytes::new());
-        self.send(&letter).await?;
         self.recovered.expired = true;
-        self.step(oldest.map_or_else(|| self.given_up.end(), below));
-        self.save().await
+        let done = oldest.map_or_else(|| self.given_up.end(), below);
+        self.send(vec![(self.done.clone(), letter)], Some(done)).await
     }
 
     fn letter(&self, delivery: Delivery) -> DeadLetter {
@@ -288,23 +286,46 @@ impl<O: Outside> Recovery<'_, O> {
         }
     }
 
-    async fn send(&self, letter: &DeadLetter) -> Result<(), Error> {
-        within(&self.of.outside, self.times.store, self.of.outside.send(letter)).await
+    /// Sends letters, each with what was judged before it. Everything up to `judged` is done then; if a letter was not sent,
+    /// up to the one before.
+    async fn send(
+        &mut self,
+        letters: Vec<(Option<Position>, DeadLetter)>,
+        judged: Option<Position>,
+    ) -> Result<(), Error> {
+        let outside = &self.of.outside;
+        let (before, letters): (Vec<_>, Vec<_>) = letters.into_iter().unzip();
+        let sent = async { Ok(outside.send(&letters).await) };
+        let results = match letters.is_empty() {
+            true => Vec::new(),
+            false => within(outside, self.times.letters, sent).await?,
+        };
+        let failed = results.into_iter().zip(before).find_map(|(result, before)| Some((result.err()?, before)));
+        let (done, result) = match failed {
+            Some((error, before)) => (before, Err(error)),
+            None => (judged, Ok(())),
+        };
+        let is_sent = |letter: &&DeadLetter| letter.code != Code::Expired && Some(&letter.position) <= done.as_ref();
+        self.recovered.letters += letters.iter().filter(is_sent).count();
+        if done > self.done {
+            self.step(done);
+        }
+        result.and(self.save().await)
     }
 
     /// Everything up to `position` is done.
-    fn step(&mut self, position: Position) {
-        self.done = Some(position);
-        self.unsaved += 1;
+    fn step(&mut self, position: Option<Position>) {
+        self.done = position;
+        self.unsaved = true;
     }
 
     /// Writes the cursor.
     async fn save(&mut self) -> Result<(), Error> {
-        let Some(done) = self.done.clone().filter(|_| self.unsaved > 0) else { return Ok(()) };
+        let Some(done) = self.done.clone().filter(|_| self.unsaved) else { return Ok(()) };
         let (outside, GivenUp { shard, first, last, .. }) = (&self.of.outside, self.given_up);
         let cursor = Cursor { first: first.clone(), last: last.clone(), done, at: outside.now() };
         within(outside, self.times.commit, outside.record_recovered(shard, &cursor)).await?;
-        self.unsaved = 0;
+        self.unsaved = false;
         Ok(())
     }
 

@@ -27,6 +27,7 @@ mod ending;
 mod handling;
 mod isolation;
 mod lane;
+mod letters;
 pub(crate) mod memory;
 mod projecting;
 mod redrive;
@@ -46,11 +47,12 @@ use crate::ports::{self, Clock, DeadLetters, Progress, Redrives, Shards, Windows
 use crate::position::{SequenceNumber, ShardId};
 use crate::progress::Begun;
 use crate::time::Timestamp;
-use crate::window::Counts;
+use crate::window::{Counts, SEGMENT_EVENTS_MAX};
 
 use ending::{Ending, Said};
 pub use handling::Handling;
 pub use lane::{LaneContext, LaneEnd, Stop, Work};
+use letters::GivingUp;
 use memory::{Known, Memory, recall, remember};
 pub use projecting::Projecting;
 pub use redrive::{Left, Returned};
@@ -82,6 +84,26 @@ pub struct Settings {
     pub outage_keys: usize,
     /// ...if they are this share of the batch's keys that were tried, now or in an earlier run.
     pub outage_share: f64,
+    /// What is stored at most in one item.
+    pub item: ItemLimits,
+}
+
+/// What is stored at most in one DynamoDB item, which holds 409,600 bytes.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html>
+#[derive(Debug, Clone, Copy)]
+pub struct ItemLimits {
+    /// Bytes of a projection's state as JSON.
+    pub state_bytes: usize,
+    /// Events of a key that are refused and not passed by a commit yet, 8 bytes each in its state: after so many its
+    /// later events wait for the next run.
+    pub refused: usize,
+    /// Events of one segment, at most 16 bytes each.
+    pub segment_events: usize,
+}
+
+impl ItemLimits {
+    /// Together they fit an item, with what is redriven and the names.
+    pub const DEFAULT: Self = Self { state_bytes: 350_000, refused: 4096, segment_events: SEGMENT_EVENTS_MAX };
 }
 
 impl Settings {
@@ -96,6 +118,7 @@ impl Settings {
             margin: Duration::from_secs(4),
             outage_keys: 10,
             outage_share: 0.25,
+            item: ItemLimits::DEFAULT,
         }
     }
 }
@@ -225,6 +248,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
             failures: &begun.failures,
             position: &begun.position,
             below: run.below(),
+            fingerprints: &self.fingerprints,
             times,
             given_up: Mutex::default(),
             redrives: false,
@@ -253,16 +277,18 @@ impl<W: Work, O: Outside> Settler<W, O> {
     }
 
     async fn give_up_what_is_no_event(&self, run: &mut Run, context: &LaneContext<'_, O>) {
-        for index in run.not_events() {
-            if context.time_left().is_zero() {
-                break;
-            }
-            let delivery = run.delivery(index);
-            let Err(why) = &delivery.content else { continue };
-            match context.give_up(delivery, Code::NotAnEvent, &why.to_string(), 0).await {
+        let indices = run.not_events();
+        let why = |index: &usize| {
+            let delivery = run.delivery(*index);
+            let reason = delivery.content.as_ref().err().map(ToString::to_string).unwrap_or_default();
+            GivingUp { delivery, code: Code::NotAnEvent, reason, attempts: 0 }
+        };
+        let given_up = context.give_up(indices.iter().map(why).collect()).await;
+        for (index, result) in indices.into_iter().zip(given_up) {
+            match result {
                 Ok(()) => run.settle(index, Outcome::DeadLettered),
                 // left unsettled: the redelivery tries again
-                Err(error) => warn!(position = %delivery.position, %error, "could not dead-letter"),
+                Err(error) => warn!(position = %run.delivery(index).position, %error, "could not dead-letter"),
             }
         }
     }
@@ -293,23 +319,26 @@ impl<W: Work, O: Outside> Settler<W, O> {
                 .collect()
                 .await;
             let outage = gauge.outage();
+            let mut failing = Vec::new();
             for (segment, end) in ends {
                 let stop = run.apply(&segment, end);
                 let Some((index, stop)) = stop else { continue };
-                let retry = match stop {
-                    Stop::Retry(cause) if !outage => cause,
-                    Stop::Retry(_) | Stop::OutOfTime => {
-                        run.block(segment.lane);
+                match stop {
+                    Stop::Retry(cause) if !outage => {
+                        failing.push((index, cause));
                         continue;
                     }
+                    Stop::Retry(_) | Stop::OutOfTime => {}
                     Stop::Outside(error) => {
                         warn!(position = %run.delivery(index).position, %error, "left for the redelivery");
-                        run.block(segment.lane);
-                        continue;
                     }
-                };
-                if !self.fail(run, index, &retry, context).await {
-                    run.block(segment.lane);
+                }
+                run.block(segment.lane);
+            }
+            let lanes: Vec<usize> = failing.iter().map(|(index, _)| run.lane_of(*index)).collect();
+            for (lane, settled) in lanes.into_iter().zip(self.fail(run, failing, context).await) {
+                if !settled {
+                    run.block(lane);
                 }
             }
             if outage {
@@ -319,21 +348,35 @@ impl<W: Work, O: Outside> Settler<W, O> {
         }
     }
 
-    /// Counts a failure against an event; true if that was the last and the event is dead-lettered.
-    async fn fail(&self, run: &mut Run, index: usize, cause: &str, context: &LaneContext<'_, O>) -> bool {
-        let failures = run.count_failure(index);
-        let delivery = run.delivery(index);
-        info!(shard = %context.shard, position = %delivery.position, failures, cause, "asked for a retry");
-        if failures < self.settings.attempts_max {
-            return false;
-        }
-        match context.give_up(delivery, Code::RetriesExhausted, cause, failures).await {
-            Ok(()) => self.forgo(run, index, context).await,
-            Err(error) => {
-                warn!(position = %delivery.position, %error, "could not dead-letter");
-                false
+    /// Counts a failure against each event. True for those for which it was the last: they are dead-lettered.
+    async fn fail(&self, run: &mut Run, failing: Vec<(usize, String)>, context: &LaneContext<'_, O>) -> Vec<bool> {
+        let mut settled = vec![false; failing.len()];
+        let mut last = Vec::new();
+        for (number, (index, cause)) in failing.into_iter().enumerate() {
+            let failures = run.count_failure(index);
+            let position = &run.delivery(index).position;
+            info!(shard = %context.shard, %position, failures, cause, "asked for a retry");
+            if failures >= self.settings.attempts_max {
+                last.push((number, index, cause, failures));
             }
         }
+        let letter = |(_, index, reason, attempts): &(usize, usize, String, u32)| GivingUp {
+            delivery: run.delivery(*index),
+            code: Code::RetriesExhausted,
+            reason: reason.clone(),
+            attempts: *attempts,
+        };
+        let given_up = context.give_up(last.iter().map(letter).collect()).await;
+        for ((number, index, ..), result) in last.into_iter().zip(given_up) {
+            settled[number] = match result {
+                Ok(()) => self.forgo(run, index, context).await,
+                Err(error) => {
+                    warn!(position = %run.delivery(index).position, %error, "could not dead-letter");
+                    false
+                }
+            };
+        }
+        settled
     }
 
     /// Settles an event whose letter was sent unrun; false if it is left for the redelivery.

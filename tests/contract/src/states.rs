@@ -4,6 +4,7 @@ use penstock::PartitionKey;
 use penstock::fingerprint::Fingerprint;
 use penstock::ports::States;
 use penstock::projection::{Stored, StoredState};
+use penstock::settle::ItemLimits;
 
 use crate::{World, position};
 
@@ -13,7 +14,8 @@ fn state(revision: u64, text: &str) -> StoredState {
         applied: position(3, 1),
         state: Some(text.to_owned()),
         settled: position(1, 0),
-        refused: vec![position(2, 0), position(2, 1)],
+        refused: vec![Fingerprint(3), Fingerprint(u64::MAX)],
+        refused_to: position(2, 1),
         redriven: vec![Fingerprint(7)],
     }
 }
@@ -51,7 +53,13 @@ pub async fn a_state_is_not_written_over_another(world: &impl World) {
 
 /// As large as the core lets them get.
 pub async fn a_large_state_is_kept(world: &impl World) {
-    let large = state(1, &"x".repeat(375_000));
-    world.states().store(&key("k"), &large, None).await.unwrap();
-    assert_eq!(world.states().load(&key("k")).await.unwrap(), Some(large));
+    let places = |count: u64| (1..=count).map(|n| Fingerprint(n * (u64::MAX / 5000)));
+    let large = StoredState {
+        refused: places(ItemLimits::DEFAULT.refused as u64 + 100).collect(),
+        redriven: places(1000).collect(),
+        ..state(1, &"x".repeat(ItemLimits::DEFAULT.state_bytes))
+    };
+    let key = key(&"é".repeat(128));
+    assert_eq!(world.states().store(&key, &large, None).await.unwrap(), Stored::Yes);
+    assert_eq!(world.states().load(&key).await.unwrap(), Some(large));
 }

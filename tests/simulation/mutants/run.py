@@ -26,6 +26,7 @@ MEMORY = "shared/core/src/settle/memory.rs"
 RUN = "shared/core/src/settle/run.rs"
 ENDING = "shared/core/src/settle/ending.rs"
 ISOLATION = "shared/core/src/settle/isolation.rs"
+FOLD = "shared/core/src/settle/projecting/fold.rs"
 PROJECTING = "shared/core/src/settle/projecting.rs"
 REDRIVE = "shared/core/src/settle/redrive.rs"
 BATCH = "shared/core/src/batch.rs"
@@ -123,8 +124,8 @@ MUTANTS = [
     (
         "a projection does not look what it has applied",
         PROJECTING,
-        "before.as_ref().filter(|stored| *position <= stored.applied)",
-        "before.as_ref().filter(|stored| *position <= stored.applied && position.index == u32::MAX)",
+        "Some(stored) if delivery.position <= stored.applied => {",
+        "Some(stored) if delivery.position <= stored.applied && delivery.position.index == u32::MAX => {",
     ),
     (
         "a state is written over whatever is there",
@@ -147,8 +148,8 @@ MUTANTS = [
     (
         "the events of a key go on past one that is to be retried",
         SETTLE,
-        "                if !self.fail(run, index, &retry, context).await {\n                    run.block(segment.lane);\n                }",
-        "                self.fail(run, index, &retry, context).await;",
+        "                if !settled {\n                    run.block(lane);\n                }",
+        "                _ = (lane, settled);",
     ),
     (
         "what is left of a batch is not reported",
@@ -170,15 +171,15 @@ MUTANTS = [
         "Begun { epoch: begun.epoch + 1, ..begun.clone() }",
         "begun.clone()",
     ),
-    ("a recovery stops before the last record", RECOVER, "record.sequence <= *last) {", "record.sequence < *last) {"),
+    ("a recovery stops before the last record", RECOVER, "record.sequence <= *last).collect()", "record.sequence < *last).collect()"),
     ("a shard that is gone is not told", RECOVER, "                self.expire(None).await?;\n                break;", "                break;"),
     ("what expired before a recovery is not told", RECOVER, "self.expire(Some(&oldest)).await?;", "_ = oldest;"),
-    ("an end before the last record passes for it", RECOVER, "(_, Next::End) => self.expire(None).await?,", "(_, Next::End) => self.step(end.clone()),"),
+    ("an end before the last record passes for it", RECOVER, "(_, Next::End) => self.expire(None).await?,", "(_, Next::End) => self.step(Some(end.clone())),"),
     (
         "a tip before the last record passes for it",
         RECOVER,
         "(_, Next::Tip) if self.may_have_expired() => self.expire(None).await?,",
-        "(_, Next::Tip) => self.step(end.clone()),",
+        "(_, Next::Tip) => self.step(Some(end.clone())),",
     ),
     ("a recovery makes letters of what a run handled", RECOVER, "self.recovered.settled += usize::from(is_settled);", "let is_settled = false;"),
     (
@@ -196,8 +197,8 @@ MUTANTS = [
     (
         "a recovery that ran out of time passes for done",
         RECOVER,
-        "                if !self.settle(record).await? {\n                    return Ok(());",
-        "                if !self.settle(record).await? {\n                    self.recovered.complete = true;\n                    return Ok(());",
+        "            if !self.settle(records).await? {\n                return Ok(());",
+        "            if !self.settle(records).await? {\n                self.recovered.complete = true;\n                return Ok(());",
     ),
     (
         "a listing that is older than the shard passes for its lineage",
@@ -234,6 +235,30 @@ MUTANTS = [
         PROJECTING,
         ".max(context.below.clone())",
         "",
+    ),
+    (
+        "a lane that is cut keeps the state of what was cut off",
+        FOLD,
+        "        if applied {\n",
+        "        if applied && false {\n",
+    ),
+    (
+        "a state forgets what it refused while it may come again",
+        PROJECTING,
+        "before.filter(|stored| stored.refused_to > settled)",
+        "before.filter(|stored| stored.refused_to > settled && false)",
+    ),
+    (
+        "a state may grow beyond its item",
+        FOLD,
+        "if this.json()?.is_some_and(|json| json.len() > state_bytes_max) {",
+        "if this.json()?.is_some_and(|json| json.len() > state_bytes_max) && false {",
+    ),
+    (
+        "what is refused may grow beyond its item",
+        PROJECTING,
+        "() if refused >= room => Err(",
+        "() if refused >= room && false => Err(",
     ),
     ("a commit that arrives late is written", TABLES, "if *last > commit.number {", "if false && *last > commit.number {"),
     (

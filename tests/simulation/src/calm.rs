@@ -121,8 +121,8 @@ impl Redrives for Calm {
 }
 
 impl DeadLetters for Calm {
-    async fn send(&self, letter: &DeadLetter) -> Result<(), Error> {
-        self.drive(self.0.send(letter))
+    async fn send(&self, letters: &[DeadLetter]) -> Vec<Result<(), Error>> {
+        self.drive(self.0.send(letters))
     }
 }
 

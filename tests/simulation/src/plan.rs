@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::aggregates::Packer;
+use penstock::settle::ItemLimits;
+
 use crate::work::Kind;
 
 /// How long duplicates are recognised.
@@ -56,6 +58,8 @@ pub(crate) struct Plan {
     pub(crate) batch_size: usize,
     pub(crate) batching_window: Duration,
     pub(crate) concurrency: usize,
+    /// What is stored at most in one item.
+    pub(crate) item: ItemLimits,
     /// How old a record may become before the event source gives it up.
     pub(crate) record_age: Option<Duration>,
     /// How long the stream keeps records; `None` is for ever.
@@ -78,9 +82,11 @@ impl Plan {
         // some schedules are calm, so that what only shows without noise shows
         let failing = [0, 20, 100, 300, 800][rng.usize(0..5)];
         let spice = rng.u64(0..50);
+        // a few have lanes of hundreds
+        let long = rng.u32(0..30) == 0;
         let mut ops: Vec<(u64, Op)> = Vec::new();
         for _ in 0..rng.usize(3..25) {
-            ops.push((rng.u64(0..length), send(&mut rng, clients, keys_each, spice)));
+            ops.push((rng.u64(0..length), send(&mut rng, clients, keys_each, (spice, long))));
         }
         // and some are all of one kind
         let favourite = rng.bool().then(|| rng.u32(0..17));
@@ -115,7 +121,7 @@ impl Plan {
                 let key = any_key(&mut rng, clients, keys_each);
                 ops.push((end - rng.u64(0..10_000), Op::Again { key, choice: rng.u64(..) }));
             }
-            ops.push((end - rng.u64(0..10_000), send(&mut rng, clients, keys_each, spice)));
+            ops.push((end - rng.u64(0..10_000), send(&mut rng, clients, keys_each, (spice, long))));
         }
         ops.sort_by_key(|(time, _)| *time);
         // a batch that is not halved and looks like an outage is given up by its age alone
@@ -131,9 +137,15 @@ impl Plan {
             first_sequence: 10_u64.pow(rng.u32(2..9)) - rng.u64(1..90),
             failing,
             clients,
-            batch_size: [1, 2, 5, 10, 100][rng.usize(0..5)],
+            batch_size: [1, 2, 5, 10, 100, 1000][rng.usize(0..6)],
             batching_window: Duration::from_millis([0, 0, 500, 2000][rng.usize(0..4)]),
             concurrency: rng.usize(1..=8),
+            item: ItemLimits {
+                // a list of numbers in JSON
+                state_bytes: [60, 300, 350_000, 350_000][rng.usize(0..4)],
+                refused: [1, 3, 4096][rng.usize(0..3)],
+                segment_events: [2, 20, 20_000][rng.usize(0..3)],
+            },
             record_age,
             retention,
             bisect,
@@ -148,13 +160,19 @@ fn any_key(rng: &mut fastrand::Rng, clients: usize, keys_each: u32) -> u32 {
     rng.u32(0..u32::try_from(clients).unwrap_or(1) * keys_each)
 }
 
-fn send(rng: &mut fastrand::Rng, clients: usize, keys_each: u32, spice: u64) -> Op {
+fn send(rng: &mut fastrand::Rng, clients: usize, keys_each: u32, (spice, long): (u64, bool)) -> Op {
     let client = rng.usize(0..clients);
     let first = u32::try_from(client).unwrap_or(0) * keys_each;
     let mut keys: Vec<(u32, Vec<Kind>)> = Vec::new();
     for key in first..first + keys_each {
         if rng.u32(0..3) > 0 {
-            let kinds = (0..rng.usize(1..=4)).map(|_| kind(rng, spice)).collect();
+            let kinds = if long && rng.u32(0..30) == 0 {
+                let refused = rng.u32(0..100);
+                let plain_or_not = |refuses| if refuses { Kind::Refused } else { Kind::Plain };
+                (0..rng.usize(5..200)).map(|_| plain_or_not(rng.u32(0..100) < refused)).collect()
+            } else {
+                (0..rng.usize(1..=4)).map(|_| kind(rng, spice)).collect()
+            };
             keys.push((key, kinds));
         }
     }

@@ -26,6 +26,9 @@ use crate::work::Kind;
 use crate::world::truth::{Act, EventRef};
 use crate::world::{GroupIndex, Happening, Pid, Shared, World};
 
+/// Places of dead letters that an item has room for beyond those that a lane may add.
+const ITEM_SLACK: usize = 100;
+
 /// A process's view of the world.
 #[derive(Clone)]
 pub(crate) struct Process {
@@ -272,15 +275,22 @@ impl Recoveries for Process {
 }
 
 impl DeadLetters for Process {
-    async fn send(&self, letter: &DeadLetter) -> Result<(), Error> {
-        let (group, pid, letter) = (self.group, self.pid, letter.clone());
+    async fn send(&self, letters: &[DeadLetter]) -> Vec<Result<(), Error>> {
+        let (group, pid, count, letters) = (self.group, self.pid, letters.len(), letters.to_vec());
         let began = self.doing.load(Ordering::Relaxed) >> 1;
-        self.call(Service::Queues, "dead letter", move |world| {
-            world.note(|| format!("process {pid}: dead letter {} {:?}", letter.position, letter.code));
-            world.saw_letter(group, pid, &letter, began);
-            world.tables[group].letters.push(letter);
-        })
-        .await
+        let sent = self.call(Service::Queues, "dead letter", move |world| {
+            let send = |letter: DeadLetter| {
+                if world.chance.strikes(2) {
+                    return Err(Error::Throttled("this one of them".to_owned()));
+                }
+                world.note(|| format!("process {pid}: dead letter {} {:?}", letter.position, letter.code));
+                world.saw_letter(group, pid, &letter, began);
+                world.tables[group].letters.push(letter);
+                Ok(())
+            };
+            letters.into_iter().map(send).collect::<Vec<_>>()
+        });
+        sent.await.unwrap_or_else(|error| vec![Err(error); count])
     }
 }
 
@@ -317,7 +327,11 @@ impl States for Process {
     async fn store(&self, key: &PartitionKey, state: &StoredState, over: Option<u64>) -> Result<Stored, Error> {
         let (group, pid) = (self.group, self.pid);
         let (key, state) = (key.as_str().to_owned(), state.clone());
-        self.call(Service::Tables, "store state", move |world| {
+        let stored = self.call(Service::Tables, "store state", move |world| {
+            let (bytes, places) = (state.state.as_ref().map_or(0, String::len), state.refused.len());
+            if bytes > world.item.state_bytes || places > world.item.refused + ITEM_SLACK {
+                return Err(Error::Refused("the item is too large".to_owned()));
+            }
             let old = world.tables[group].states.get(&key).cloned();
             let stored = world.tables[group].store(&key, &state, over);
             world.note(|| format!("process {pid}: state of {key} up to {}: {stored:?}", state.applied));
@@ -325,9 +339,9 @@ impl States for Process {
                 let number = key.trim_start_matches('k').parse().unwrap_or(0);
                 world.saw_state(group, number, old.as_ref(), &state);
             }
-            stored
-        })
-        .await
+            Ok(stored)
+        });
+        stored.await?
     }
 }
 

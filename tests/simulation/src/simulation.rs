@@ -43,7 +43,7 @@ pub(crate) const PROJECTION: GroupIndex = 1;
 pub(crate) const CLOCKS_DIFFER: u64 = 10_000;
 
 /// How long everything may take to come to rest once nothing fails any more.
-const REST_WITHIN: u64 = 60 * 60 * 1000;
+const REST_WITHIN: u64 = 4 * 60 * 60 * 1000;
 
 /// Things that happen in one run at most.
 const HAPPENINGS_MAX: u64 = 2_000_000;
@@ -130,7 +130,9 @@ pub(crate) fn run(plan: &Plan, traced: bool) -> Outcome {
     let chance = Chance::new(plan.seed, plan.failing, plan.faults.clone());
     let mut stream = Stream::new(plan.shards, plan.first_sequence);
     stream.retention = plan.retention;
-    let world = Shared::new(World::new(chance, stream, GROUPS, traced));
+    let mut world = World::new(chance, stream, GROUPS, traced);
+    world.item = plan.item;
+    let world = Shared::new(world);
     let mut simulation = Simulation {
         groups: Vec::new(),
         processes: BTreeMap::new(),
@@ -399,7 +401,7 @@ impl Simulation {
             world.redriven_all();
             self.done = true;
         } else if world.agenda.elapsed() > self.plan.end + REST_WITHIN {
-            world.breaks("P0", || "an hour after the last fault, not all is settled".to_owned());
+            world.breaks("P0", || "hours after the last fault, not all is settled".to_owned());
         } else {
             world.agenda.after(1000, Happening::Look);
         }

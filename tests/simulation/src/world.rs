@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use penstock::ShardId;
 use penstock::fingerprint::Fingerprinter;
+use penstock::settle::ItemLimits;
 use penstock::time::Timestamp;
 
 use crate::agenda::Agenda;
@@ -115,6 +116,8 @@ pub(crate) struct World {
     pub(crate) broken: Option<Broken>,
     /// Processes that stop, and for how long.
     pub(crate) stops: Vec<(Pid, u64)>,
+    /// What fits an item.
+    pub(crate) item: ItemLimits,
     /// Processes whose last call did not go well, or was a commit that came too late.
     pub(crate) unheard: BTreeSet<Pid>,
     /// Until when a group's downstream fails.
@@ -156,6 +159,7 @@ impl World {
             broken: None,
             stops: Vec::new(),
             unheard: BTreeSet::new(),
+            item: ItemLimits::DEFAULT,
             downstream_down_until: vec![0; groups],
             tables_down_until: 0,
             queues_down_until: 0,

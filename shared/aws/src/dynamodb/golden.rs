@@ -27,7 +27,6 @@ fn attribute(value: &Value) -> AttributeValue {
         "S" => AttributeValue::S(text()),
         "N" => AttributeValue::N(text()),
         "B" => AttributeValue::B(Blob::new(BASE64_STANDARD.decode(text()).unwrap())),
-        "L" => AttributeValue::L(value.as_array().unwrap().iter().map(attribute).collect()),
         "M" => AttributeValue::M(attributes(value.as_object().unwrap())),
         other => panic!("no format of ours has {other}"),
     }
@@ -43,7 +42,6 @@ fn show_one(value: &AttributeValue) -> Value {
         AttributeValue::S(text) => json!({ "S": text }),
         AttributeValue::N(digits) => json!({ "N": digits }),
         AttributeValue::B(bytes) => json!({ "B": BASE64_STANDARD.encode(bytes) }),
-        AttributeValue::L(items) => json!({ "L": items.iter().map(show_one).collect::<Vec<_>>() }),
         AttributeValue::M(members) => json!({ "M": show(members) }),
         other => panic!("no format of ours has {other:?}"),
     }

@@ -49,11 +49,6 @@ impl Item<'_> {
         fingerprints::unpack(self.bytes(name)?).ok_or_else(|| self.damaged(name))
     }
 
-    pub(super) fn list(&self, name: &str) -> Result<&[AttributeValue], Error> {
-        let value = self.attributes.get(name).and_then(|value| value.as_l().ok());
-        value.map(Vec::as_slice).ok_or_else(|| self.damaged(name))
-    }
-
     pub(super) fn map(&self, name: &str) -> Result<&HashMap<String, AttributeValue>, Error> {
         let value = self.attributes.get(name).and_then(|value| value.as_m().ok());
         value.ok_or_else(|| self.damaged(name))

@@ -7,7 +7,8 @@
 //! | `state` | S | the state as JSON; missing while every event was refused |
 //! | `revision` | N | one more with each write: what a write is conditional on |
 //! | `settled` | S | sortable position; what was refused up to it is forgotten |
-//! | `refused` | L | positions above it that were refused |
+//! | `refused` | B | fingerprints of the positions above it that were refused, about 7 bytes each |
+//! | `refused_to` | S | the highest of those positions, sortable |
 //! | `redriven` | B | fingerprints of events that were applied out of their order, in that order, 8 bytes each |
 //! | `v` | N | format, 1 |
 
@@ -21,7 +22,7 @@ use penstock::fingerprint::Fingerprint;
 use penstock::ports::{Error, States};
 use penstock::projection::{Stored, StoredState};
 
-use super::item::{Item, n, s};
+use super::item::{Item, n, pack, s};
 use crate::error::classify;
 
 const FORMAT: u32 = 1;
@@ -74,14 +75,14 @@ impl States for StateTable {
 }
 
 fn encode(key: &PartitionKey, state: &StoredState) -> HashMap<String, AttributeValue> {
-    let refused = state.refused.iter().map(|position| s(position.to_string())).collect();
     let mut item = HashMap::from([
         ("pk".to_owned(), s(key.as_str())),
         ("revision".to_owned(), n(state.revision)),
         ("applied".to_owned(), s(state.applied.sortable())),
         ("settled".to_owned(), s(state.settled.sortable())),
         ("redriven".to_owned(), in_order(&state.redriven)),
-        ("refused".to_owned(), AttributeValue::L(refused)),
+        ("refused".to_owned(), pack(&state.refused)),
+        ("refused_to".to_owned(), s(state.refused_to.sortable())),
         ("v".to_owned(), n(FORMAT)),
     ]);
     if let Some(json) = &state.state {
@@ -93,15 +94,14 @@ fn encode(key: &PartitionKey, state: &StoredState) -> HashMap<String, AttributeV
 fn decode(attributes: &HashMap<String, AttributeValue>) -> Result<StoredState, Error> {
     let item = Item { attributes, what: "state" };
     item.version(FORMAT)?;
-    let damaged = || Error::Damaged("a state item has a refused position that cannot be read".to_owned());
-    let position = |value: &AttributeValue| value.as_s().ok().and_then(|text| text.parse().ok()).ok_or_else(damaged);
     Ok(StoredState {
         revision: item.number("revision")?,
         applied: item.position("applied")?,
         settled: item.position("settled")?,
         redriven: from_order(item.bytes("redriven")?),
         state: if item.has("state") { Some(item.text("state")?.to_owned()) } else { None },
-        refused: item.list("refused")?.iter().map(position).collect::<Result<_, _>>()?,
+        refused: item.fingerprints("refused")?,
+        refused_to: item.position("refused_to")?,
     })
 }
 
@@ -136,7 +136,8 @@ mod tests {
                 settled: "494.0".parse().unwrap(),
                 redriven: vec![Fingerprint(7), Fingerprint(u64::MAX)],
                 state,
-                refused: vec!["495.0".parse().unwrap(), "495.1".parse().unwrap()],
+                refused: vec![Fingerprint(1), Fingerprint(u64::MAX - 1)],
+                refused_to: "495.1".parse().unwrap(),
             };
             assert_eq!(decode(&encode(&key, &stored)).unwrap(), stored);
         }

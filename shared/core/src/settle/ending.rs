@@ -99,7 +99,8 @@ impl<W: Work, O: Outside> Settler<W, O> {
         shard: &ShardId,
         said: &Said,
     ) -> Result<(), Error> {
-        for segment in run.segments(said.epoch, self.outside.now(), &self.fingerprints) {
+        let events_max = self.settings.item.segment_events;
+        for segment in run.segments(said.epoch, self.outside.now(), &self.fingerprints, events_max) {
             let recorded = within(&self.outside, said.times.record, self.outside.record(shard, &segment)).await;
             recorded.map_err(Error::Record)?;
             window.add(&segment);

@@ -8,6 +8,7 @@ use futures_util::future::{Either, select};
 
 use super::Outside;
 use super::lane::{LaneContext, LaneEnd, Stop, Work};
+use super::letters::GivingUp;
 use super::run::Outcome;
 use crate::batch::Delivery;
 use crate::dead_letter::Code;
@@ -57,7 +58,8 @@ impl<H: EventHandler> Handling<H> {
         match result {
             Ok(Ok(())) => Ok(Outcome::Handled),
             Ok(Err(Failure::Refuse(reason))) => {
-                context.give_up(delivery, Code::Refused, &reason, attempt).await.map_err(Stop::Outside)?;
+                let event = GivingUp { delivery, code: Code::Refused, reason, attempts: attempt };
+                context.give_up_one(event).await.map_err(Stop::Outside)?;
                 // its name is not recorded: a redrive sends it again and must not be swallowed
                 Ok(Outcome::DeadLettered)
             }

@@ -13,6 +13,7 @@ use tracing::warn;
 
 use super::ending::Said;
 use super::lane::{LaneContext, Stop, Work};
+use super::letters::GivingUp;
 use super::run::{Gate, LaneSegment, Outcome, Run};
 use super::{Error, Outside, Settler};
 use crate::dead_letter::Code;
@@ -92,7 +93,9 @@ impl<W: Work, O: Outside> Settler<W, O> {
                 }
             }
             let reason = format!("the function crashed {suspicions} times while handling only this event");
-            return Ok(match context.give_up(run.delivery(index), Code::Crashed, &reason, suspicions).await {
+            let delivery = run.delivery(index);
+            let event = GivingUp { delivery, code: Code::Crashed, reason, attempts: suspicions };
+            return Ok(match context.give_up_one(event).await {
                 Ok(()) => self.forgo(run, index, context).await,
                 Err(error) => {
                     warn!(%position, %error, "could not dead-letter");
@@ -116,7 +119,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
         let end = self.work.run(&[run.delivery(index)], context).await;
         Ok(match run.apply(&segment, end) {
             None => true,
-            Some((_, Stop::Retry(cause))) => self.fail(run, index, &cause, context).await,
+            Some((_, Stop::Retry(cause))) => self.fail(run, vec![(index, cause)], context).await == [true],
             Some((_, Stop::OutOfTime)) => false,
             Some((_, Stop::Outside(error))) => {
                 warn!(%position, %error, "left for the redelivery");

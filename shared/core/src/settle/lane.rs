@@ -2,18 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use tracing::warn;
-
+use super::letters::GivenUp;
 use super::redrive::Returned;
 use super::times::{Times, within};
 use super::{Outside, Settings};
 use crate::batch::Delivery;
-use crate::dead_letter::{Code, DeadLetter};
-use crate::key::PartitionKey;
+use crate::fingerprint::Fingerprinter;
 use crate::ports;
 use crate::position::{Position, ShardId};
 use crate::settle::run::Outcome;
@@ -107,50 +105,14 @@ pub struct LaneContext<'a, O> {
     /// Just below the batch: what is at or below it is settled, or the event source has gone on past it.
     pub(super) below: Position,
     pub(super) times: Times,
-    /// What this run gave up, by key.
-    pub(super) given_up: Mutex<Vec<(PartitionKey, Position)>>,
+    pub(super) fingerprints: &'a Fingerprinter,
+    /// What this run gave up.
+    pub(super) given_up: Mutex<GivenUp>,
     /// The events are dead letters that were sent back: whatever is not handled goes back to where it came from.
     pub(super) redrives: bool,
 }
 
 impl<O: Outside> LaneContext<'_, O> {
-    /// Sends an event to the dead letters.
-    pub(super) async fn give_up(
-        &self,
-        delivery: &Delivery,
-        code: Code,
-        reason: &str,
-        attempts: u32,
-    ) -> Result<(), ports::Error> {
-        if self.redrives {
-            return Err(ports::Error::Refused(reason.to_owned()));
-        }
-        let letter = DeadLetter {
-            group: self.settings.group.clone(),
-            stream: self.settings.stream.clone(),
-            shard: self.shard.clone(),
-            position: delivery.position.clone(),
-            partition_key: delivery.key.as_str().to_owned(),
-            arrival: delivery.arrival,
-            at: self.outside.now(),
-            attempts,
-            code,
-            reason: reason.to_owned(),
-            data: delivery.data.clone(),
-        };
-        self.stored(self.outside.send(&letter)).await?;
-        warn!(shard = %self.shard, position = %delivery.position, code = code.as_str(), reason, "dead-lettered");
-        let mut given_up = self.given_up.lock().unwrap_or_else(PoisonError::into_inner);
-        given_up.push((delivery.key.clone(), delivery.position.clone()));
-        Ok(())
-    }
-
-    /// What this run gave up of a key.
-    pub(super) fn given_up_of(&self, key: &PartitionKey) -> Vec<Position> {
-        let given_up = self.given_up.lock().unwrap_or_else(PoisonError::into_inner);
-        given_up.iter().filter(|(other, _)| other == key).map(|(_, position)| position.clone()).collect()
-    }
-
     /// A call to the outside, given up when lanes have to stop: a service that hangs must not look like a crash.
     pub(super) async fn bounded<T>(
         &self,

@@ -2,26 +2,32 @@
 //!
 //! In that order: a state that says "applied up to here" must not be stored before the letters of the events it
 //! refused are safe (P1). It is stored only over the state that was read, so that no event is applied twice (P3).
+//!
+//! Whatever ends a lane early (time, a letter that cannot be sent, an item that is full), the events before it are stored
+//! and settled: a run that cannot do all of a lane does some of it, and the next one goes on from there.
+
+mod fold;
+
+use fold::{Folded, Step};
 
 use super::Outside;
 use super::Returned;
 use super::lane::{LaneContext, LaneEnd, Stop, Work};
+use super::letters::GivingUp;
 use super::run::Outcome;
 use crate::batch::Delivery;
 use crate::dead_letter::Code;
+use crate::fingerprint::Fingerprint;
 use crate::key::PartitionKey;
 use crate::ports::{self, States};
 use crate::position::Position;
 use crate::projection::{Projection, Refusal, Stored, StoredState};
 
-/// Bytes of a state as JSON. A DynamoDB item holds 400 KB, names and the refused positions included.
-const STATE_BYTES_MAX: usize = 380 * 1000;
-
-/// Bytes of a refused position in the item.
-const REFUSED_BYTES: usize = 80;
-
 /// Redriven events that a state remembers.
 const REDRIVEN_MAX: usize = 1000;
+
+/// Places of dead letters that an item has room for beyond its limit: events that are given up unrun, one a run.
+const FORGONE_MAX: usize = 100;
 
 /// Why an event is a dead letter whose later ones have gone into its state.
 const GONE_PAST: &str = "the event source had gone on past it, and later events of its key were applied";
@@ -46,76 +52,84 @@ impl<P: Projection, S: States> Projecting<P, S> {
         delivery.content.as_ref().is_ok_and(|content| self.projection.concerns(&content.event))
     }
 
+    /// Does what it can of a lane; `None` if the state was written meanwhile.
     async fn fold<O: Outside>(
         &self,
         events: &[&Delivery],
         context: &LaneContext<'_, O>,
-    ) -> Result<Option<Vec<Outcome>>, Stop> {
-        let concerned: Vec<&&Delivery> = events.iter().filter(|delivery| self.concerns(delivery)).collect();
-        let Some(first) = concerned.first() else {
-            return Ok(Some(vec![Outcome::Handled; events.len()]));
+    ) -> Result<Option<LaneEnd>, Stop> {
+        let Some(first) = events.iter().find(|delivery| self.concerns(delivery)) else {
+            return Ok(Some(LaneEnd { outcomes: vec![Outcome::Handled; events.len()], stop: None }));
         };
         let before = context.bounded(self.states.load(&first.key)).await.map_err(Stop::Outside)?;
-        let applied = before.as_ref().map(|stored| &stored.applied);
-        let mut state: Option<P::State> = match before.as_ref().and_then(|stored| stored.state.as_deref()) {
-            Some(json) => Some(serde_json::from_str(json).map_err(|error| damaged(first, &error))?),
-            None => None,
+        let state = self.state_of(before.as_ref(), first)?;
+        let known = self.known(events, before.as_ref(), context).await.map_err(Stop::Outside)?;
+        let dead = DeadPlaces::before(before.as_ref(), context);
+        let room = context.settings.item.refused.saturating_sub(dead.places.len());
+        let go_on = |refused| match () {
+            () if context.time_left().is_zero() => Err(Stop::OutOfTime),
+            () if refused >= room => Err(Stop::Outside(full(context.settings.item.refused))),
+            () => Ok(()),
         };
-        let mut outcomes = Vec::with_capacity(events.len());
+        let most = context.settings.item.state_bytes;
+        let folded = Folded::new(&self.projection, events, state, most, known, go_on);
+        let mut folded = folded.map_err(|error| damaged(first, &error))?;
+
+        let letter = |(index, code, reason): (usize, Code, &str)| GivingUp {
+            delivery: events[index],
+            code,
+            reason: reason.to_owned(),
+            attempts: 1,
+        };
+        let letters: Vec<_> = folded.refused().map(letter).collect();
+        let indices: Vec<usize> = folded.refused().map(|(index, ..)| index).collect();
+        let sent = context.give_up(letters).await;
+        let unsent = indices.into_iter().zip(sent).find_map(|(index, sent)| Some((index, sent.err()?)));
+        if let Some((index, error)) = unsent {
+            folded.cut(index, Stop::Outside(error));
+        }
+        if let Some(last) = folded.last() {
+            let json = folded.json().map_err(|error| damaged(first, &error))?;
+            let after = StoredState { state: json, ..next_state(before.as_ref(), context, last) };
+            let over = before.as_ref().map(|stored| stored.revision);
+            let stored = context.stored(self.states.store(&first.key, &after, over)).await.map_err(Stop::Outside)?;
+            if stored == Stored::Superseded {
+                return Ok(None);
+            }
+        }
+        Ok(Some(LaneEnd { outcomes: folded.outcomes(), stop: folded.stop }))
+    }
+
+    fn state_of(&self, stored: Option<&StoredState>, of: &Delivery) -> Result<Option<P::State>, Stop> {
+        let json = stored.and_then(|stored| stored.state.as_deref());
+        json.map(|json| serde_json::from_str(json).map_err(|error| damaged(of, &error))).transpose()
+    }
+
+    /// What becomes of the events that are not folded.
+    async fn known<O: Outside>(
+        &self,
+        events: &[&Delivery],
+        stored: Option<&StoredState>,
+        context: &LaneContext<'_, O>,
+    ) -> Result<Vec<Option<Step>>, ports::Error> {
+        let mut known = Vec::with_capacity(events.len());
         for delivery in events {
-            let position = &delivery.position;
-            if !self.concerns(delivery) {
-                outcomes.push(Outcome::Handled);
-                continue;
-            }
-            if let Some(stored) = before.as_ref().filter(|stored| *position <= stored.applied) {
-                let outcome = match stored.outcome_of(position, context).await.map_err(Stop::Outside)? {
-                    Some(outcome) => outcome,
-                    None => {
-                        let given_up = context.give_up(delivery, Code::GivenUp, GONE_PAST, 0).await;
-                        given_up.map_err(Stop::Outside)?;
-                        Outcome::DeadLettered
-                    }
-                };
-                outcomes.push(outcome);
-                continue;
-            }
-            let Ok(content) = &delivery.content else { unreachable!("lanes hold events only") };
-            if before.as_ref().is_some_and(|stored| stored.redriven.contains(&content.fingerprint)) {
-                outcomes.push(Outcome::Duplicate);
-                continue;
-            }
-            if context.time_left().is_zero() {
-                return Err(Stop::OutOfTime);
-            }
-            match self.projection.fold(state.clone(), &content.event) {
-                Ok(next) => {
-                    state = Some(next);
-                    outcomes.push(Outcome::Handled);
+            let name = || delivery.content.as_ref().ok().map(|content| content.fingerprint);
+            known.push(match stored {
+                _ if !self.concerns(delivery) => Some(Step::Past(Outcome::Handled)),
+                Some(stored) if delivery.position <= stored.applied => {
+                    Some(match stored.outcome_of(&delivery.position, context).await? {
+                        Some(outcome) => Step::Past(outcome),
+                        None => Step::Refuse(Code::GivenUp, GONE_PAST.to_owned()),
+                    })
                 }
-                Err(Refusal(reason)) => {
-                    context.give_up(delivery, Code::Refused, &reason, 1).await.map_err(Stop::Outside)?;
-                    outcomes.push(Outcome::DeadLettered);
+                Some(stored) if name().is_some_and(|name| stored.redriven.contains(&name)) => {
+                    Some(Step::Past(Outcome::Duplicate))
                 }
-            }
+                _ => None,
+            });
         }
-        let last = concerned.last().map_or(&first.position, |delivery| &delivery.position);
-        if applied.is_some_and(|applied| applied >= last) {
-            return Ok(Some(outcomes));
-        }
-        let state = match &state {
-            Some(state) => Some(serde_json::to_string(state).map_err(|error| damaged(first, &error))?),
-            None => None,
-        };
-        let redriven = before.as_ref().map(|stored| stored.redriven.clone()).unwrap_or_default();
-        let over = before.as_ref().map(|stored| stored.revision);
-        let (settled, refused) = dead_letters(before.as_ref(), context, &first.key);
-        let after = StoredState { revision: next(over), applied: last.clone(), state, settled, refused, redriven };
-        fits(&after)?;
-        match context.bounded(self.states.store(&first.key, &after, over)).await.map_err(Stop::Outside)? {
-            Stored::Yes => Ok(Some(outcomes)),
-            Stored::Superseded => Ok(None),
-        }
+        Ok(known)
     }
 
     /// Folds an event into the state as it is now, behind the events that came after it; `None` if the state was
@@ -141,22 +155,20 @@ impl<P: Projection, S: States> Projecting<P, S> {
                 return Err(Stop::Outside(ports::Error::Throttled(why)));
             }
         }
-        let state: Option<P::State> = match before.as_ref().and_then(|stored| stored.state.as_deref()) {
-            Some(json) => Some(serde_json::from_str(json).map_err(|error| damaged(delivery, &error))?),
-            None => None,
-        };
+        let state = self.state_of(before.as_ref(), delivery)?;
         let state = self.projection.fold(state, &content.event).map_err(|Refusal(reason)| Stop::Retry(reason))?;
         let over = before.as_ref().map(|stored| stored.revision);
-        let state = Some(serde_json::to_string(&state).map_err(|error| damaged(delivery, &error))?);
-        let (applied, settled, refused, mut redriven) = match before {
-            Some(stored) => (stored.applied, stored.settled, stored.refused, stored.redriven),
-            None => (Position::start(), Position::start(), Vec::new(), Vec::new()),
-        };
-        redriven.push(content.fingerprint);
-        redriven.drain(..redriven.len().saturating_sub(REDRIVEN_MAX));
-        let after = StoredState { revision: next(over), applied, state, settled, refused, redriven };
-        fits(&after)?;
-        match context.bounded(self.states.store(&delivery.key, &after, over)).await.map_err(Stop::Outside)? {
+        let json = serde_json::to_string(&state).map_err(|error| damaged(delivery, &error))?;
+        let (bytes, most) = (json.len(), context.settings.item.state_bytes);
+        if bytes > most {
+            return Err(Stop::Retry(format!("the state of its key would take {bytes} bytes; at most {most} fit")));
+        }
+        let mut after = before.unwrap_or_else(StoredState::nothing);
+        after.revision += 1;
+        after.state = Some(json);
+        after.redriven.push(content.fingerprint);
+        after.redriven.drain(..after.redriven.len().saturating_sub(REDRIVEN_MAX));
+        match context.stored(self.states.store(&delivery.key, &after, over)).await.map_err(Stop::Outside)? {
             Stored::Yes => Ok(Some(Outcome::Handled)),
             Stored::Superseded => Ok(None),
         }
@@ -170,7 +182,7 @@ impl<P: Projection, S: States> Work for Projecting<P, S> {
                 return LaneEnd::nothing(Stop::OutOfTime);
             }
             match self.fold(events, context).await {
-                Ok(Some(outcomes)) => return LaneEnd { outcomes, stop: None },
+                Ok(Some(end)) => return end,
                 // a reply of ours was lost, or a run that lost its fence is still writing: look again
                 Ok(None) => {}
                 Err(stop) => return LaneEnd::nothing(stop),
@@ -190,11 +202,11 @@ impl<P: Projection, S: States> Work for Projecting<P, S> {
                 return Ok(outcome.unwrap_or(Outcome::DeadLettered));
             }
             let over = before.as_ref().map(|stored| stored.revision);
-            let (settled, refused) = dead_letters(before.as_ref(), context, &event.key);
-            let (state, redriven) = before.map(|stored| (stored.state, stored.redriven)).unwrap_or_default();
-            let applied = event.position.clone();
-            let after = StoredState { revision: next(over), applied, state, settled, refused, redriven };
-            if context.bounded(self.states.store(&event.key, &after, over)).await? == Stored::Yes {
+            let after = next_state(before.as_ref(), context, event);
+            if after.refused.len() > context.settings.item.refused + FORGONE_MAX {
+                return Err(full(context.settings.item.refused));
+            }
+            if context.stored(self.states.store(&event.key, &after, over)).await? == Stored::Yes {
                 return Ok(Outcome::DeadLettered);
             }
         }
@@ -229,6 +241,19 @@ impl<P: Projection, S: States> Work for Projecting<P, S> {
 }
 
 impl StoredState {
+    /// What is stored of a key before its first event.
+    fn nothing() -> Self {
+        Self {
+            revision: 0,
+            applied: Position::start(),
+            state: None,
+            settled: Position::start(),
+            refused: Vec::new(),
+            refused_to: Position::start(),
+            redriven: Vec::new(),
+        }
+    }
+
     /// The outcome of an event at or below the last that was applied; `None` if the event source had gone on past it and
     /// has come back.
     async fn outcome_of<O: Outside>(
@@ -237,7 +262,7 @@ impl StoredState {
         context: &LaneContext<'_, O>,
     ) -> Result<Option<Outcome>, ports::Error> {
         if *position > self.settled {
-            let refused = self.refused.contains(position);
+            let refused = self.refused.binary_search(&context.fingerprints.position(position)).is_ok();
             return Ok(Some(if refused { Outcome::DeadLettered } else { Outcome::Handled }));
         }
         // a run that has lost its fence cannot know: to guess would be to record what may not be true. One that holds it
@@ -247,39 +272,67 @@ impl StoredState {
 }
 
 /// Which events of a key are dead letters, above the position up to which that is forgotten: what earlier writes
-/// refused, because until a commit has passed them a redelivery can come for them; and what this run gave up, folded or
-/// not, because a run that has lost its fence must not take it for applied.
-fn dead_letters<O: Outside>(
-    before: Option<&StoredState>,
-    context: &LaneContext<'_, O>,
-    key: &PartitionKey,
-) -> (Position, Vec<Position>) {
-    let settled = before.map_or_else(Position::start, |stored| stored.settled.clone());
-    let settled = settled.max(context.position.clone()).max(context.below.clone());
-    let mut refused: Vec<_> = before.iter().flat_map(|stored| &stored.refused).cloned().collect();
-    refused.extend(context.given_up_of(key));
-    refused.retain(|position| *position > settled);
-    refused.sort();
-    refused.dedup();
-    (settled, refused)
+/// refused, because until a commit has passed them a redelivery can come for them.
+struct DeadPlaces {
+    settled: Position,
+    places: Vec<Fingerprint>,
+    highest: Position,
 }
 
-fn next(revision: Option<u64>) -> u64 {
-    revision.unwrap_or(0) + 1
+impl DeadPlaces {
+    fn before<O: Outside>(before: Option<&StoredState>, context: &LaneContext<'_, O>) -> Self {
+        let settled = before.map_or_else(Position::start, |stored| stored.settled.clone());
+        let settled = settled.max(context.position.clone()).max(context.below.clone());
+        // all or nothing: a place does not say where it is
+        let kept = before.filter(|stored| stored.refused_to > settled);
+        let places = kept.map(|stored| stored.refused.clone()).unwrap_or_default();
+        let highest = kept.map_or_else(|| settled.clone(), |stored| stored.refused_to.clone());
+        Self { settled, places, highest }
+    }
+
+    /// What this run gave up too, folded or not, because a run that has lost its fence must not take it for applied; not
+    /// what is above `applied`, which is judged again.
+    fn and_given_up<O: Outside>(
+        mut self,
+        applied: &Position,
+        context: &LaneContext<'_, O>,
+        key: &PartitionKey,
+    ) -> Self {
+        for position in context.given_up_of(key, &self.settled) {
+            if position <= *applied {
+                self.places.push(context.fingerprints.position(&position));
+                self.highest = self.highest.max(position);
+            }
+        }
+        self.places.sort_unstable();
+        self.places.dedup();
+        self
+    }
+}
+
+/// The state that is stored over `before` when everything up to `last` is applied or refused.
+fn next_state<O: Outside>(before: Option<&StoredState>, context: &LaneContext<'_, O>, last: &Delivery) -> StoredState {
+    let applied = before.map_or_else(Position::start, |stored| stored.applied.clone()).max(last.position.clone());
+    let dead = DeadPlaces::before(before, context).and_given_up(&applied, context, &last.key);
+    let before = before.cloned().unwrap_or_else(StoredState::nothing);
+    StoredState {
+        revision: before.revision + 1,
+        applied,
+        state: before.state,
+        settled: dead.settled,
+        refused: dead.places,
+        refused_to: dead.highest,
+        redriven: before.redriven,
+    }
+}
+
+fn full(most: usize) -> ports::Error {
+    let why = format!("{most} events of its key are refused and not passed by a commit yet: the next run goes on");
+    ports::Error::Throttled(why)
 }
 
 fn raced() -> ports::Error {
     ports::Error::Throttled("the state is being written by another run".to_owned())
-}
-
-/// Counted as a retry, so that a state that has outgrown its item ends in dead letters and does not block the shard.
-fn fits(state: &StoredState) -> Result<(), Stop> {
-    let json = state.state.as_ref().map_or(0, String::len);
-    let bytes = json + state.refused.len() * REFUSED_BYTES + state.redriven.len() * 8;
-    if bytes > STATE_BYTES_MAX {
-        return Err(Stop::Retry(format!("the state would take {bytes} bytes; at most {STATE_BYTES_MAX} fit")));
-    }
-    Ok(())
 }
 
 fn damaged(first: &Delivery, error: &serde_json::Error) -> Stop {

@@ -189,6 +189,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
             failures: &BTreeMap::new(),
             position: &Position::start(),
             below: Position::start(),
+            fingerprints: &self.fingerprints,
             times,
             given_up: Mutex::default(),
             redrives: true,

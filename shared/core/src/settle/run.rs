@@ -14,7 +14,7 @@ use crate::hash::HashRange;
 use crate::position::Position;
 use crate::progress::{Begun, FAILURES_MAX};
 use crate::time::Timestamp;
-use crate::window::{Counts, SEGMENT_EVENTS_MAX, Segment, Window};
+use crate::window::{Counts, Segment, Window};
 
 /// What became of an event. An event without an outcome is unsettled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -292,7 +292,13 @@ impl Run {
     ///
     /// They name again what an earlier run handled and this one is to commit: that run may have lost its fence and have
     /// recorded it late, when processes that run again later had read the window already.
-    pub(super) fn segments(&mut self, epoch: u64, at: Timestamp, fingerprints: &Fingerprinter) -> Vec<Segment> {
+    pub(super) fn segments(
+        &mut self,
+        epoch: u64,
+        at: Timestamp,
+        fingerprints: &Fingerprinter,
+        events_max: usize,
+    ) -> Vec<Segment> {
         let prefix = self.prefix();
         let is_new = |index: usize| match self.outcomes[index] {
             None => false,
@@ -303,7 +309,7 @@ impl Run {
             (0..self.deliveries.len()).filter(|&index| !self.recorded[index] && is_new(index)).collect();
         let watermark = self.watermark().clone();
         let mut segments = Vec::new();
-        for chunk in new.chunks(SEGMENT_EVENTS_MAX) {
+        for chunk in new.chunks(events_max) {
             let last = chunk.last().map_or(&watermark, |&index| &self.deliveries[index].position);
             // P6: a dead letter is not named, or its redrive would pass for a duplicate. What is named again was handled
             let is_handled =

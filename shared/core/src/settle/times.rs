@@ -18,8 +18,9 @@ pub(crate) struct Times {
     pub(crate) began: Timestamp,
     /// Nothing is handled any more, and the window is loaded.
     pub(crate) stop: Timestamp,
-    /// Letters are sent and states stored: later than lanes stop, because an event that took all of the time may end in
-    /// either.
+    /// Letters are sent: later than lanes stop, because an event that took all of the time may be one.
+    pub(crate) letters: Timestamp,
+    /// States are stored, which say that the letters were sent.
     pub(crate) store: Timestamp,
     /// What was settled is recorded.
     pub(crate) record: Timestamp,
@@ -35,17 +36,29 @@ impl Times {
     pub(crate) fn new(now: Timestamp, deadline: Timestamp, margin: Duration) -> Self {
         let margin = margin.min(deadline.since(now) / 4);
         let before = |share: u32| deadline.minus(margin * share / 8);
-        Self { began: now, stop: before(8), store: before(6), record: before(4), commit: before(2), answer: before(1) }
+        Self {
+            began: now,
+            stop: before(8),
+            letters: before(7),
+            store: before(6),
+            record: before(4),
+            commit: before(2),
+            answer: before(1),
+        }
     }
 }
 
-/// A call to the outside that is given up at `end`.
+/// A call to the outside that is given up at `end`, and not begun after it: what is begun can have its effect.
 pub(crate) async fn within<T>(
     clock: &impl Clock,
     end: Timestamp,
     call: impl Future<Output = Result<T, ports::Error>> + Send,
 ) -> Result<T, ports::Error> {
-    match select(pin!(call), pin!(clock.sleep(end.since(clock.now())))).await {
+    let left = end.since(clock.now());
+    if left.is_zero() {
+        return Err(ports::Error::Unavailable("the run had to end before it was asked".to_owned()));
+    }
+    match select(pin!(call), pin!(clock.sleep(left))).await {
         Either::Left((result, _)) => result,
         Either::Right(((), _)) => Err(ports::Error::Unavailable("no answer before the run had to end".to_owned())),
     }

@@ -197,6 +197,7 @@ impl Simulation {
             attempts_max: ATTEMPTS_MAX,
             concurrency: self.plan.concurrency,
             outage_keys: 4,
+            item: self.plan.item,
             ..settle::Settings::new(format!("group-{group}"), "stream")
         };
         let work = if group != PROJECTION {

@@ -12,7 +12,7 @@ use penstock::window::{Redriven, Segment};
 use penstock::{Position, SequenceNumber, ShardId};
 
 /// Segments live this much longer than the horizon.
-pub(crate) const SLACK: Duration = Duration::from_secs(600);
+pub(crate) const SLACK: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The items.
 #[derive(Debug, Default)]

@@ -50,6 +50,9 @@ pub(crate) struct Fact {
     pub(crate) late: bool,
 }
 
+/// Bytes that an event adds to a state at most.
+const DIGITS_MAX: usize = 6;
+
 /// A segment's time is that of a clock, what is forgotten is counted by another, and the truth by none.
 const SKEW: u64 = CLOCKS_DIFFER + 2000;
 
@@ -64,8 +67,8 @@ struct Deeds {
     recorded: BTreeMap<EventRef, u64>,
     /// Since when runs know that an event was redriven.
     redriven: BTreeMap<EventRef, u64>,
-    /// The state that a process read last: the key, and the state.
-    looks: BTreeMap<Pid, (String, Option<StoredState>)>,
+    /// The states of keys as processes read them last.
+    looks: BTreeMap<(Pid, String), Option<StoredState>>,
     /// What the event source gave up.
     given_up: BTreeSet<Position>,
     given_up_events: BTreeSet<EventRef>,
@@ -292,7 +295,7 @@ impl World {
 
     /// A process reads a projection's state.
     pub(crate) fn saw_look(&mut self, group: GroupIndex, pid: Pid, key: String, state: Option<&StoredState>) {
-        self.truth.groups[group].looks.insert(pid, (key, state.cloned()));
+        self.truth.groups[group].looks.insert((pid, key), state.cloned());
     }
 
     /// A dead letter arrived in the queue. Its reason has to be the true one.
@@ -319,11 +322,13 @@ impl World {
             return;
         }
         let kind = self.truth.events.get(&event).map(|fact| fact.kind);
+        let of_key = EventRef { key: event.key, ordinal: 0 }..=EventRef { key: event.key, ordinal: u32::MAX };
+        let comes_again = self.truth.events.range(of_key).any(|(_, fact)| fact.late);
         let deeds = &mut self.truth.groups[group];
-        let look = deeds.looks.get(&pid).filter(|(key, _)| *key == letter.partition_key);
+        let look = deeds.looks.get(&(pid, letter.partition_key.clone()));
         // a run that crashed may have applied it: who gives it up unrun has seen that none did
         let unapplied = group != PROJECTION
-            || look.is_some_and(|(_, state)| {
+            || look.is_some_and(|state| {
                 // a copy of what was applied long ago is another event
                 let open =
                     |state: &StoredState| state.applied < letter.position || !ordinals(state).contains(&event.ordinal);
@@ -336,6 +341,15 @@ impl World {
             Code::GivenUp => deeds.given_up.contains(&letter.position),
             Code::Expired => unreachable!("it is seen elsewhere"),
             Code::Refused => kind == Some(Kind::Refused),
+            Code::StateTooLarge => {
+                let before = look.and_then(Option::as_ref);
+                let read = before.map(ordinals).unwrap_or_default();
+                // at most all that came since
+                let new = (1..=event.ordinal).filter(|ordinal| !read.contains(ordinal));
+                let list: Vec<u32> = read.iter().copied().chain(new).collect();
+                let bytes = format!("{list:?}").replace(' ', "").len();
+                group == PROJECTION && (bytes > self.item.state_bytes || comes_again)
+            }
             Code::RetriesExhausted => deeds.tries.get(&letter.position).is_some_and(|tries| *tries >= ATTEMPTS_MAX),
             // whoever they were: the event may be innocent, and its process have died three times all the same
             Code::Crashed => deeds.runs.silent_with(&letter.shard, &letter.position) >= 3 && unapplied,
@@ -514,21 +528,28 @@ impl World {
     pub(crate) fn redriven_all(&mut self) {
         for group in 0..self.truth.groups.len() {
             let deeds = &self.truth.groups[group];
-            let mut stored =
-                self.truth.events.iter().filter(|(_, fact)| fact.stored.is_some()).map(|(event, _)| *event);
-            if let Some(event) =
-                stored.find(|event| !deeds.effects.contains_key(event) && !deeds.expired_events.contains(event))
-            {
+            let has_expired = |event: &EventRef| deeds.expired_events.contains(event);
+            let can_be_redriven = |event: &EventRef| event.key != GARBAGE && !self.is_full(group, event.key);
+            let stored = self.truth.events.iter().filter(|(_, fact)| fact.stored.is_some()).map(|(event, _)| *event);
+            let mut open = stored.filter(|event| !deeds.effects.contains_key(event));
+            if let Some(event) = open.find(|event| can_be_redriven(event) && !has_expired(event)) {
                 self.breaks("P6", || format!("{event} is a dead letter of group {group} that cannot be redriven"));
                 return;
             }
-            let cannot_be = |letter: &&DeadLetter| matches!(letter.code, Code::NotAnEvent | Code::Expired);
-            let left = self.tables[group].letters.iter().find(|letter| !cannot_be(letter)).cloned();
-            if let Some(DeadLetter { position, code, .. }) = left {
+            let of = |letter: &DeadLetter| self.stream.event_at(&letter.shard, &letter.position);
+            let mut letters = self.tables[group].letters.iter().filter(|letter| letter.code != Code::Expired);
+            if let Some(left) = letters.find(|letter| of(letter).is_some_and(|event| can_be_redriven(&event))) {
+                let DeadLetter { position, code, .. } = left.clone();
                 self.breaks("P6", || format!("a letter of group {group} was not redriven: {position} {code:?}"));
                 return;
             }
         }
+    }
+
+    /// Whether the state of a key has no room for another event.
+    fn is_full(&self, group: GroupIndex, key: u32) -> bool {
+        let state = self.tables[group].states.get(&format!("k{key}")).and_then(|stored| stored.state.as_ref());
+        state.is_some_and(|json| json.len() + DIGITS_MAX > self.item.state_bytes)
     }
 
     /// Whether a group has settled all that is on the stream.

@@ -95,3 +95,81 @@ fn what_the_event_source_had_gone_on_past_and_comes_again_is_a_dead_letter() {
     let segments = world.store(|s| s.segments.clone());
     assert!(segments.values().flatten().all(|segment| segment.handled.len() == 1), "its letter can be redriven");
 }
+
+/// Legal steps of an order among so many refused ones, in one lane.
+fn mostly_refused(refused: usize) -> ShardBatch {
+    let told = |n: usize| if n.is_multiple_of(refused / 4 + 1) { "ok" } else { "refuse" };
+    let ids: Vec<String> = (0..refused + 4).map(|n| format!("{n},")).collect();
+    let events: Vec<_> = ids.iter().enumerate().map(|(n, id)| ("k", id.as_str(), told(n))).collect();
+    batch(1, &events)
+}
+
+/// Runs until all is settled; how many it took.
+fn runs(settler: &Settler<Projecting<Join, World>, World>, events: &ShardBatch) -> usize {
+    let settled = |_: &usize| resume(&settle(settler, events).unwrap()).is_none();
+    (1..=100).find(settled).expect("it comes to an end")
+}
+
+#[test]
+fn five_thousand_refusals_of_one_key_are_a_letter_each_and_its_own_steps_are_applied() {
+    let world = World::default();
+    assert_eq!(runs(&projecting(&world), &mostly_refused(5000)), 2);
+    assert_eq!(state(&world, "k").as_deref(), Some("\"0,1251,2502,3753,\""));
+    assert_eq!(letters(&world).len(), 5000);
+    assert!(letters(&world).is_sorted_by_key(|(position, _)| position.parse::<Position>().unwrap()));
+}
+
+#[test]
+fn a_lane_that_time_ends_is_settled_as_far_as_it_came() {
+    let world = World::default();
+    world.store(|s| s.letter_takes = 5);
+    let mut settler = projecting(&world);
+    settler.settings.item.refused = 100_000;
+    // a minute of letters, in runs of 30 s
+    assert_eq!(runs(&settler, &mostly_refused(12_000)), 3);
+    assert_eq!(state(&world, "k").as_deref(), Some("\"0,3001,6002,9003,\""));
+    assert_eq!(letters(&world).len(), 12_000);
+}
+
+#[test]
+fn a_letter_that_cannot_be_sent_ends_a_lane_there_and_none_before_it_is_sent_again() {
+    let world = World::default();
+    let events = batch(
+        1,
+        &[("k", "a", "ok"), ("k", "b", "refuse"), ("k", "c", "ok"), ("k", "d", "garbled"), ("k", "e", "refuse")],
+    );
+    let settler = projecting(&world);
+    world.store(|s| (s.letter_takes, s.now) = (1, 0));
+    // the second letter fails
+    world.store(|s| s.crash_letter = Some(2));
+    assert_eq!(resume(&settle(&settler, &events).unwrap()), Some("5"));
+    assert_eq!(state(&world, "k").as_deref(), Some("\"acd\""));
+    assert_eq!(resume(&settle(&settler, &events).unwrap()), None);
+    let places: Vec<_> = letters(&world).into_iter().map(|(place, _)| place).collect();
+    assert_eq!(places, ["2.0", "5.0"]);
+}
+
+#[test]
+fn the_event_that_makes_a_state_too_large_is_the_one_that_is_blamed() {
+    let world = World::default();
+    let mut settler = projecting(&world);
+    settler.settings.item.state_bytes = 8;
+    let long = "123456";
+    let events = [("k", "a", "ok"), ("k", "b", "ok"), ("k", long, "ok"), ("k", "c", "refuse"), ("k", "d", "ok")];
+    let settled = settle(&settler, &batch(1, &events)).unwrap();
+    assert_eq!((settled.counts.handled, settled.counts.dead_letters, resume(&settled)), (3, 2, None));
+    assert_eq!(state(&world, "k").as_deref(), Some("\"abd\""));
+    assert_eq!(letters(&world), [("3.0".to_owned(), Code::StateTooLarge), ("4.0".to_owned(), Code::Refused)]);
+    let reason = world.store(|s| s.letters[0].reason.clone());
+    assert_eq!(reason, "the state of its key would take 10 bytes with it; at most 8 fit");
+}
+
+#[test]
+fn a_lane_waits_for_a_commit_when_its_item_has_no_room_for_more_refusals() {
+    let world = World::default();
+    let mut settler = projecting(&world);
+    settler.settings.item.refused = 3;
+    assert_eq!(runs(&settler, &mostly_refused(8)), 3);
+    assert_eq!(letters(&world).len(), 8);
+    assert!(world.store(|s| s.states.values().all(|state| state.refused.len() <= 3)));
+}

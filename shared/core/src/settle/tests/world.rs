@@ -36,6 +36,8 @@ pub(super) struct Store {
     pub(super) states: HashMap<PartitionKey, StoredState>,
     pub(super) handled: Vec<String>,
     pub(super) now: u64,
+    /// This letter, counted from 1, is not sent, once.
+    pub(super) crash_letter: Option<usize>,
     /// The run dies here, once.
     pub(super) crash_at: Option<Step>,
     /// A call never answers here, once.
@@ -147,13 +149,20 @@ impl Windows for World {
 }
 
 impl DeadLetters for World {
-    async fn send(&self, letter: &DeadLetter) -> Result<(), ports::Error> {
-        self.step(Step::Letter).await?;
-        self.store(|s| {
-            s.letters.push(letter.clone());
-            s.now += s.letter_takes;
-        });
-        Ok(())
+    async fn send(&self, letters: &[DeadLetter]) -> Vec<Result<(), ports::Error>> {
+        let mut results = Vec::new();
+        for letter in letters {
+            self.store(|s| s.now += s.letter_takes);
+            let mut result = self.step(Step::Letter).await;
+            if self.store(|s| s.crash_letter.take_if(|number| *number == s.letters.len() + 1)).is_some() {
+                result = Err(ports::Error::Unavailable("crashed".into()));
+            }
+            if result.is_ok() {
+                self.store(|s| s.letters.push(letter.clone()));
+            }
+            results.push(result);
+        }
+        results
     }
 }
 
@@ -368,8 +377,8 @@ impl Redrives for Frozen {
     }
 }
 impl DeadLetters for Frozen {
-    async fn send(&self, letter: &DeadLetter) -> Result<(), ports::Error> {
-        self.0.send(letter).await
+    async fn send(&self, letters: &[DeadLetter]) -> Vec<Result<(), ports::Error>> {
+        self.0.send(letters).await
     }
 }
 impl Shards for Frozen {

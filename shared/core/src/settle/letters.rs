@@ -1,0 +1,101 @@
+//! The dead letters of a run.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::PoisonError;
+
+use tracing::warn;
+
+use super::Outside;
+use super::lane::LaneContext;
+use super::times::within;
+use crate::batch::Delivery;
+use crate::dead_letter::{Code, DeadLetter};
+use crate::key::PartitionKey;
+use crate::ports;
+use crate::position::Position;
+
+/// Letters that are sent before what has become of them is looked at: if time runs out on them, the next run may send
+/// so many again.
+const LETTERS_AT_ONCE: usize = 100;
+
+/// What a run gave up, by key.
+pub(super) type GivenUp = HashMap<PartitionKey, BTreeSet<Position>>;
+
+/// An event that is to become a dead letter.
+#[derive(Debug)]
+pub(super) struct GivingUp<'a> {
+    pub(super) delivery: &'a Delivery,
+    pub(super) code: Code,
+    pub(super) reason: String,
+    /// How often it was handled.
+    pub(super) attempts: u32,
+}
+
+impl<O: Outside> LaneContext<'_, O> {
+    /// Sends events to the dead letters, some at a time, until the time for it is over. One result an event. What this run
+    /// has sent is not sent again.
+    pub(super) async fn give_up(&self, events: Vec<GivingUp<'_>>) -> Vec<Result<(), ports::Error>> {
+        let mut results = Vec::with_capacity(events.len());
+        for chunk in events.chunks(LETTERS_AT_ONCE) {
+            results.extend(self.give_up_some(chunk).await);
+        }
+        results
+    }
+
+    /// As above, for one event.
+    pub(super) async fn give_up_one(&self, event: GivingUp<'_>) -> Result<(), ports::Error> {
+        self.give_up(vec![event]).await.pop().unwrap_or_else(|| unreachable!("there is a result for each"))
+    }
+
+    async fn give_up_some(&self, events: &[GivingUp<'_>]) -> Vec<Result<(), ports::Error>> {
+        if self.redrives {
+            return events.iter().map(|event| Err(ports::Error::Refused(event.reason.clone()))).collect();
+        }
+        let before: Vec<bool> = events.iter().map(|event| self.has_given_up(event.delivery)).collect();
+        let open = || events.iter().zip(&before).filter(|(_, before)| !**before).map(|(event, _)| event);
+        let letters: Vec<_> = open().map(|event| self.letter(event)).collect();
+        if letters.is_empty() {
+            return vec![Ok(()); events.len()];
+        }
+        let sending = async { Ok(self.outside.send(&letters).await) };
+        let sent = within(self.outside, self.times.letters, sending).await;
+        let sent = sent.unwrap_or_else(|error| vec![Err(error); letters.len()]);
+        assert_eq!(sent.len(), letters.len(), "there is a result for each letter");
+        let mut given_up = self.given_up.lock().unwrap_or_else(PoisonError::into_inner);
+        for (GivingUp { delivery, code, reason, .. }, _) in open().zip(&sent).filter(|(_, result)| result.is_ok()) {
+            warn!(shard = %self.shard, position = %delivery.position, code = code.as_str(), reason, "dead-lettered");
+            given_up.entry(delivery.key.clone()).or_default().insert(delivery.position.clone());
+        }
+        drop(given_up);
+        let mut sent = sent.into_iter();
+        before.into_iter().map(|before| if before { Ok(()) } else { sent.next().unwrap_or(Ok(())) }).collect()
+    }
+
+    fn has_given_up(&self, delivery: &Delivery) -> bool {
+        let given_up = self.given_up.lock().unwrap_or_else(PoisonError::into_inner);
+        given_up.get(&delivery.key).is_some_and(|positions| positions.contains(&delivery.position))
+    }
+
+    fn letter(&self, GivingUp { delivery, code, reason, attempts }: &GivingUp<'_>) -> DeadLetter {
+        DeadLetter {
+            group: self.settings.group.clone(),
+            stream: self.settings.stream.clone(),
+            shard: self.shard.clone(),
+            position: delivery.position.clone(),
+            partition_key: delivery.key.as_str().to_owned(),
+            arrival: delivery.arrival,
+            at: self.outside.now(),
+            attempts: *attempts,
+            code: *code,
+            reason: reason.clone(),
+            data: delivery.data.clone(),
+        }
+    }
+
+    /// What this run gave up of a key, above a position.
+    pub(super) fn given_up_of(&self, key: &PartitionKey, above: &Position) -> Vec<Position> {
+        let given_up = self.given_up.lock().unwrap_or_else(PoisonError::into_inner);
+        let positions = given_up.get(key).into_iter().flatten();
+        positions.filter(|position| *position > above).cloned().collect()
+    }
+}

@@ -1,0 +1,179 @@
+//! A lane folded into its key's state, in memory: what becomes of each event, and which state each prefix leaves.
+
+use crate::batch::Delivery;
+use crate::dead_letter::Code;
+use crate::event::Event;
+use crate::projection::{Projection, Refusal};
+use crate::settle::lane::Stop;
+use crate::settle::run::Outcome;
+
+/// What becomes of an event.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// It needs nothing: settled before, or no concern of this projection.
+    Past(Outcome),
+    /// It is folded into the state.
+    Apply,
+    /// It is dead-lettered.
+    Refuse(Code, String),
+}
+
+/// The first events of a lane that could be folded.
+#[derive(Debug)]
+pub(super) struct Folded<'a, P: Projection> {
+    projection: &'a P,
+    events: &'a [&'a Delivery],
+    before: Option<P::State>,
+    state_bytes_max: usize,
+    pub(super) steps: Vec<Step>,
+    /// Why the event after those has no step.
+    pub(super) stop: Option<Stop>,
+    state: Option<P::State>,
+}
+
+impl<'a, P: Projection> Folded<'a, P> {
+    /// Folds as many of `events` into `before` as `go_on` allows; it is asked before each, with how many are refused so
+    /// far. `known` are the steps of those that need no folding.
+    pub(super) fn new(
+        projection: &'a P,
+        events: &'a [&'a Delivery],
+        before: Option<P::State>,
+        state_bytes_max: usize,
+        known: Vec<Option<Step>>,
+        go_on: impl Fn(usize) -> Result<(), Stop>,
+    ) -> Result<Self, serde_json::Error> {
+        let state = before.clone();
+        let steps = Vec::with_capacity(events.len());
+        let mut this = Self { projection, events, before, state_bytes_max, steps, stop: None, state };
+        let is_known: Vec<bool> = known.iter().map(Option::is_some).collect();
+        this.walk(known.into_iter(), &go_on, false)?;
+        if this.json()?.is_some_and(|json| json.len() > state_bytes_max) {
+            // fold again, and look at the size after each event from the first on that is too much
+            let fits = this.longest_that_fits()?;
+            let rest: Vec<_> = this.steps.drain(fits..).zip(&is_known[fits..]).collect();
+            this.state = this.replay();
+            this.stop = None;
+            let known = rest.into_iter().map(|(step, known)| known.then_some(step));
+            this.walk(known.collect::<Vec<_>>().into_iter(), &go_on, true)?;
+        }
+        Ok(this)
+    }
+
+    fn walk(
+        &mut self,
+        known: impl Iterator<Item = Option<Step>>,
+        go_on: impl Fn(usize) -> Result<(), Stop>,
+        looks_at_size: bool,
+    ) -> Result<(), serde_json::Error> {
+        let mut refused = self.refused().count();
+        let from = self.steps.len();
+        for (delivery, known) in self.events[from..].iter().zip(known) {
+            if let Some(step) = known {
+                refused += usize::from(matches!(step, Step::Refuse(..)));
+                self.steps.push(step);
+                continue;
+            }
+            if let Err(stop) = go_on(refused) {
+                self.stop = Some(stop);
+                return Ok(());
+            }
+            let step = match self.projection.fold(self.state.clone(), event(delivery)) {
+                Ok(next) => {
+                    let bytes = if looks_at_size { serde_json::to_string(&next)?.len() } else { 0 };
+                    if bytes > self.state_bytes_max {
+                        let most = self.state_bytes_max;
+                        let reason =
+                            format!("the state of its key would take {bytes} bytes with it; at most {most} fit");
+                        Step::Refuse(Code::StateTooLarge, reason)
+                    } else {
+                        self.state = Some(next);
+                        Step::Apply
+                    }
+                }
+                Err(Refusal(reason)) => Step::Refuse(Code::Refused, reason),
+            };
+            refused += usize::from(matches!(step, Step::Refuse(..)));
+            self.steps.push(step);
+        }
+        Ok(())
+    }
+
+    /// How many of the steps can be taken before the state is too large: the next one makes it so.
+    fn longest_that_fits(&mut self) -> Result<usize, serde_json::Error> {
+        let all = std::mem::take(&mut self.steps);
+        let (mut fits, mut too_many) = (0, all.len());
+        while too_many - fits > 1 {
+            let middle = usize::midpoint(fits, too_many);
+            let state = replay(self.projection, self.before.clone(), self.events, &all[..middle]);
+            let bytes = state.map_or(Ok(0), |state| serde_json::to_string(&state).map(|json| json.len()))?;
+            if bytes > self.state_bytes_max { too_many = middle } else { fits = middle }
+        }
+        self.steps = all;
+        Ok(fits)
+    }
+
+    /// Leaves the events from `index` on for the redelivery, because of `stop`.
+    pub(super) fn cut(&mut self, index: usize, stop: Stop) {
+        let applied = self.steps.drain(index..).any(|step| matches!(step, Step::Apply));
+        self.stop = Some(stop);
+        if applied {
+            self.state = self.replay();
+        }
+    }
+
+    fn replay(&self) -> Option<P::State> {
+        replay(self.projection, self.before.clone(), self.events, &self.steps)
+    }
+
+    /// The events to dead-letter: their indices, codes and reasons.
+    pub(super) fn refused(&self) -> impl Iterator<Item = (usize, Code, &str)> {
+        let steps = self.steps.iter().enumerate();
+        steps.filter_map(|(index, step)| match step {
+            Step::Refuse(code, reason) => Some((index, *code, reason.as_str())),
+            Step::Past(_) | Step::Apply => None,
+        })
+    }
+
+    /// The last event that the state takes note of.
+    pub(super) fn last(&self) -> Option<&'a Delivery> {
+        let last = self.steps.iter().rposition(|step| !matches!(step, Step::Past(_)))?;
+        Some(self.events[last])
+    }
+
+    /// The state after the events, as JSON.
+    pub(super) fn json(&self) -> Result<Option<String>, serde_json::Error> {
+        self.state.as_ref().map(serde_json::to_string).transpose()
+    }
+
+    /// The outcomes of the events.
+    pub(super) fn outcomes(&self) -> Vec<Outcome> {
+        let outcome = |step: &Step| match step {
+            Step::Past(outcome) => *outcome,
+            Step::Apply => Outcome::Handled,
+            Step::Refuse(..) => Outcome::DeadLettered,
+        };
+        self.steps.iter().map(outcome).collect()
+    }
+}
+
+/// The state after steps that were taken before. `fold` depends on nothing but its arguments.
+fn replay<P: Projection>(
+    projection: &P,
+    before: Option<P::State>,
+    events: &[&Delivery],
+    steps: &[Step],
+) -> Option<P::State> {
+    let applied = events.iter().zip(steps).filter(|(_, step)| matches!(step, Step::Apply));
+    applied.fold(before, |state, (delivery, _)| match projection.fold(state.clone(), event(delivery)) {
+        Ok(next) => Some(next),
+        // it breaks its contract; the state without the event is the nearest to the truth
+        Err(_) => state,
+    })
+}
+
+fn event(delivery: &Delivery) -> &Event {
+    match &delivery.content {
+        Ok(content) => &content.event,
+        Err(_) => unreachable!("lanes hold events only"),
+    }
+}
