@@ -173,7 +173,7 @@ impl Simulation {
             stream: "stream".to_owned(),
             fingerprints,
             horizon: HORIZON,
-            retention_min: self.plan.retention.unwrap_or(Duration::MAX),
+            retention_min: self.plan.retention.unwrap_or(Duration::from_secs(u64::from(u32::MAX))),
             outside: process,
         };
         // some run out of time in the middle of a range
