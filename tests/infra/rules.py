@@ -13,6 +13,14 @@ API_TIMEOUT = 30
 # Between the mapping's giving up and the stream's forgetting, somebody has to be able to read the records back.
 RECOVERY_SECONDS = 3600
 
+# An outage of a day leaves a notice where it is.
+RETRIED_SECONDS_MIN = 24 * 3600
+# What a recovery reads of what is settled, and keeps of how far it has come.
+RECOVERY_ACTIONS = {
+    "PENSTOCK_PROGRESS_TABLE": ["dynamodb:GetItem", "dynamodb:UpdateItem"],
+    "PENSTOCK_WINDOW_TABLE": ["dynamodb:Query", "dynamodb:GetItem", "dynamodb:PutItem"],
+}
+
 GROUP_VARIABLES = [
     "PENSTOCK_STREAM",
     "PENSTOCK_PROGRESS_TABLE",
@@ -279,8 +287,40 @@ def what_is_given_up_is_recovered(stack):
                 yield f"{name}: PENSTOCK_GROUPS does not name {function}"
             elif not stack.may(reader, "sqs:SendMessage", letters):
                 yield f"{name}: what it gives up may not be sent to {letters}"
+            for variable, actions in RECOVERY_ACTIONS.items():
+                table = target(variables(reader).get(variable))
+                for action in actions:
+                    if not stack.may(reader, action, table):
+                        yield f"{name}: recovering what it gives up needs {action} on {table}"
         if notices and not readers:
             yield f"{name}: nobody reads {notices}"
+
+
+def notices_that_fail_are_kept_and_told(stack):
+    """A notice that cannot be worked off ends in a queue of its own while SQS still has it, and somebody is told."""
+    queues = dict(stack.of("AWS::SQS::Queue"))
+    for name in {target(m.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination")) for _, m in stack.mappings()}:
+        if name not in queues:
+            continue  # giving_up_is_announced says so
+        policy = queues[name].get("RedrivePolicy", {})
+        failed = target(policy.get("deadLetterTargetArn"))
+        if failed not in queues:
+            yield f"{name}: notices that fail have no dead-letter queue"
+            continue
+        seconds = policy.get("maxReceiveCount", 0) * queues[name].get("VisibilityTimeout", 30)
+        if not RETRIED_SECONDS_MIN <= seconds <= FOURTEEN_DAYS / 2:
+            yield f"{name}: a notice fails after {seconds} s, which is not between a day and a week"
+        if any(target(reader.get("EventSourceArn")) == failed for _, reader in stack.of("AWS::Lambda::EventSourceMapping")):
+            yield f"{failed}: a function reads it"
+        told = [
+            alarm
+            for _, alarm in stack.of("AWS::CloudWatch::Alarm")
+            if alarm.get("MetricName") == "ApproximateNumberOfMessagesVisible"
+            and failed in [target(dimension.get("Value")) for dimension in alarm.get("Dimensions", [])]
+            and (alarm.get("ComparisonOperator"), alarm.get("Threshold")) == ("GreaterThanThreshold", 0)
+        ]
+        if not told:
+            yield f"{failed}: no alarm tells that there is a message in it"
 
 
 def the_edge_answers_before_the_api_gives_up(stack):
@@ -309,6 +349,7 @@ RULES = [
     policies_name_what_they_allow,
     dead_letters_can_be_sent_back,
     what_is_given_up_is_recovered,
+    notices_that_fail_are_kept_and_told,
     the_edge_answers_before_the_api_gives_up,
 ]
 

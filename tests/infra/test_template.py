@@ -148,6 +148,33 @@ FAULTS = [
         "a role that may not send",
         lambda t: statement(t, "RecoverRole", 5).update(Resource={"Fn::GetAtt": ["OrderStatusDeadLetters", "Arn"]}),
     ),
+    (
+        "what_is_given_up_is_recovered",
+        "a role that may not keep a cursor",
+        lambda t: statement(t, "RecoverRole", 4).update(Action=["dynamodb:Query", "dynamodb:GetItem"]),
+    ),
+    ("notices_that_fail_are_kept_and_told", "no dead-letter queue", lambda t: props(t, "GiveUps").pop("RedrivePolicy")),
+    (
+        "notices_that_fail_are_kept_and_told",
+        "given up within hours",
+        lambda t: props(t, "GiveUps")["RedrivePolicy"].update(maxReceiveCount=5),
+    ),
+    (
+        "notices_that_fail_are_kept_and_told",
+        "deleted before they are moved",
+        lambda t: props(t, "GiveUps")["RedrivePolicy"].update(maxReceiveCount=1000),
+    ),
+    ("notices_that_fail_are_kept_and_told", "no alarm", lambda t: t["Resources"].pop("FailedGiveUpsAlarm")),
+    (
+        "notices_that_fail_are_kept_and_told",
+        "an alarm on another queue",
+        lambda t: props(t, "FailedGiveUpsAlarm")["Dimensions"][0].update(Value={"Fn::GetAtt": ["GiveUps", "QueueName"]}),
+    ),
+    (
+        "notices_that_fail_are_kept_and_told",
+        "an alarm at ten",
+        lambda t: props(t, "FailedGiveUpsAlarm").update(Threshold=10),
+    ),
     ("the_edge_answers_before_the_api_gives_up", "a minute", lambda t: props(t, "Ingest").update(Timeout=60)),
 ]
 

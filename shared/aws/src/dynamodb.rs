@@ -6,6 +6,7 @@ mod fingerprints;
 mod golden;
 mod item;
 mod progress;
+mod recovery;
 mod redrive;
 mod state;
 mod window;

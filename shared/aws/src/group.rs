@@ -6,9 +6,10 @@ use lambda_runtime::{LambdaEvent, run, service_fn};
 use penstock::dead_letter::DeadLetter;
 use penstock::fingerprint::Fingerprinter;
 use penstock::ports::{
-    Clock, DeadLetters, Error, Lineage, ListedShard, Page, Progress, Records, Redrives, Shards, Windows,
+    Clock, DeadLetters, Error, Lineage, ListedShard, Page, Progress, Records, Recoveries, Redrives, Shards, Windows,
 };
 use penstock::progress::{Begun, Commit, Committed};
+use penstock::recover::Cursor;
 use penstock::settle::{Handling, Projecting, Settings, Settler, Work};
 use penstock::time::Timestamp;
 use penstock::window::{Redriven, Segment, Wanted};
@@ -83,12 +84,17 @@ impl GroupConfig {
         }
     }
 
+    /// Bytes that windows may take.
+    pub(crate) fn window_bytes(&self) -> usize {
+        self.memory_mb * 1024 * 1024 / 5 * 2
+    }
+
     fn settings(&self) -> Settings {
         Settings {
             horizon: self.horizon,
             attempts_max: self.attempts_max,
             concurrency: self.concurrency,
-            window_bytes: self.memory_mb * 1024 * 1024 / 5 * 2,
+            window_bytes: self.window_bytes(),
             ..Settings::new(&self.group, &self.stream)
         }
     }
@@ -228,8 +234,22 @@ impl Redrives for Ports {
     }
 }
 
+impl Recoveries for Ports {
+    async fn recovered(
+        &self,
+        shard: &ShardId,
+        first: &SequenceNumber,
+        last: &SequenceNumber,
+    ) -> Result<Option<Position>, Error> {
+        self.redrives.windows.recovered(shard, first, last).await
+    }
+    async fn record_recovered(&self, shard: &ShardId, cursor: &Cursor) -> Result<(), Error> {
+        self.redrives.windows.record_recovered(shard, cursor).await
+    }
+}
+
 impl Records for Ports {
-    async fn read_back(&self, shard: &ShardId, from: &SequenceNumber, after: bool) -> Result<Page, Error> {
+    async fn read_back(&self, shard: &ShardId, from: &SequenceNumber, after: bool) -> Result<Option<Page>, Error> {
         self.shards.read_back(shard, from, after).await
     }
 }
@@ -241,7 +261,7 @@ impl DeadLetters for Ports {
 }
 
 impl Shards for Ports {
-    async fn lineage(&self, shard: &ShardId) -> Result<Lineage, Error> {
+    async fn lineage(&self, shard: &ShardId) -> Result<Option<Lineage>, Error> {
         self.shards.lineage(shard).await
     }
     async fn list(&self) -> Result<Vec<ListedShard>, Error> {

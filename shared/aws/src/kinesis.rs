@@ -6,7 +6,7 @@ use aws_sdk_kinesis::types::{self, PutRecordsRequestEntry, PutRecordsResultEntry
 use penstock::batch::Record;
 use penstock::hash::{HashKey, HashRange};
 use penstock::packing::PackedRecord;
-use penstock::ports::{Error, Lineage, ListedShard, Page, Records, Shards, Stream, Verdict};
+use penstock::ports::{Error, Lineage, ListedShard, Next, Page, Records, Shards, Stream, Verdict};
 use penstock::time::Timestamp;
 use penstock::{SequenceNumber, ShardId};
 
@@ -75,6 +75,17 @@ impl KinesisShards {
         Self { client, name: name.into() }
     }
 
+    /// What follows records behind which nothing is: a closed shard says so only to a read behind its last record.
+    async fn at_tip(&self, iterator: &str) -> Result<Next, Error> {
+        let answer = self.client.get_records().shard_iterator(iterator).limit(1).send().await;
+        let answer = answer.map_err(|error| classify("GetRecords", error))?;
+        Ok(match answer.next_shard_iterator {
+            _ if !answer.records.is_empty() => Next::More,
+            None => Next::End,
+            Some(_) => Next::Tip,
+        })
+    }
+
     async fn all(&self) -> Result<Vec<Shard>, Error> {
         let mut shards = Vec::new();
         let mut token: Option<String> = None;
@@ -96,11 +107,9 @@ impl KinesisShards {
 }
 
 impl Shards for KinesisShards {
-    async fn lineage(&self, shard: &ShardId) -> Result<Lineage, Error> {
+    async fn lineage(&self, shard: &ShardId) -> Result<Option<Lineage>, Error> {
         let all = self.all().await?;
-        let Some(this) = all.iter().find(|other| other.shard_id() == shard.as_str()) else {
-            return Err(Error::Refused(format!("stream {} has no shard {shard}", self.name)));
-        };
+        let Some(this) = all.iter().find(|other| other.shard_id() == shard.as_str()) else { return Ok(None) };
         let mut ancestors: Vec<(ShardId, HashRange)> = Vec::new();
         let mut open = vec![this];
         while let Some(shard) = open.pop() {
@@ -113,7 +122,7 @@ impl Shards for KinesisShards {
                 }
             }
         }
-        Ok(Lineage { ancestors, range: range(this)? })
+        Ok(Some(Lineage { ancestors, range: range(this)? }))
     }
 
     async fn list(&self) -> Result<Vec<ListedShard>, Error> {
@@ -139,7 +148,7 @@ fn range(shard: &Shard) -> Result<HashRange, Error> {
 }
 
 impl Records for KinesisShards {
-    async fn read_back(&self, shard: &ShardId, from: &SequenceNumber, after: bool) -> Result<Page, Error> {
+    async fn read_back(&self, shard: &ShardId, from: &SequenceNumber, after: bool) -> Result<Option<Page>, Error> {
         let kind = if after { ShardIteratorType::AfterSequenceNumber } else { ShardIteratorType::AtSequenceNumber };
         let request = self.client.get_shard_iterator().stream_name(&self.name).shard_id(shard.as_str());
         let at = request.clone().shard_iterator_type(kind).starting_sequence_number(from.as_str()).send().await;
@@ -150,19 +159,31 @@ impl Records for KinesisShards {
                 let oldest = request.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await;
                 oldest.map_err(|error| classify("GetShardIterator", error))?.shard_iterator
             }
+            // the same code says that the stream is missing; then it cannot be listed either
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_not_found_exception()) => {
+                let is_listed = self.all().await?.iter().any(|other| other.shard_id() == shard.as_str());
+                return if is_listed { Err(classify("GetShardIterator", error)) } else { Ok(None) };
+            }
             Err(error) => return Err(classify("GetShardIterator", error)),
         };
         // a read may give nothing although there is more to come
         while let Some(here) = iterator {
             let answer = self.client.get_records().shard_iterator(here).send().await;
             let answer = answer.map_err(|error| classify("GetRecords", error))?;
-            let at_end = answer.next_shard_iterator.is_none() || answer.millis_behind_latest == Some(0);
-            if !answer.records.is_empty() || at_end {
-                return Ok(Page { records: answer.records.into_iter().map(record).collect::<Result<_, _>>()?, at_end });
+            let next = match &answer.next_shard_iterator {
+                None => Next::End,
+                Some(next) if answer.millis_behind_latest == Some(0) => self.at_tip(next).await?,
+                Some(_) => Next::More,
+            };
+            let mut records = answer.records.into_iter().map(record).collect::<Result<Vec<_>, _>>()?;
+            // the oldest can be below a number that the stream refused for another reason than its age
+            records.retain(|record| record.sequence > *from || (record.sequence == *from && !after));
+            if !records.is_empty() || next != Next::More {
+                return Ok(Some(Page { records, next }));
             }
             iterator = answer.next_shard_iterator;
         }
-        Ok(Page { records: Vec::new(), at_end: true })
+        Ok(Some(Page { records: Vec::new(), next: Next::End }))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Recovery as a Lambda function: configuration, clients, and the loop.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use aws_lambda_events::sqs::SqsEvent;
 use lambda_runtime::{LambdaEvent, run, service_fn};
@@ -11,6 +12,10 @@ use serde::Deserialize;
 use crate::config::{self, Reader};
 use crate::group::{GroupConfig, Ports};
 use crate::sdk::Sdk;
+
+/// The shortest that a stream keeps records.
+/// <https://docs.aws.amazon.com/streams/latest/dev/kinesis-extended-retention.html>
+const RETENTION_MIN: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A group whose give-ups are recovered.
 #[derive(Debug, Clone, Deserialize)]
@@ -37,12 +42,15 @@ pub async fn recover_from_env() -> Result<(), lambda_runtime::Error> {
     for (function, RecoveredGroup { group, dead_letter_queue_url }) in groups {
         config = GroupConfig { group: group.clone(), dead_letter_queue_url, ..config };
         let (stream, outside) = (config.stream.clone(), Ports::new(&sdk, &config));
-        recoverers.insert(function, Recoverer { group, stream, fingerprints: fingerprints.clone(), outside });
+        let (fingerprints, horizon, window_bytes) = (fingerprints.clone(), config.horizon, config.window_bytes());
+        let recoverer =
+            Recoverer { group, stream, fingerprints, horizon, window_bytes, retention_min: RETENTION_MIN, outside };
+        recoverers.insert(function, recoverer);
     }
     let recoverers = &recoverers;
     let serve = move |event: LambdaEvent<SqsEvent>| async move {
         // boxed once a notice: a deep tree of futures
-        Ok::<_, lambda_runtime::Error>(Box::pin(crate::lambda::recover(recoverers, event.payload)).await)
+        Ok::<_, lambda_runtime::Error>(Box::pin(crate::lambda::recover(recoverers, event)).await)
     };
     run(service_fn(serve)).await
 }

@@ -14,6 +14,7 @@ use crate::packing::PackedRecord;
 use crate::position::{Position, SequenceNumber, ShardId};
 use crate::progress::{Begun, Commit, Committed};
 use crate::projection::{Stored, StoredState};
+use crate::recover::Cursor;
 use crate::time::Timestamp;
 use crate::window::{Redriven, Segment, Wanted};
 
@@ -89,9 +90,10 @@ pub struct ListedShard {
 
 /// The shard map.
 pub trait Shards: Send + Sync {
-    /// The lineage of a shard that exists.
-    fn lineage(&self, shard: &ShardId) -> impl Future<Output = Result<Lineage, Error>> + Send;
-    /// All shards that exist, open and closed.
+    /// The lineage of a shard. `None`: it is not listed, because it has outlived the stream's retention, or because the
+    /// listing is older than the shard.
+    fn lineage(&self, shard: &ShardId) -> impl Future<Output = Result<Option<Lineage>, Error>> + Send;
+    /// All shards that exist, open and closed. A listing can be some seconds old.
     fn list(&self) -> impl Future<Output = Result<Vec<ListedShard>, Error>> + Send;
 }
 
@@ -146,25 +148,51 @@ pub trait DeadLetters: Send + Sync {
     fn send(&self, letters: &[DeadLetter]) -> impl Future<Output = Vec<Result<(), Error>>> + Send;
 }
 
+/// What follows a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Perhaps more records.
+    More,
+    /// None now: the page reaches the tip of the shard.
+    Tip,
+    /// None ever: the shard is closed.
+    End,
+}
+
 /// A page of records that are read back.
 #[derive(Debug, Clone)]
 pub struct Page {
     /// The records, in the order of the shard.
     pub records: Vec<Record>,
-    /// Nothing more is there now.
-    pub at_end: bool,
+    /// What follows them.
+    pub next: Next,
 }
 
 /// The stream's records, read again from a place.
 pub trait Records: Send + Sync {
     /// Records of `shard` from the number `from` on, or `after` it; from the oldest on if that one has expired. At least
-    /// one, unless it is the end.
+    /// one, unless it is the tip or the end. `None`: the shard has outlived the stream's retention, and all its records
+    /// have expired.
     fn read_back(
         &self,
         shard: &ShardId,
         from: &SequenceNumber,
         after: bool,
-    ) -> impl Future<Output = Result<Page, Error>> + Send;
+    ) -> impl Future<Output = Result<Option<Page>, Error>> + Send;
+}
+
+/// How far the recoveries of given-up ranges have come.
+pub trait Recoveries: Send + Sync {
+    /// Up to where the recovery of the range `first` to `last` has dealt with every event. `None`: it has not begun, or
+    /// that was more than 14 days ago.
+    fn recovered(
+        &self,
+        shard: &ShardId,
+        first: &SequenceNumber,
+        last: &SequenceNumber,
+    ) -> impl Future<Output = Result<Option<Position>, Error>> + Send;
+    /// Keeps how far it has come. A lower position than the one stored changes nothing.
+    fn record_recovered(&self, shard: &ShardId, cursor: &Cursor) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
 /// The states of a projection, by key.

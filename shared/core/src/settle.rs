@@ -28,11 +28,11 @@ mod handling;
 mod isolation;
 mod lane;
 mod letters;
-mod memory;
+pub(crate) mod memory;
 mod projecting;
 mod redrive;
 mod run;
-mod times;
+pub(crate) mod times;
 
 use std::sync::Mutex;
 use std::time::Duration;

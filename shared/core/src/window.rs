@@ -101,6 +101,8 @@ pub struct Wanted {
     pub age: Age,
     /// no older than this...
     pub since: Timestamp,
+    /// ...(what arrived later takes at most half of the room for names)...
+    pub until: Timestamp,
     /// ...or are of this run or a later one, however old they are.
     pub kept_from: Option<u64>,
     /// At most so many names, the newest: older segments come without, or not at all.
@@ -110,7 +112,14 @@ pub struct Wanted {
 impl Wanted {
     /// All that runs above `after` recorded.
     pub fn all(after: u64) -> Self {
-        Self { after, age: Age::Arrival, since: Timestamp(0), kept_from: None, names_max: usize::MAX }
+        Self {
+            after,
+            age: Age::Arrival,
+            since: Timestamp(0),
+            until: Timestamp(u64::MAX),
+            kept_from: None,
+            names_max: usize::MAX,
+        }
     }
 
     /// A segment as it is to be loaded, when `names` names of later ones are loaded already; `None` if it is not, nor any
@@ -121,6 +130,9 @@ impl Wanted {
             Age::Recording => segment.at,
         };
         let kept = self.kept_from.is_some_and(|from| segment.epoch >= from);
+        if segment.arrival > self.until && names + segment.handled.len() > self.names_max / 2 {
+            segment.handled.clear();
+        }
         if names + segment.handled.len() > self.names_max {
             segment.handled.clear();
             return kept.then_some(segment);
@@ -146,6 +158,8 @@ pub struct Window {
     handled: HashMap<u64, u32, BuildHasherDefault<AsItIs>>,
     ahead: Vec<Ahead>,
     through: Position,
+    /// What is said to be settled up to a higher position than this is not taken in.
+    bound: Option<Position>,
     /// Every run up to this epoch is in it.
     epoch: u64,
     /// The latest arrival of what it speaks of.
@@ -170,6 +184,7 @@ impl Window {
             handled: HashMap::default(),
             ahead: Vec::new(),
             through: Position::start(),
+            bound: None,
             epoch: 0,
             latest: Timestamp(0),
             swept: Timestamp(0),
@@ -184,6 +199,11 @@ impl Window {
     /// The latest arrival of what it speaks of.
     pub fn latest(&self) -> Timestamp {
         self.latest
+    }
+
+    /// An empty window that learns of nothing settled up to a position above `bound`.
+    pub fn bounded(age: Age, bound: Option<Position>) -> Self {
+        Self { bound, ..Self::new(age) }
     }
 
     /// Every run up to this epoch is in it.
@@ -215,6 +235,9 @@ impl Window {
 
     /// Every event at or below `position` is settled: what was known of positions beyond may be overtaken by it.
     pub fn advance(&mut self, position: &Position) {
+        if self.bound.as_ref().is_some_and(|bound| position > bound) {
+            return;
+        }
         if *position > self.through {
             self.through = position.clone();
         }
@@ -381,6 +404,14 @@ mod tests {
         window.inherit(&segment(1000, "10.0", &[1], &[77]));
         assert!(window.has(Fingerprint(1)));
         assert!(!window.is_settled(&"9.0".parse().unwrap(), || Fingerprint(77)));
+    }
+
+    #[test]
+    fn what_arrived_later_than_is_asked_for_leaves_half_of_the_room() {
+        let wanted = Wanted { until: Timestamp(5), names_max: 4, ..Wanted::all(0) };
+        let names =
+            |arrival, loaded| wanted.take(segment(arrival, "1.0", &[1, 2], &[]), loaded).map(|s| s.handled.len());
+        assert_eq!([names(9, 0), names(8, 2), names(5, 2), names(4, 4)], [Some(2), Some(0), Some(2), None]);
     }
 
     #[test]

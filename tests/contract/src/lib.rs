@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a check that fails panics")]
 
 pub mod progress;
+pub mod recoveries;
 pub mod redrives;
 pub mod states;
 pub mod stream;
@@ -13,13 +14,13 @@ pub mod windows;
 use std::future::Future;
 
 use penstock::dead_letter::DeadLetter;
-use penstock::ports::{DeadLetters, Progress, Records, Redrives, Shards, States, Stream, Windows};
+use penstock::ports::{DeadLetters, Progress, Records, Recoveries, Redrives, Shards, States, Stream, Windows};
 use penstock::{Position, ShardId};
 
 /// The ports of a group, and what only an operator does.
 pub trait World {
     /// The group's ports.
-    type Group: Progress + Windows + Redrives + DeadLetters + Shards + Records;
+    type Group: Progress + Windows + Redrives + Recoveries + DeadLetters + Shards + Records;
     /// The ports of another group on the same stream.
     fn group(&self, name: &str) -> Self::Group;
     /// The states of a projection.
@@ -58,12 +59,13 @@ macro_rules! suite {
         $crate::suite!(@ $world, redrives:
             a_look_fences_nobody, an_announcement_is_seen_by_the_next_run, what_was_redriven_is_loaded_and_is_no_segment,
             giving_up_goes_forward_only);
+        $crate::suite!(@ $world, recoveries: a_cursor_goes_forward_only, a_cursor_is_of_one_range_and_no_segment);
         $crate::suite!(@ $world, states:
             there_is_no_state_at_first, a_state_is_written_over_the_one_that_was_read,
             a_state_is_not_written_over_another, a_large_state_is_kept);
         $crate::suite!(@ $world, stream:
-            what_is_put_is_read_back_in_order, reading_back_goes_on_after_a_number, a_child_knows_its_ancestors,
-            a_letter_comes_back_with_its_bytes);
+            what_is_put_is_read_back_in_order, reading_back_goes_on_after_a_number, a_page_says_what_follows_it,
+            a_shard_that_is_not_there_is_no_error, a_child_knows_its_ancestors, a_letter_comes_back_with_its_bytes);
     };
     (@ $world:expr, $port:ident: $($check:ident),*) => {
         mod $port {

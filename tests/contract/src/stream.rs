@@ -4,7 +4,7 @@ use bytes::Bytes;
 use penstock::dead_letter::{Code, DeadLetter};
 use penstock::hash::HashRange;
 use penstock::packing::PackedRecord;
-use penstock::ports::{DeadLetters, Records, Shards, Stream, Verdict};
+use penstock::ports::{DeadLetters, Next, Records, Shards, Stream, Verdict};
 use penstock::time::Timestamp;
 use penstock::{PartitionKey, SequenceNumber, ShardId};
 
@@ -28,10 +28,10 @@ async fn read(world: &impl World, from: &SequenceNumber, after: bool) -> Vec<(Se
     let group = world.group("g");
     let (mut found, mut from, mut after) = (Vec::new(), from.clone(), after);
     loop {
-        let page = group.read_back(&shard(), &from, after).await.unwrap();
+        let page = group.read_back(&shard(), &from, after).await.unwrap().unwrap();
         let text = |data: &Bytes| String::from_utf8(data.to_vec()).unwrap();
         found.extend(page.records.iter().map(|record| (record.sequence.clone(), text(&record.data))));
-        match page.records.last().filter(|_| !page.at_end) {
+        match page.records.last().filter(|_| page.next == Next::More) {
             Some(last) => (from, after) = (last.sequence.clone(), true),
             None => return found,
         }
@@ -58,10 +58,37 @@ pub async fn reading_back_goes_on_after_a_number(world: &impl World) {
     assert_eq!(read(world, &second, true).await, []);
 }
 
+/// Whether more can come.
+pub async fn a_page_says_what_follows_it(world: &impl World) {
+    let group = world.group("g");
+    let stored = put(world, &[record("k", "1")]).await.remove(0).1;
+    for closed in [false, true] {
+        if closed {
+            world.split(&shard()).await;
+        }
+        for after in [false, true] {
+            let page = group.read_back(&shard(), &stored, after).await.unwrap().unwrap();
+            let expected = (usize::from(!after), if closed { Next::End } else { Next::Tip });
+            assert_eq!((page.records.len(), page.next), expected);
+        }
+    }
+}
+
+/// It has outlived the retention, or never was.
+pub async fn a_shard_that_is_not_there_is_no_error(world: &impl World) {
+    let group = world.group("g");
+    let gone = ShardId::new("shardId-000000000099");
+    assert_eq!(group.lineage(&gone).await.unwrap(), None);
+    let number = position(1, 0).sequence;
+    for after in [false, true] {
+        assert!(group.read_back(&gone, &number, after).await.unwrap().is_none());
+    }
+}
+
 /// All of them, with their ranges, and children divide what their parent held.
 pub async fn a_child_knows_its_ancestors(world: &impl World) {
     let group = world.group("g");
-    let root = group.lineage(&shard()).await.unwrap();
+    let root = group.lineage(&shard()).await.unwrap().unwrap();
     assert_eq!((root.ancestors.len(), root.range), (0, HashRange::ALL));
     world.split(&shard()).await;
     let children: Vec<_> = group.list().await.unwrap().into_iter().filter(|other| other.shard != shard()).collect();
@@ -71,7 +98,7 @@ pub async fn a_child_knows_its_ancestors(world: &impl World) {
     let grandchildren: Vec<_> = listed.iter().filter(|other| other.parents == [children[0].shard.clone()]).collect();
     assert_eq!(grandchildren.len(), 2);
     for grandchild in grandchildren {
-        let mut ancestors = group.lineage(&grandchild.shard).await.unwrap().ancestors;
+        let mut ancestors = group.lineage(&grandchild.shard).await.unwrap().unwrap().ancestors;
         ancestors.sort_by(|a, b| a.0.cmp(&b.0));
         let expected = [(shard(), HashRange::ALL), (children[0].shard.clone(), children[0].range)];
         assert_eq!(ancestors, expected);

@@ -91,7 +91,7 @@ impl World for Embedded {
     }
 
     async fn split(&self, shard: &ShardId) {
-        let HashRange { start, end } = self.group("g").lineage(shard).await.unwrap().range;
+        let HashRange { start, end } = self.group("g").lineage(shard).await.unwrap().unwrap().range;
         let middle = start.0 + (end.0 - start.0) / 2 + 1;
         let kinesis = &self.0.clients().kinesis;
         let request = kinesis.split_shard().stream_name("stream").shard_to_split(shard.as_str());

@@ -172,6 +172,40 @@ MUTANTS = [
         "begun.clone()",
     ),
     ("a recovery stops before the last record", RECOVER, "record.sequence <= *last).collect()", "record.sequence < *last).collect()"),
+    ("a shard that is gone is not told", RECOVER, "                self.expire(None).await?;\n                break;", "                break;"),
+    ("what expired before a recovery is not told", RECOVER, "self.expire(Some(&oldest)).await?;", "_ = oldest;"),
+    ("an end before the last record passes for it", RECOVER, "(_, Next::End) => self.expire(None).await?,", "(_, Next::End) => self.step(Some(end.clone())),"),
+    (
+        "a tip before the last record passes for it",
+        RECOVER,
+        "(_, Next::Tip) if self.may_have_expired() => self.expire(None).await?,",
+        "(_, Next::Tip) => self.step(Some(end.clone())),",
+    ),
+    ("a recovery makes letters of what a run handled", RECOVER, "self.recovered.settled += usize::from(is_settled);", "let is_settled = false;"),
+    (
+        "a position behind what was given up speaks for it",
+        WINDOW,
+        "if self.bound.as_ref().is_some_and(|bound| position > bound) {",
+        "if self.bound.as_ref().is_some_and(|bound| position > bound) && false {",
+    ),
+    (
+        "a recovery's cursor is ahead of its letters",
+        RECOVER,
+        "last: last.clone(), done, at: outside.now() }",
+        "last: last.clone(), done: done.max(self.given_up.end()), at: outside.now() }",
+    ),
+    (
+        "a recovery that ran out of time passes for done",
+        RECOVER,
+        "            if !self.settle(records).await? {\n                return Ok(());",
+        "            if !self.settle(records).await? {\n                self.recovered.complete = true;\n                return Ok(());",
+    ),
+    (
+        "a listing that is older than the shard passes for its lineage",
+        MEMORY,
+        "outside.lineage(shard).await?.ok_or_else(|| not_listed(shard))?",
+        "outside.lineage(shard).await?.unwrap_or(Lineage { ancestors: Vec::new(), range: HashRange::ALL })",
+    ),
     (
         "giving up leaves the state open to the event",
         PROJECTING,
@@ -193,8 +227,8 @@ MUTANTS = [
     (
         "a recovery does not say up to where",
         RECOVER,
-        "                self.outside.give_up(shard, &end).await?;\n",
-        "                _ = end;\n",
+        "        within(outside, self.times.commit, outside.give_up(shard, &end)).await?;\n",
+        "",
     ),
     (
         "what the event source has gone on past passes for applied",
@@ -266,8 +300,8 @@ MUTANTS = [
     (
         "a recovery makes letters of foreign events",
         RECOVER,
-        "if delivery.is_foreign(range) {",
-        "if delivery.is_foreign(range) && false {",
+        "if delivery.is_foreign(*range) {",
+        "if delivery.is_foreign(*range) && false {",
     ),
     (
         "the event source goes on behind a failed batch",

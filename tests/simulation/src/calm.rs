@@ -8,11 +8,12 @@ use std::task::{Context, Poll, Waker};
 use penstock::dead_letter::DeadLetter;
 use penstock::packing::PackedRecord;
 use penstock::ports::{
-    DeadLetters, Error, Lineage, ListedShard, Page, Progress, Records, Redrives, Shards, States, Stream, Verdict,
-    Windows,
+    DeadLetters, Error, Lineage, ListedShard, Page, Progress, Records, Recoveries, Redrives, Shards, States, Stream,
+    Verdict, Windows,
 };
 use penstock::progress::{Begun, Commit, Committed};
 use penstock::projection::{Stored, StoredState};
+use penstock::recover::Cursor;
 use penstock::time::Timestamp;
 use penstock::window::{Redriven, Segment, Wanted};
 use penstock::{PartitionKey, Position, SequenceNumber, ShardId};
@@ -51,7 +52,8 @@ impl Calm {
         let open: Vec<_> =
             world.stream.shards.iter().filter(|shard| shard.open).map(|shard| shard.id.clone()).collect();
         let choice = open.iter().position(|other| other == shard).unwrap_or(0);
-        world.stream.split(choice as u64);
+        let now = world.agenda.now();
+        world.stream.split(choice as u64, now);
     }
 
     /// The group's dead letters.
@@ -119,7 +121,7 @@ impl DeadLetters for Calm {
 }
 
 impl Shards for Calm {
-    async fn lineage(&self, shard: &ShardId) -> Result<Lineage, Error> {
+    async fn lineage(&self, shard: &ShardId) -> Result<Option<Lineage>, Error> {
         self.drive(self.0.lineage(shard))
     }
     async fn list(&self) -> Result<Vec<ListedShard>, Error> {
@@ -128,8 +130,22 @@ impl Shards for Calm {
 }
 
 impl Records for Calm {
-    async fn read_back(&self, shard: &ShardId, from: &SequenceNumber, after: bool) -> Result<Page, Error> {
+    async fn read_back(&self, shard: &ShardId, from: &SequenceNumber, after: bool) -> Result<Option<Page>, Error> {
         self.drive(self.0.read_back(shard, from, after))
+    }
+}
+
+impl Recoveries for Calm {
+    async fn recovered(
+        &self,
+        shard: &ShardId,
+        first: &SequenceNumber,
+        last: &SequenceNumber,
+    ) -> Result<Option<Position>, Error> {
+        self.drive(self.0.recovered(shard, first, last))
+    }
+    async fn record_recovered(&self, shard: &ShardId, cursor: &Cursor) -> Result<(), Error> {
+        self.drive(self.0.record_recovered(shard, cursor))
     }
 }
 

@@ -11,10 +11,13 @@
 //! tables, queues and downstreams that are down for a while; clocks that differ by ten seconds; an event source that
 //! starts over from an old place, so that two runs work on one batch; events that are refused, retried, that hang, take
 //! seconds, or kill the process; bytes that are no event; records of several keys of which some belong to another shard,
-//! from Penstock and from other producers; clients that send again, at once and after the horizon.
+//! from Penstock and from other producers; clients that send again, at once and after the horizon; records and shards that
+//! expire from the stream, recoveries that come after that or run out of time, and listings of shards that are some seconds
+//! old.
 //!
-//! Failures that it does not make: data that a service returns wrong or stale, or loses after it has said that it
-//! is stored; a clock that jumps; records that expire; memory that runs out other than by an event that kills. The SDK
+//! Failures that it does not make: data that a service returns wrong or, but for listings, stale, or loses after it has said
+//! that it is stored; records that expire before the event source has read them, or while it is down; a clock that jumps;
+//! memory that runs out other than by an event that kills. The SDK
 //! and the wire are not in it: `tests/contract` shows that the adapters behave as the simulated services do, and
 //! `penstock chaos` kills real processes.
 //!

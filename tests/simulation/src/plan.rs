@@ -62,6 +62,8 @@ pub(crate) struct Plan {
     pub(crate) item: ItemLimits,
     /// How old a record may become before the event source gives it up.
     pub(crate) record_age: Option<Duration>,
+    /// How long the stream keeps records; `None` is for ever.
+    pub(crate) retention: Option<Duration>,
     /// `BisectBatchOnFunctionError`.
     pub(crate) bisect: bool,
     pub(crate) ops: Vec<(u64, Op)>,
@@ -135,6 +137,9 @@ impl Plan {
         // a batch that is not halved and looks like an outage is given up by its age alone
         let bisect = lags || rng.u32(0..4) > 0;
         let record_age = (!bisect || (!lags && rng.u32(0..4) == 0)).then(|| Duration::from_secs(rng.u64(30..100)));
+        // long enough for the event source to give a record up first, unless it is started over
+        let mut other = fastrand::Rng::with_seed(seed ^ 0xE7_91);
+        let retention = record_age.filter(|_| other.bool()).map(|age| age + Duration::from_secs(other.u64(400..700)));
         Self {
             seed,
             shards: rng.u64(1..=3),
@@ -152,6 +157,7 @@ impl Plan {
                 segment_events: [2, 20, 20_000][rng.usize(0..3)],
             },
             record_age,
+            retention,
             bisect,
             ops,
             end,

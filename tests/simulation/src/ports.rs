@@ -11,11 +11,12 @@ use std::time::Duration;
 use penstock::dead_letter::DeadLetter;
 use penstock::packing::PackedRecord;
 use penstock::ports::{
-    Clock, DeadLetters, Error, Lineage, ListedShard, Page, Progress, Records, Redrives, Shards, States, Stream,
-    Verdict, Windows,
+    Clock, DeadLetters, Error, Lineage, ListedShard, Page, Progress, Records, Recoveries, Redrives, Shards, States,
+    Stream, Verdict, Windows,
 };
 use penstock::progress::{Begun, Commit, Committed};
 use penstock::projection::{Stored, StoredState};
+use penstock::recover::Cursor;
 use penstock::time::Timestamp;
 use penstock::window::{Redriven, Segment, Wanted};
 use penstock::{Event, PartitionKey, Position, SequenceNumber, ShardId};
@@ -236,22 +237,48 @@ impl Redrives for Process {
 }
 
 impl Records for Process {
-    async fn read_back(&self, shard: &ShardId, from: &SequenceNumber, after: bool) -> Result<Page, Error> {
+    async fn read_back(&self, shard: &ShardId, from: &SequenceNumber, after: bool) -> Result<Option<Page>, Error> {
         let (shard, from) = (shard.clone(), from.clone());
-        self.call(Service::Stream, "read back", move |world| world.stream.read_back(&shard, &from, after)).await
+        self.call(Service::Stream, "read back", move |world| {
+            let now = world.agenda.now();
+            world.stream.read_back(&shard, &from, after, now)
+        })
+        .await
+    }
+}
+
+impl Recoveries for Process {
+    async fn recovered(
+        &self,
+        shard: &ShardId,
+        first: &SequenceNumber,
+        last: &SequenceNumber,
+    ) -> Result<Option<Position>, Error> {
+        let (group, shard, first, last) = (self.group, shard.clone(), first.clone(), last.clone());
+        self.call(Service::Tables, "recovered", move |world| world.tables[group].recovered(&shard, &first, &last)).await
+    }
+
+    async fn record_recovered(&self, shard: &ShardId, cursor: &Cursor) -> Result<(), Error> {
+        let (group, pid, shard, cursor) = (self.group, self.pid, shard.clone(), cursor.clone());
+        self.call(Service::Tables, "record recovered", move |world| {
+            world.note(|| format!("process {pid}: recovered {shard} up to {}", cursor.done));
+            world.tables[group].record_recovered(&shard, cursor);
+        })
+        .await
     }
 }
 
 impl DeadLetters for Process {
     async fn send(&self, letters: &[DeadLetter]) -> Vec<Result<(), Error>> {
         let (group, pid, count, letters) = (self.group, self.pid, letters.len(), letters.to_vec());
+        let began = self.doing.load(Ordering::Relaxed) >> 1;
         let sent = self.call(Service::Queues, "dead letter", move |world| {
             let send = |letter: DeadLetter| {
                 if world.chance.strikes(2) {
                     return Err(Error::Throttled("this one of them".to_owned()));
                 }
                 world.note(|| format!("process {pid}: dead letter {} {:?}", letter.position, letter.code));
-                world.saw_letter(group, pid, &letter);
+                world.saw_letter(group, pid, &letter, began);
                 world.tables[group].letters.push(letter);
                 Ok(())
             };
@@ -262,13 +289,21 @@ impl DeadLetters for Process {
 }
 
 impl Shards for Process {
-    async fn lineage(&self, shard: &ShardId) -> Result<Lineage, Error> {
+    async fn lineage(&self, shard: &ShardId) -> Result<Option<Lineage>, Error> {
         let shard = shard.clone();
-        self.call(Service::Stream, "lineage", move |world| world.stream.lineage(&shard)).await?
+        self.call(Service::Stream, "lineage", move |world| {
+            let seen = world.listing_seen();
+            world.stream.lineage(&shard, seen)
+        })
+        .await
     }
 
     async fn list(&self) -> Result<Vec<ListedShard>, Error> {
-        self.call(Service::Stream, "list shards", |world| world.stream.list()).await
+        self.call(Service::Stream, "list shards", |world| {
+            let seen = world.listing_seen();
+            world.stream.list(seen)
+        })
+        .await
     }
 }
 

@@ -26,7 +26,7 @@ use penstock_event_source::{Action, Backoff, Checkpoint, EventSource, Invocation
 
 use crate::chance::Chance;
 use crate::client::Client;
-use crate::plan::{FUNCTION_TIMEOUT, HORIZON, Op, Plan};
+use crate::plan::{FUNCTION_TIMEOUT, HORIZON, Op, Plan, millis};
 use crate::ports::{Process, Request};
 use crate::work::{ATTEMPTS_MAX, GroupWork, Handler, Killed, List};
 use crate::world::stream::Stream;
@@ -61,6 +61,7 @@ enum Output {
     Settled(Result<Settled, settle::Error>),
     Published(Vec<Fate>),
     Redriven(Vec<Result<settle::Outcome, Left>>),
+    /// Whether all of a notice was dealt with.
     Recovered(bool),
 }
 
@@ -141,7 +142,8 @@ struct Simulation {
 /// Runs a schedule to its end, or to the first broken invariant.
 pub(crate) fn run(plan: &Plan, traced: bool) -> Outcome {
     let chance = Chance::new(plan.seed, plan.failing, plan.faults.clone());
-    let stream = Stream::new(plan.shards, plan.first_sequence);
+    let mut stream = Stream::new(plan.shards, plan.first_sequence);
+    stream.retention = plan.retention;
     let mut world = World::new(chance, stream, GROUPS, traced);
     world.item = plan.item;
     let world = Shared::new(world);
@@ -233,7 +235,8 @@ impl Simulation {
                 }
             }
             Happening::Listed(group, generation) => {
-                let listing = self.world.lock().stream.listing();
+                let now = self.now();
+                let listing = self.world.lock().stream.listing(now);
                 let strikes = self.world.lock().chance.strikes(1);
                 let (now, jitter) = (self.now(), self.world.lock().chance.below(u64::MAX));
                 self.tell(group, generation, |mapping| {
@@ -245,7 +248,8 @@ impl Simulation {
                 });
             }
             Happening::Read(group, generation, shard, from, limit) => {
-                let (records, at_end) = self.world.lock().stream.read(&shard, &from, limit);
+                let now = self.now();
+                let (records, at_end) = self.world.lock().stream.read(&shard, &from, limit, now);
                 let strikes = self.world.lock().chance.strikes(1);
                 let (now, jitter) = (self.now(), self.world.lock().chance.below(u64::MAX));
                 self.tell(group, generation, |mapping| {
@@ -313,8 +317,8 @@ impl Simulation {
                 }
             }
             Op::Aggregate { packer, choice, kinds } => world.put_aggregate(packer, choice, &kinds),
-            Op::Split { choice } => _ = world.stream.split(choice),
-            Op::Merge { choice } => _ = world.stream.merge(choice),
+            Op::Split { choice } => _ = world.stream.split(choice, Timestamp(now)),
+            Op::Merge { choice } => _ = world.stream.merge(choice, Timestamp(now)),
             Op::ShardBusy { choice, millis } => world.stream.any_open(choice).busy_until = now + millis,
             Op::TablesDown { millis } => world.tables_down_until = now + millis,
             Op::QueuesDown { millis } => world.queues_down_until = now + millis,

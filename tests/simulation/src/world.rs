@@ -9,10 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
+use std::time::Duration;
 
 use penstock::ShardId;
 use penstock::fingerprint::Fingerprinter;
 use penstock::settle::ItemLimits;
+use penstock::time::Timestamp;
 
 use crate::agenda::Agenda;
 use crate::chance::{Chance, Fate};
@@ -63,7 +65,8 @@ pub(crate) enum Happening {
 }
 
 /// Calls that change nothing: nobody hears of their echoes.
-const READS: [&str; 7] = ["look", "load", "load state", "load redriven", "lineage", "list shards", "read back"];
+const READS: [&str; 8] =
+    ["look", "load", "load state", "load redriven", "lineage", "list shards", "read back", "recovered"];
 
 /// What a call does when it arrives.
 pub(crate) trait Effect: Send {
@@ -287,6 +290,16 @@ impl World {
         }
         self.tickets.insert(id, ticket);
         id
+    }
+
+    /// As of when a listing shows the shards: now and then it is some seconds old.
+    pub(crate) fn listing_seen(&mut self) -> Timestamp {
+        let now = self.agenda.now();
+        if self.stream.retention.is_some() && self.chance.strikes(5) {
+            self.note(|| "the listing is old".to_owned());
+            return now.minus(Duration::from_secs(5));
+        }
+        now
     }
 
     /// Starts a sleep.

@@ -15,7 +15,7 @@
 //! | `v` | N | format, 1 |
 //!
 //! What was redriven has items of its own beside them, whose sort key is `r/` time in ms (20 digits) `/` the name of the
-//! call, with `handled`, `at`, `expires_at` and `v`.
+//! call, with `handled`, `at`, `expires_at` and `v`. The cursors of recoveries are here too (`recovery.rs`).
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -45,8 +45,8 @@ const RECORD_AGE_MAX: Duration = Duration::from_secs(604_800);
 /// A group's window segments in DynamoDB.
 #[derive(Debug, Clone)]
 pub struct WindowTable {
-    client: Client,
-    table: String,
+    pub(super) client: Client,
+    pub(super) table: String,
     scope: String,
     horizon: Duration,
 }
@@ -57,7 +57,7 @@ impl WindowTable {
         Self { client, table: table.into(), scope: format!("{group}/{stream}"), horizon }
     }
 
-    fn key(&self, shard: &ShardId) -> AttributeValue {
+    pub(super) fn key(&self, shard: &ShardId) -> AttributeValue {
         s(format!("{}/{shard}", self.scope))
     }
 }

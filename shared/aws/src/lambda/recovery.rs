@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
-use penstock::recover::{GivenUp, Outside, Recoverer};
+use lambda_runtime::LambdaEvent;
+use penstock::recover::{GivenUp, Outside, Recovered, Recoverer};
 use penstock::time::Timestamp;
 use penstock::{SequenceNumber, ShardId};
 use serde::Deserialize;
@@ -36,6 +37,7 @@ struct BatchInfo {
     start_sequence_number: SequenceNumber,
     end_sequence_number: SequenceNumber,
     approximate_arrival_of_first_record: String,
+    approximate_arrival_of_last_record: String,
     stream_arn: String,
 }
 
@@ -52,13 +54,23 @@ enum Error {
     Outside(#[from] penstock::ports::Error),
 }
 
-/// Works off the notices of one invocation. What fails stays in the queue. `groups` has a recoverer for each function,
-/// by its name.
-pub async fn recover<O: Outside>(groups: &BTreeMap<String, Recoverer<O>>, event: SqsEvent) -> SqsBatchResponse {
+/// Works off the notices of one invocation. What fails, or is not done in time, stays in the queue: the next receive goes
+/// on there. `groups` has a recoverer for each function, by its name.
+pub async fn recover<O: Outside>(
+    groups: &BTreeMap<String, Recoverer<O>>,
+    event: LambdaEvent<SqsEvent>,
+) -> SqsBatchResponse {
     let mut response = SqsBatchResponse::default();
-    for message in event.records {
-        if let Err(error) = one(groups, message.body.as_deref().unwrap_or_default()).await {
-            error!(message = message.message_id, %error, "not recovered; the notice stays in its queue");
+    let deadline = Timestamp(event.context.deadline);
+    for message in event.payload.records {
+        let complete = match one(groups, message.body.as_deref().unwrap_or_default(), deadline).await {
+            Ok(recovered) => recovered.complete,
+            Err(error) => {
+                error!(message = message.message_id, %error, "not recovered; the notice stays in its queue");
+                false
+            }
+        };
+        if !complete {
             let mut failure = BatchItemFailure::default();
             failure.item_identifier = message.message_id.unwrap_or_default();
             response.batch_item_failures.push(failure);
@@ -67,7 +79,11 @@ pub async fn recover<O: Outside>(groups: &BTreeMap<String, Recoverer<O>>, event:
     response
 }
 
-async fn one<O: Outside>(groups: &BTreeMap<String, Recoverer<O>>, body: &str) -> Result<(), Error> {
+async fn one<O: Outside>(
+    groups: &BTreeMap<String, Recoverer<O>>,
+    body: &str,
+    deadline: Timestamp,
+) -> Result<Recovered, Error> {
     let notice: Notice = serde_json::from_str(body).map_err(|error| Error::Notice(error.to_string()))?;
     let RequestContext { function_arn, condition, approximate_invoke_count } = notice.request_context;
     let name = function_name(&function_arn);
@@ -76,28 +92,33 @@ async fn one<O: Outside>(groups: &BTreeMap<String, Recoverer<O>>, body: &str) ->
     if stream != recoverer.stream {
         return Err(Error::Stream(notice.batch.stream_arn));
     }
-    let arrival = OffsetDateTime::parse(&notice.batch.approximate_arrival_of_first_record, &Rfc3339)
-        .map_err(|error| Error::Notice(format!("approximateArrivalOfFirstRecord: {error}")))?;
     let given_up = GivenUp {
         shard: notice.batch.shard_id,
         first: notice.batch.start_sequence_number,
         last: notice.batch.end_sequence_number,
-        arrival: Timestamp(u64::try_from(arrival.unix_timestamp_nanos() / 1_000_000).unwrap_or(0)),
+        arrival: arrival("approximateArrivalOfFirstRecord", &notice.batch.approximate_arrival_of_first_record)?,
+        last_arrival: arrival("approximateArrivalOfLastRecord", &notice.batch.approximate_arrival_of_last_record)?,
         attempts: approximate_invoke_count,
         reason: format!("the event source mapping gave up: {condition}"),
     };
-    let recovered = recoverer.recover(&given_up).await?;
+    let recovered = recoverer.recover(&given_up, deadline).await?;
     info!(
         group = recoverer.group,
         shard = %given_up.shard,
         first = %given_up.first,
         last = %given_up.last,
         letters = recovered.letters,
-        handled = recovered.handled,
+        settled = recovered.settled,
         expired = recovered.expired,
+        complete = recovered.complete,
         "recovered"
     );
-    Ok(())
+    Ok(recovered)
+}
+
+fn arrival(name: &str, text: &str) -> Result<Timestamp, Error> {
+    let time = OffsetDateTime::parse(text, &Rfc3339).map_err(|error| Error::Notice(format!("{name}: {error}")))?;
+    Ok(Timestamp(u64::try_from(time.unix_timestamp_nanos() / 1_000_000).unwrap_or(0)))
 }
 
 /// `order-status` of `arn:aws:lambda:eu-west-1:123456789012:function:order-status:$LATEST`.

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tracing::warn;
 
 use super::{Outside, Settler, Work};
 use crate::batch::{CLOCKS_DIFFER, ShardBatch};
-use crate::ports::{self, Lineage};
+use crate::hash::HashRange;
+use crate::ports::{self, Lineage, Redrives, Shards, Windows};
 use crate::position::{Position, ShardId};
 use crate::progress::Begun;
 use crate::time::Timestamp;
@@ -18,11 +20,11 @@ use crate::window::{Age, Wanted, Window, names_in};
 #[derive(Debug)]
 pub(super) struct Memory {
     bytes_max: usize,
-    known: Mutex<Shards>,
+    known: Mutex<KnownShards>,
 }
 
 #[derive(Debug, Default)]
-struct Shards {
+struct KnownShards {
     of: BTreeMap<(Age, ShardId), Known>,
     uses: u64,
 }
@@ -40,6 +42,8 @@ pub(super) struct Known {
     pub(super) innocent: Option<(Position, u32)>,
     /// When it was used last, as a count of uses.
     used: u64,
+    /// See [`Window::bounded`].
+    bound: Option<Position>,
 }
 
 /// Shards that a process remembers anything of. Lambda sends a process the batches of any shard.
@@ -50,7 +54,7 @@ impl Memory {
         Self { bytes_max, known: Mutex::default() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Shards> {
+    fn lock(&self) -> MutexGuard<'_, KnownShards> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -84,7 +88,7 @@ impl Memory {
     }
 }
 
-impl Shards {
+impl KnownShards {
     fn make_room(&mut self, bytes: usize, bytes_max: usize) {
         let bytes_of = |known: &Known| known.window.as_ref().map_or(0, Window::bytes);
         let mut all: usize = bytes + self.of.values().map(bytes_of).sum::<usize>();
@@ -121,46 +125,8 @@ impl<W: Work, O: Outside> Settler<W, O> {
         known: &mut Known,
         (age, since): (Age, Timestamp),
     ) -> Result<Window, ports::Error> {
-        let lineage = match known.lineage.take() {
-            Some(lineage) => lineage,
-            None => self.outside.lineage(shard).await?,
-        };
-        let inherits = known.window.is_none();
-        let mut window = known.window.take().unwrap_or_else(|| Window::new(age));
-        if inherits {
-            known.redriven = 0;
-        }
-        let kept_from = Some(begun.kept_from());
-        let names_left = |window: &Window| self.memory.names_max().saturating_sub(window.len());
-        if window.epoch() + 1 < begun.epoch {
-            let names_max = names_left(&window);
-            let wanted = Wanted { after: window.epoch(), age, since, kept_from, names_max };
-            for segment in self.outside.load(shard, &wanted).await? {
-                window.add(&segment);
-            }
-            self.memory.make_room(window.bytes());
-        }
-        for (ancestor, _) in lineage.ancestors.iter().filter(|_| inherits) {
-            let names_max = names_left(&window);
-            let wanted = Wanted { after: 0, age, since, kept_from: None, names_max };
-            for segment in self.outside.load(ancestor, &wanted).await? {
-                window.inherit(&segment);
-            }
-            for redriven in self.outside.load_redriven(ancestor, since).await? {
-                window.add_redriven(&redriven);
-            }
-            self.memory.make_room(window.bytes());
-        }
-        if known.redriven != begun.redriven {
-            for redriven in self.outside.load_redriven(shard, since).await? {
-                window.add_redriven(&redriven);
-            }
-            known.redriven = begun.redriven;
-        }
-        known.lineage = Some(lineage);
-        window.advance(&begun.position);
-        window.sweep(since, self.settings.horizon / 8);
-        Ok(window)
+        let looking = LookingBack { horizon: self.settings.horizon, age, since, until: Timestamp(u64::MAX) };
+        load(&self.outside, &self.memory, looking, shard, begun, known).await
     }
 
     /// Keeps a window for the next run, within what the process may take.
@@ -172,4 +138,88 @@ impl<W: Work, O: Outside> Settler<W, O> {
         }
         known.window = Some(window);
     }
+}
+
+/// Which names are looked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LookingBack {
+    pub(crate) horizon: Duration,
+    pub(crate) age: Age,
+    pub(crate) since: Timestamp,
+    /// By arrival.
+    pub(crate) until: Timestamp,
+}
+
+/// What a run of `shard` would know that began now, and the shard's hash keys; for a recovery of records up to `last`,
+/// within so many bytes.
+///
+/// Runs go on behind what the event source gave up, and their positions pass it without speaking of it. So only positions
+/// up to `last` count here: to have written one of these, a run had to be handed the range, or what is before it.
+pub(crate) async fn known_up_to(
+    outside: &(impl Windows + Redrives + Shards),
+    looking: LookingBack,
+    shard: &ShardId,
+    last: Position,
+    bytes_max: usize,
+) -> Result<(Window, HashRange), ports::Error> {
+    let begun = outside.look(shard).await?;
+    let mut known = Known { bound: Some(last), ..Known::default() };
+    let next = Begun { epoch: begun.epoch + 1, ..begun };
+    let window = load(outside, &Memory::new(bytes_max), looking, shard, &next, &mut known).await?;
+    let range = known.lineage.map_or(HashRange::ALL, |lineage| lineage.range);
+    Ok((window, range))
+}
+
+async fn load(
+    outside: &(impl Windows + Redrives + Shards),
+    memory: &Memory,
+    LookingBack { horizon, age, since, until }: LookingBack,
+    shard: &ShardId,
+    begun: &Begun,
+    known: &mut Known,
+) -> Result<Window, ports::Error> {
+    let lineage = match known.lineage.take() {
+        Some(lineage) => lineage,
+        None => outside.lineage(shard).await?.ok_or_else(|| not_listed(shard))?,
+    };
+    let inherits = known.window.is_none();
+    let mut window = known.window.take().unwrap_or_else(|| Window::bounded(age, known.bound.clone()));
+    if inherits {
+        known.redriven = 0;
+    }
+    let names_left = |window: &Window| memory.names_max().saturating_sub(window.len());
+    if window.epoch() + 1 < begun.epoch {
+        let (after, kept_from, names_max) = (window.epoch(), Some(begun.kept_from()), names_left(&window));
+        for segment in outside.load(shard, &Wanted { after, age, since, until, kept_from, names_max }).await? {
+            window.add(&segment);
+        }
+        memory.make_room(window.bytes());
+    }
+    for (ancestor, _) in lineage.ancestors.iter().filter(|_| inherits) {
+        let names_max = names_left(&window);
+        let wanted = Wanted { after: 0, age, since, until, kept_from: None, names_max };
+        for segment in outside.load(ancestor, &wanted).await? {
+            window.inherit(&segment);
+        }
+        for redriven in outside.load_redriven(ancestor, since).await? {
+            window.add_redriven(&redriven);
+        }
+        memory.make_room(window.bytes());
+    }
+    if known.redriven != begun.redriven {
+        for redriven in outside.load_redriven(shard, since).await? {
+            window.add_redriven(&redriven);
+        }
+        known.redriven = begun.redriven;
+    }
+    known.lineage = Some(lineage);
+    window.advance(&begun.position);
+    window.sweep(since, horizon / 8);
+    Ok(window)
+}
+
+/// Its records were read a moment ago, so the listing is too old. Without its hash keys and its parents nothing can be
+/// judged.
+fn not_listed(shard: &ShardId) -> ports::Error {
+    ports::Error::Unavailable(format!("shard {shard} is not listed yet"))
 }

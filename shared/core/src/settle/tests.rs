@@ -8,6 +8,7 @@ use crate::window::Segment;
 use crate::{Event, PartitionKey, Position};
 
 mod projections;
+mod recovery;
 mod redrive;
 mod world;
 

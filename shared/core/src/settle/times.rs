@@ -14,26 +14,26 @@ use crate::time::Timestamp;
 
 /// The ends of a run's steps, in their order.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Times {
-    pub(super) began: Timestamp,
+pub(crate) struct Times {
+    pub(crate) began: Timestamp,
     /// Nothing is handled any more, and the window is loaded.
-    pub(super) stop: Timestamp,
+    pub(crate) stop: Timestamp,
     /// Letters are sent: later than lanes stop, because an event that took all of the time may be one.
-    pub(super) letters: Timestamp,
+    pub(crate) letters: Timestamp,
     /// States are stored, which say that the letters were sent.
-    pub(super) store: Timestamp,
+    pub(crate) store: Timestamp,
     /// What was settled is recorded.
-    pub(super) record: Timestamp,
+    pub(crate) record: Timestamp,
     /// And committed.
-    pub(super) commit: Timestamp,
+    pub(crate) commit: Timestamp,
     /// The run answers.
-    pub(super) answer: Timestamp,
+    pub(crate) answer: Timestamp,
 }
 
 impl Times {
     /// The times of a run that begins `now`. `margin` is kept back for what follows the lanes, at most a quarter of the
     /// whole.
-    pub(super) fn new(now: Timestamp, deadline: Timestamp, margin: Duration) -> Self {
+    pub(crate) fn new(now: Timestamp, deadline: Timestamp, margin: Duration) -> Self {
         let margin = margin.min(deadline.since(now) / 4);
         let before = |share: u32| deadline.minus(margin * share / 8);
         Self {
@@ -49,7 +49,7 @@ impl Times {
 }
 
 /// A call to the outside that is given up at `end`, and not begun after it: what is begun can have its effect.
-pub(super) async fn within<T>(
+pub(crate) async fn within<T>(
     clock: &impl Clock,
     end: Timestamp,
     call: impl Future<Output = Result<T, ports::Error>> + Send,

@@ -38,6 +38,7 @@ impl Simulation {
                         first: first.sequence.clone(),
                         last: last.sequence.clone(),
                         arrival: first.arrival,
+                        last_arrival: last.arrival,
                         attempts: given_up.invocations,
                         reason: format!("{:?}", given_up.condition),
                     };
@@ -45,7 +46,12 @@ impl Simulation {
                     world.note(|| format!("group {group}: given up {} to {} of {shard}", notice.first, notice.last));
                     world.saw_given_up(group, &notice);
                     world.tables[group].notices.push(notice);
-                    world.agenda.after(100, Happening::Recover(group));
+                    // some notices wait for long, so that what they speak of expires
+                    let waits = match self.plan.retention.map(millis) {
+                        Some(retention) if world.chance.below(3) == 0 => world.chance.below(2 * retention),
+                        _ => 100,
+                    };
+                    world.agenda.after(waits, Happening::Recover(group));
                     world.agenda.after(5, Happening::GivenUp(group, generation, shard));
                 }
             }
@@ -161,10 +167,27 @@ impl Simulation {
         let pid = process.pid;
         self.processes.insert(pid, Running::new(None, &process));
         let fingerprints = self.world.lock().fingerprints.clone();
-        let recoverer =
-            Recoverer { group: format!("group-{group}"), stream: "stream".to_owned(), fingerprints, outside: process };
-        let given_up = notice.clone();
-        let task: Task = Box::pin(async move { Output::Recovered(recoverer.recover(&given_up).await.is_ok()) });
+        let now = self.now();
+        process.doing.store(now.0 << 1, Ordering::Relaxed);
+        let recoverer = Recoverer {
+            group: format!("group-{group}"),
+            stream: "stream".to_owned(),
+            fingerprints,
+            horizon: HORIZON,
+            window_bytes: 1 << 20,
+            retention_min: self.plan.retention.unwrap_or(Duration::from_secs(u64::from(u32::MAX))),
+            outside: process,
+        };
+        // some run out of time in the middle of a range
+        let has = match self.plan.retention {
+            Some(_) if self.world.lock().chance.below(2) == 0 => self.world.lock().chance.below(400),
+            _ => FUNCTION_TIMEOUT,
+        };
+        let (given_up, deadline) = (notice.clone(), now.plus(Duration::from_millis(has)));
+        let task: Task = Box::pin(async move {
+            let recovered = recoverer.recover(&given_up, deadline).await;
+            Output::Recovered(recovered.is_ok_and(|recovered| recovered.complete))
+        });
         self.run(pid, Job::Recovery { group, notice }, task, FUNCTION_TIMEOUT);
     }
 

@@ -1,8 +1,10 @@
 //! A Kinesis stream: shards that split and merge, records with numbers that grow in length.
 
+use std::time::Duration;
+
 use penstock::hash::{HashKey, HashRange};
 use penstock::packing::PackedRecord;
-use penstock::ports::{Error, Lineage, Verdict};
+use penstock::ports::{Lineage, Next, Verdict};
 use penstock::time::Timestamp;
 use penstock::{Position, SequenceNumber, ShardId, batch, ports};
 use penstock_event_source::{ListedShard, ReadFrom, Record};
@@ -16,6 +18,8 @@ pub(crate) struct Shard {
     pub(crate) parents: Vec<ShardId>,
     pub(crate) range: HashRange,
     pub(crate) open: bool,
+    opened: Timestamp,
+    closed: Timestamp,
     pub(crate) records: Vec<Stored>,
     /// Until when it throttles.
     pub(crate) busy_until: u64,
@@ -32,24 +36,27 @@ pub(crate) struct Stored {
 #[derive(Debug)]
 pub(crate) struct Stream {
     pub(crate) shards: Vec<Shard>,
+    /// How long records are kept; `None` is for ever. A closed shard goes with its last one.
+    pub(crate) retention: Option<Duration>,
     sequence: u64,
 }
 
 impl Stream {
     /// So many shards that divide the hash keys evenly. Numbers begin at `sequence`.
     pub(crate) fn new(shards: u64, sequence: u64) -> Self {
-        let mut stream = Self { shards: Vec::new(), sequence };
+        let mut stream = Self { shards: Vec::new(), retention: None, sequence };
         let width = u128::MAX / u128::from(shards);
         for n in 0..u128::from(shards) {
             let end = if n + 1 == u128::from(shards) { u128::MAX } else { (n + 1) * width - 1 };
-            stream.open(Vec::new(), HashRange { start: HashKey(n * width), end: HashKey(end) });
+            stream.open(Vec::new(), HashRange { start: HashKey(n * width), end: HashKey(end) }, Timestamp(0));
         }
         stream
     }
 
-    fn open(&mut self, parents: Vec<ShardId>, range: HashRange) {
+    fn open(&mut self, parents: Vec<ShardId>, range: HashRange, opened: Timestamp) {
         let id = ShardId::new(&format!("shardId-{:012}", self.shards.len()));
-        self.shards.push(Shard { id, parents, range, open: true, records: Vec::new(), busy_until: 0 });
+        let closed = Timestamp(u64::MAX);
+        self.shards.push(Shard { id, parents, range, open: true, opened, closed, records: Vec::new(), busy_until: 0 });
     }
 
     pub(crate) fn shard(&self, id: &ShardId) -> Option<&Shard> {
@@ -68,7 +75,7 @@ impl Stream {
     }
 
     /// Splits an open shard in the middle.
-    pub(crate) fn split(&mut self, choice: u64) -> Option<ShardId> {
+    pub(crate) fn split(&mut self, choice: u64, now: Timestamp) -> Option<ShardId> {
         if self.open_shards().len() >= 8 {
             return None;
         }
@@ -77,15 +84,15 @@ impl Stream {
         if end.0 - start.0 < 4 {
             return None;
         }
-        shard.open = false;
+        (shard.open, shard.closed) = (false, now);
         let middle = start.0 + (end.0 - start.0) / 2;
-        self.open(vec![id.clone()], HashRange { start, end: HashKey(middle) });
-        self.open(vec![id.clone()], HashRange { start: HashKey(middle + 1), end });
+        self.open(vec![id.clone()], HashRange { start, end: HashKey(middle) }, now);
+        self.open(vec![id.clone()], HashRange { start: HashKey(middle + 1), end }, now);
         Some(id)
     }
 
     /// Merges two neighbours.
-    pub(crate) fn merge(&mut self, choice: u64) -> Option<(ShardId, ShardId)> {
+    pub(crate) fn merge(&mut self, choice: u64, now: Timestamp) -> Option<(ShardId, ShardId)> {
         let mut open = self.open_shards();
         if open.len() < 2 {
             return None;
@@ -95,9 +102,10 @@ impl Stream {
         let (left, right) = (open[first], open[first + 1]);
         let range = HashRange { start: self.shards[left].range.start, end: self.shards[right].range.end };
         let ids = (self.shards[left].id.clone(), self.shards[right].id.clone());
-        self.shards[left].open = false;
-        self.shards[right].open = false;
-        self.open(vec![ids.0.clone(), ids.1.clone()], range);
+        for index in [left, right] {
+            (self.shards[index].open, self.shards[index].closed) = (false, now);
+        }
+        self.open(vec![ids.0.clone(), ids.1.clone()], range, now);
         Some(ids)
     }
 
@@ -120,62 +128,93 @@ impl Stream {
         Verdict::Stored { shard: shard.id.clone(), sequence }
     }
 
-    pub(crate) fn listing(&self) -> Vec<ListedShard> {
-        self.shards.iter().map(|shard| ListedShard { id: shard.id.clone(), parents: shard.parents.clone() }).collect()
+    /// Whether a record that arrived then has expired.
+    pub(crate) fn has_expired(&self, arrival: Timestamp, now: Timestamp) -> bool {
+        self.retention.is_some_and(|retention| arrival.plus(retention) < now)
+    }
+
+    /// Records of a shard that have not expired; `None` if the shard has, or never was.
+    fn kept(&self, id: &ShardId, now: Timestamp) -> Option<(&Shard, &[Stored])> {
+        let shard = self.shard(id).filter(|shard| !self.has_expired(shard.closed, now))?;
+        let first = shard.records.partition_point(|stored| self.has_expired(stored.record.arrival, now));
+        Some((shard, &shard.records[first..]))
+    }
+
+    /// The shards that a listing shows which is as old as `seen`.
+    fn listed(&self, seen: Timestamp) -> impl Iterator<Item = &Shard> {
+        self.shards.iter().filter(move |shard| shard.opened <= seen && !self.has_expired(shard.closed, seen))
+    }
+
+    pub(crate) fn listing(&self, now: Timestamp) -> Vec<ListedShard> {
+        self.listed(now).map(|shard| ListedShard { id: shard.id.clone(), parents: shard.parents.clone() }).collect()
     }
 
     /// Records of a shard, and whether it ends behind them.
-    pub(crate) fn read(&self, id: &ShardId, from: &ReadFrom, limit: usize) -> (Vec<Record>, bool) {
-        let Some(shard) = self.shard(id) else { return (Vec::new(), true) };
-        let first = shard.records.partition_point(|stored| match from {
+    pub(crate) fn read(&self, id: &ShardId, from: &ReadFrom, limit: usize, now: Timestamp) -> (Vec<Record>, bool) {
+        let Some((shard, kept)) = self.kept(id, now) else { return (Vec::new(), true) };
+        let first = kept.partition_point(|stored| match from {
             ReadFrom::TrimHorizon => false,
             ReadFrom::AtTimestamp(at) => stored.record.arrival < *at,
             ReadFrom::After(sequence) => stored.record.sequence <= *sequence,
         });
-        let end = shard.records.len().min(first + limit);
-        let records = shard.records[first..end].iter().map(|stored| stored.record.clone()).collect();
-        (records, !shard.open && end == shard.records.len())
+        let end = kept.len().min(first + limit);
+        let records = kept[first..end].iter().map(|stored| stored.record.clone()).collect();
+        (records, !shard.open && end == kept.len())
     }
 
-    pub(crate) fn lineage(&self, id: &ShardId) -> Result<Lineage, Error> {
-        let shard = self.shard(id).ok_or_else(|| Error::Refused(format!("no shard {id}")))?;
+    /// As a listing knows it that is as old as `seen`.
+    pub(crate) fn lineage(&self, id: &ShardId, seen: Timestamp) -> Option<Lineage> {
+        let find = |id: &ShardId| self.listed(seen).find(|shard| shard.id == *id);
+        let shard = find(id)?;
         let mut ancestors: Vec<(ShardId, HashRange)> = Vec::new();
         let mut open = shard.parents.clone();
         while let Some(parent) = open.pop() {
             let known = ancestors.iter().any(|(known, _)| *known == parent);
-            if let Some(found) = self.shard(&parent).filter(|_| !known) {
+            if let Some(found) = find(&parent).filter(|_| !known) {
                 open.extend(found.parents.clone());
                 ancestors.push((parent, found.range));
             }
         }
-        Ok(Lineage { ancestors, range: shard.range })
+        Some(Lineage { ancestors, range: shard.range })
     }
 
-    pub(crate) fn list(&self) -> Vec<ports::ListedShard> {
+    /// As above.
+    pub(crate) fn list(&self, seen: Timestamp) -> Vec<ports::ListedShard> {
         let listed = |Shard { id, range, parents, .. }: &Shard| {
             let (shard, range, parents) = (id.clone(), *range, parents.clone());
             ports::ListedShard { shard, range, parents }
         };
-        self.shards.iter().map(listed).collect()
+        self.listed(seen).map(listed).collect()
     }
 
     /// A page of records, read again.
-    pub(crate) fn read_back(&self, id: &ShardId, from: &SequenceNumber, after: bool) -> ports::Page {
-        let Some(shard) = self.shard(id) else { return ports::Page { records: Vec::new(), at_end: true } };
+    pub(crate) fn read_back(
+        &self,
+        id: &ShardId,
+        from: &SequenceNumber,
+        after: bool,
+        now: Timestamp,
+    ) -> Option<ports::Page> {
+        let (shard, kept) = self.kept(id, now)?;
         let before = |stored: &Stored| match after {
             true => stored.record.sequence <= *from,
             false => stored.record.sequence < *from,
         };
-        let first = shard.records.partition_point(before);
-        let end = shard.records.len().min(first + 3);
+        let first = kept.partition_point(before);
+        let end = kept.len().min(first + 3);
         let record = |stored: &Stored| batch::Record {
             sequence: stored.record.sequence.clone(),
             arrival: stored.record.arrival,
             partition_key: stored.record.partition_key.as_ref().to_owned(),
             data: stored.record.data.clone(),
         };
-        let records = shard.records[first..end].iter().map(record).collect();
-        ports::Page { records, at_end: end == shard.records.len() }
+        let records = kept[first..end].iter().map(record).collect();
+        let next = match end < kept.len() {
+            true => Next::More,
+            false if shard.open => Next::Tip,
+            false => Next::End,
+        };
+        Some(ports::Page { records, next })
     }
 
     /// Every event of a shard, with its place.

@@ -6,13 +6,13 @@ use std::time::Duration;
 use penstock::dead_letter::DeadLetter;
 use penstock::progress::{Begun, Commit, Committed};
 use penstock::projection::{Stored, StoredState};
-use penstock::recover::GivenUp;
+use penstock::recover::{Cursor, GivenUp};
 use penstock::time::Timestamp;
 use penstock::window::{Redriven, Segment, Wanted};
-use penstock::{Position, ShardId};
+use penstock::{Position, SequenceNumber, ShardId};
 
 /// Segments live this much longer than the horizon.
-const SLACK: Duration = Duration::from_secs(24 * 60 * 60);
+pub(crate) const SLACK: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The items.
 #[derive(Debug, Default)]
@@ -23,6 +23,7 @@ pub(crate) struct Tables {
     pub(crate) segments: BTreeMap<ShardId, BTreeMap<(u64, u32), Segment>>,
     pub(crate) states: BTreeMap<String, StoredState>,
     redriven: BTreeMap<ShardId, Vec<Redriven>>,
+    recovered: BTreeMap<(ShardId, SequenceNumber, SequenceNumber), Position>,
     /// The dead-letter queue.
     pub(crate) letters: Vec<DeadLetter>,
     /// The redrive queue: letters, and how often each was received.
@@ -105,6 +106,15 @@ impl Tables {
         let items = self.redriven.entry(shard.clone()).or_default();
         items.retain(|other| other.id != redriven.id);
         items.push(redriven);
+    }
+
+    pub(crate) fn recovered(&self, shard: &ShardId, first: &SequenceNumber, last: &SequenceNumber) -> Option<Position> {
+        self.recovered.get(&(shard.clone(), first.clone(), last.clone())).cloned()
+    }
+
+    pub(crate) fn record_recovered(&mut self, shard: &ShardId, cursor: Cursor) {
+        let done = self.recovered.entry((shard.clone(), cursor.first, cursor.last)).or_insert_with(Position::start);
+        *done = done.clone().max(cursor.done);
     }
 
     pub(crate) fn store(&mut self, key: &str, state: &StoredState, over: Option<u64>) -> Stored {

@@ -8,10 +8,12 @@ use penstock::dead_letter::{Code, DeadLetter};
 use penstock::progress::Commit;
 use penstock::projection::StoredState;
 use penstock::recover::GivenUp;
+use penstock::time::Timestamp;
 use penstock::window::{Counts, Segment};
 use penstock::{Position, ShardId};
 
 use super::stream::Place;
+use super::tables::SLACK;
 use super::{GroupIndex, Pid, World};
 use crate::plan::{HORIZON, millis};
 use crate::simulation::{CLOCKS_DIFFER, PROJECTION};
@@ -72,6 +74,13 @@ struct Deeds {
     given_up_events: BTreeSet<EventRef>,
     /// The latest arrival that each shard's batches have had.
     handed_out: BTreeMap<ShardId, u64>,
+    /// The notices of it.
+    notices: Vec<GivenUp>,
+    /// What a letter says had expired, and had.
+    expired: BTreeSet<Position>,
+    expired_events: BTreeSet<EventRef>,
+    /// On which shards, and when, runs that held their fence recorded that an event was handled.
+    recorded_on: BTreeMap<EventRef, Vec<(ShardId, u64)>>,
     /// Up to where each shard's position was checked.
     checked: BTreeMap<ShardId, Position>,
     counts: Counts,
@@ -208,6 +217,7 @@ impl World {
             deeds.given_up.insert(place.position());
             deeds.given_up_events.insert(event);
         }
+        deeds.notices.push(notice.clone());
     }
 
     /// A run began.
@@ -291,7 +301,16 @@ impl World {
     }
 
     /// A dead letter arrived in the queue. Its reason has to be the true one.
-    pub(crate) fn saw_letter(&mut self, group: GroupIndex, pid: Pid, letter: &DeadLetter) {
+    pub(crate) fn saw_letter(&mut self, group: GroupIndex, pid: Pid, letter: &DeadLetter, began: u64) {
+        if letter.code == Code::Expired {
+            self.saw_expired(group, letter);
+            return;
+        }
+        if letter.code == Code::GivenUp && self.is_handled_again(group, letter, began) {
+            let at = &letter.position;
+            self.breaks("P1", || format!("group {group} gave {at} up, though a run had recorded that it was handled"));
+            return;
+        }
         let Some(event) = self.stream.event_at(&letter.shard, &letter.position) else {
             self.breaks("P1", || format!("a dead letter of nothing: {} of {}", letter.position, letter.shard));
             return;
@@ -322,7 +341,7 @@ impl World {
         let told = match letter.code {
             Code::NotAnEvent => event.key == GARBAGE,
             Code::GivenUp => deeds.given_up.contains(&letter.position),
-            Code::Expired => false,
+            Code::Expired => unreachable!("it is seen elsewhere"),
             Code::Refused => kind == Some(Kind::Refused),
             Code::StateTooLarge => {
                 let before = look.and_then(Option::as_ref);
@@ -340,6 +359,50 @@ impl World {
         if !told {
             self.breaks("P1", || format!("group {group} gave {event} up as {:?}: {}", letter.code, letter.reason));
         }
+    }
+
+    /// A letter says that records of a notice had expired. It covers what had when the letter was written.
+    fn saw_expired(&mut self, group: GroupIndex, letter: &DeadLetter) {
+        let DeadLetter { shard, position, .. } = letter;
+        let is_of =
+            |notice: &&GivenUp| notice.shard == *shard && (&notice.first..=&notice.last).contains(&&position.sequence);
+        let Some(notice) = self.truth.groups[group].notices.iter().find(is_of).cloned() else {
+            self.breaks("P1", || format!("group {group} was told of no records at {position} of {shard}"));
+            return;
+        };
+        let now = self.agenda.now().min(letter.at.plus(std::time::Duration::from_millis(CLOCKS_DIFFER)));
+        let records = self.stream.shard(shard).map_or(&[][..], |shard| &shard.records);
+        let (from, to) = (Place::of(position), Position::new(notice.last.clone(), u32::MAX));
+        let gone = records.iter().filter(|stored| self.stream.has_expired(stored.record.arrival, now)).last();
+        let gone = gone.map(|stored| Position::new(stored.record.sequence.clone(), u32::MAX));
+        let Some(to) = gone.map(|gone| gone.min(to)).filter(|to| notice.first <= to.sequence) else {
+            self.breaks("P1", || format!("nothing had expired at {position} of {shard}"));
+            return;
+        };
+        let covered: Vec<_> = self
+            .stream
+            .events(shard)
+            .filter(|(place, _)| *place >= from && *place <= Place::of(&to))
+            .map(|(place, event)| (place.position(), event))
+            .collect();
+        let deeds = &mut self.truth.groups[group];
+        for (position, event) in covered {
+            deeds.expired.insert(position);
+            deeds.expired_events.insert(event);
+        }
+    }
+
+    /// Whether a recovery that began then had to know that the event of its letter was handled.
+    fn is_handled_again(&self, group: GroupIndex, letter: &DeadLetter, began: u64) -> bool {
+        let now = self.agenda.now();
+        let Some(event) = self.stream.event_at(&letter.shard, &letter.position) else { return false };
+        let Some(recorded) = self.truth.groups[group].recorded_on.get(&event) else { return false };
+        let since = letter.arrival.minus(HORIZON).0 + SKEW;
+        let lineage = self.stream.lineage(&letter.shard, now);
+        let ancestors = lineage.into_iter().flat_map(|lineage| lineage.ancestors);
+        let shards: Vec<ShardId> = ancestors.map(|(shard, _)| shard).chain([letter.shard.clone()]).collect();
+        let kept = |at: u64| now.0 + SKEW < Timestamp(at).plus(HORIZON + SLACK).0;
+        recorded.iter().any(|(shard, at)| *at > since && *at < began && kept(*at) && shards.contains(shard))
     }
 
     /// A segment was written.
@@ -365,6 +428,7 @@ impl World {
         for fingerprint in &segment.handled {
             if let Some(event) = truth.names.get(&fingerprint.0) {
                 deeds.recorded.entry(*event).or_insert(now);
+                deeds.recorded_on.entry(*event).or_default().push((shard.clone(), now));
             }
         }
     }
@@ -380,7 +444,7 @@ impl World {
         (names, batch_size): (usize, usize),
     ) {
         let since = oldest.saturating_sub(millis(HORIZON) * 9 / 8 + SKEW + 1000);
-        let Ok(lineage) = self.stream.lineage(shard) else { return };
+        let Some(lineage) = self.stream.lineage(shard, self.agenda.now()) else { return };
         // an event source that starts over hands out again what came before
         let handed_out = self.truth.groups[group].handed_out.entry(shard.clone()).or_default();
         *handed_out = latest.max(*handed_out);
@@ -440,11 +504,32 @@ impl World {
         for group in 0..self.truth.groups.len() {
             let deeds = &self.truth.groups[group];
             let lost = self.truth.events.iter().find(|(event, fact)| {
-                fact.accepted && !deeds.effects.contains_key(event) && !deeds.letters.contains(event)
+                // the one loss there is: it expired, and a letter says so
+                let told = deeds.letters.contains(event) || deeds.expired_events.contains(event);
+                fact.accepted && !deeds.effects.contains_key(event) && !told
             });
             if let Some((event, _)) = lost {
                 let event = *event;
                 self.breaks("P1", || format!("group {group} lost {event}"));
+                return;
+            }
+            let untold = deeds.notices.iter().find_map(|notice| {
+                let range = &notice.first..=&notice.last;
+                let events = self.stream.events(&notice.shard).filter(|(place, _)| range.contains(&place.sequence));
+                let told = |place: Place<'_>, event: EventRef| {
+                    let position = place.position();
+                    deeds.effects.contains_key(&event)
+                        || [&deeds.letter_places, &deeds.expired, &self.truth.foreign]
+                            .iter()
+                            .any(|places| places.contains(&position))
+                };
+                let mut untold = events.filter(|(place, event)| !told(*place, *event));
+                untold.next().map(|(place, event)| (place.position(), event))
+            });
+            if let Some((position, event)) = untold {
+                self.breaks("P1", || {
+                    format!("group {group} has no letter for {event} at {position}, which was given up")
+                });
                 return;
             }
             let (counts, overlapped) = (deeds.counts, deeds.overlapped);
@@ -469,15 +554,16 @@ impl World {
     pub(crate) fn redriven_all(&mut self) {
         for group in 0..self.truth.groups.len() {
             let deeds = &self.truth.groups[group];
+            let has_expired = |event: &EventRef| deeds.expired_events.contains(event);
             let can_be_redriven = |event: &EventRef| event.key != GARBAGE && !self.is_full(group, event.key);
             let stored = self.truth.events.iter().filter(|(_, fact)| fact.stored.is_some()).map(|(event, _)| *event);
             let mut open = stored.filter(|event| !deeds.effects.contains_key(event));
-            if let Some(event) = open.find(can_be_redriven) {
+            if let Some(event) = open.find(|event| can_be_redriven(event) && !has_expired(event)) {
                 self.breaks("P6", || format!("{event} is a dead letter of group {group} that cannot be redriven"));
                 return;
             }
             let of = |letter: &DeadLetter| self.stream.event_at(&letter.shard, &letter.position);
-            let mut letters = self.tables[group].letters.iter();
+            let mut letters = self.tables[group].letters.iter().filter(|letter| letter.code != Code::Expired);
             if let Some(left) = letters.find(|letter| of(letter).is_some_and(|event| can_be_redriven(&event))) {
                 let DeadLetter { position, code, .. } = left.clone();
                 self.breaks("P6", || format!("a letter of group {group} was not redriven: {position} {code:?}"));

@@ -11,9 +11,10 @@ use crate::batch::Record;
 use crate::dead_letter::DeadLetter;
 use crate::handler::{EventHandler, Failure, HandlerContext};
 use crate::hash::HashRange;
-use crate::ports::{Lineage, ListedShard, States};
+use crate::ports::{Lineage, ListedShard, Next, Page, Records, Recoveries, States};
 use crate::progress::{Commit, Committed};
 use crate::projection::{Stored, StoredState};
+use crate::recover::Cursor;
 use crate::window::{Redriven, Segment, Wanted};
 use crate::{Event, PartitionKey, Position};
 
@@ -37,8 +38,6 @@ pub(super) struct Store {
     pub(super) now: u64,
     /// This letter, counted from 1, is not sent, once.
     pub(super) crash_letter: Option<usize>,
-    /// Milliseconds.
-    pub(super) letter_takes: u64,
     /// The run dies here, once.
     pub(super) crash_at: Option<Step>,
     /// A call never answers here, once.
@@ -49,6 +48,15 @@ pub(super) struct Store {
     pub(super) usurp_at_load: bool,
     pub(super) parents: Vec<ShardId>,
     pub(super) redriven: Vec<Redriven>,
+    /// What can be read back of the shard.
+    pub(super) records: Vec<Record>,
+    pub(super) closed: bool,
+    /// Milliseconds.
+    pub(super) letter_takes: u64,
+    /// The shard has outlived the stream's retention.
+    pub(super) gone: bool,
+    pub(super) unlisted: bool,
+    pub(super) cursors: HashMap<(SequenceNumber, SequenceNumber), Position>,
 }
 
 #[derive(Clone, Default)]
@@ -180,15 +188,50 @@ impl Redrives for World {
 }
 
 impl Shards for World {
-    async fn lineage(&self, _: &ShardId) -> Result<Lineage, ports::Error> {
-        Ok(Lineage {
+    async fn lineage(&self, _: &ShardId) -> Result<Option<Lineage>, ports::Error> {
+        let lineage = Lineage {
             ancestors: self.store(|s| s.parents.iter().map(|id| (id.clone(), HashRange::ALL)).collect()),
             range: HashRange::ALL,
-        })
+        };
+        Ok(Some(lineage).filter(|_| self.store(|s| !s.gone && !s.unlisted)))
     }
     async fn list(&self) -> Result<Vec<ListedShard>, ports::Error> {
         let shard = ShardId::new(SHARD);
         Ok(vec![ListedShard { shard, range: HashRange::ALL, parents: Vec::new() }])
+    }
+}
+
+impl Records for World {
+    async fn read_back(&self, _: &ShardId, from: &SequenceNumber, after: bool) -> Result<Option<Page>, ports::Error> {
+        let page = self.store(|s| {
+            let found =
+                s.records.iter().filter(|record| record.sequence > *from || (record.sequence == *from && !after));
+            let mut records: Vec<Record> = found.cloned().collect();
+            let next = match records.len() > 2 {
+                true => Next::More,
+                false if s.closed => Next::End,
+                false => Next::Tip,
+            };
+            records.truncate(2);
+            Page { records, next }
+        });
+        Ok(Some(page).filter(|_| self.store(|s| !s.gone)))
+    }
+}
+
+impl Recoveries for World {
+    async fn recovered(
+        &self,
+        _: &ShardId,
+        first: &SequenceNumber,
+        last: &SequenceNumber,
+    ) -> Result<Option<Position>, ports::Error> {
+        Ok(self.store(|s| s.cursors.get(&(first.clone(), last.clone())).cloned()))
+    }
+    async fn record_recovered(&self, _: &ShardId, cursor: &Cursor) -> Result<(), ports::Error> {
+        let Cursor { first, last, done, .. } = cursor.clone();
+        self.store(|s| s.cursors.insert((first, last), done));
+        Ok(())
     }
 }
 
@@ -331,7 +374,7 @@ impl DeadLetters for Frozen {
     }
 }
 impl Shards for Frozen {
-    async fn lineage(&self, shard: &ShardId) -> Result<Lineage, ports::Error> {
+    async fn lineage(&self, shard: &ShardId) -> Result<Option<Lineage>, ports::Error> {
         self.0.lineage(shard).await
     }
     async fn list(&self) -> Result<Vec<ListedShard>, ports::Error> {
