@@ -1,11 +1,15 @@
 """Plants faults in the code that the simulation tests, one at a time, and sees that the simulation finds each.
 
-    python3 tests/simulation/mutants/run.py [NAME ...]
+    python3 tests/simulation/mutants/run.py [--minutes N] [NAME ...]
+
+With --minutes it takes as many as it can in that time: those of files that the last commits changed, then the others, from
+another one on with each commit. One that is not found when its time is up is told and is no failure.
 
 A mutant is a replacement of text that must occur exactly once, so that one that no longer fits its code fails here. The
 crates are copied to target/mutants; the work tree is not touched. A fault that is not found is a hole in the simulation.
 """
 
+import argparse
 import pathlib
 import re
 import shutil
@@ -21,10 +25,14 @@ CRATES = ["shared/core", "shared/event-source", "tests/simulation"]
 # five crashes in a row.
 SEEDS = 100_000
 
+# Whose files are tried first when time is short.
+RECENT_COMMITS = 10
+
 SETTLE = "shared/core/src/settle.rs"
 MEMORY = "shared/core/src/settle/memory.rs"
 RUN = "shared/core/src/settle/run.rs"
 ENDING = "shared/core/src/settle/ending.rs"
+LANE = "shared/core/src/settle/lane.rs"
 ISOLATION = "shared/core/src/settle/isolation.rs"
 FOLD = "shared/core/src/settle/projecting/fold.rs"
 PROJECTING = "shared/core/src/settle/projecting.rs"
@@ -304,6 +312,30 @@ MUTANTS = [
         "if delivery.is_foreign(*range) && false {",
     ),
     (
+        "failures are counted during an outage",
+        SETTLE,
+        "Stop::Retry(cause) if !outage => {",
+        "Stop::Retry(cause) if !outage || true => {",
+    ),
+    (
+        "lanes go on when their time is over",
+        LANE,
+        "        self.times.stop.since(self.outside.now())\n",
+        "        self.times.answer.plus(std::time::Duration::from_secs(60)).since(self.outside.now())\n",
+    ),
+    (
+        "a redrive that was not recorded is acknowledged",
+        REDRIVE,
+        "*result = Err(later(error.clone()));",
+        "_ = (result, later(error.clone()));",
+    ),
+    (
+        "what was redriven on an ancestor is not inherited",
+        MEMORY,
+        "for redriven in outside.load_redriven(ancestor, since).await? {",
+        "for redriven in outside.load_redriven(ancestor, since).await?.into_iter().take(0) {",
+    ),
+    (
         "the event source goes on behind a failed batch",
         SHARD,
         "self.settle(&batch.records()[..index]);",
@@ -329,19 +361,43 @@ def prepare():
     return workspace
 
 
-def hunt(workspace):
-    """What the simulation finds: a sentence, or None. Raises if it does not compile."""
+def hunt(workspace, seconds):
+    """What the simulation finds: a sentence, or None; "" if time ran out. Raises if it does not compile."""
     build = ["cargo", "build", "--quiet", "--package", "simulation", "--example", "hunt"]
     built = subprocess.run(build + ["--target-dir", COPY / "target"], cwd=workspace, capture_output=True, text=True)
     if built.returncode != 0:
         raise RuntimeError(f"it does not compile:\n{built.stderr}")
-    ran = subprocess.run([COPY / "target/debug/examples/hunt", "0", str(SEEDS)], capture_output=True, text=True)
+    command = [COPY / "target/debug/examples/hunt", "0", str(SEEDS)]
+    try:
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=seconds)
+    except subprocess.TimeoutExpired:
+        return ""
     return None if ran.returncode == 0 else ran.stdout.strip() or ran.stderr.strip()[-400:]
+
+
+def git(*arguments):
+    """What git says; nothing outside a checkout or where its history is cut off."""
+    ran = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
+    return ran.stdout.split() if ran.returncode == 0 else []
+
+
+def in_turn(mutants):
+    """Those of files that changed lately first; the others from one on that the commit chooses."""
+    changed = set(git("diff", "--name-only", f"HEAD~{RECENT_COMMITS}"))
+    first = [mutant for mutant in mutants if mutant[1] in changed]
+    rest = [mutant for mutant in mutants if mutant[1] not in changed]
+    turn = int((git("rev-parse", "HEAD") or ["0"])[0][:8], 16)
+    turned = [part[turn % len(part) :] + part[: turn % len(part)] for part in (first, rest) if part]
+    return [mutant for part in turned for mutant in part]
 
 
 def main():
     """Runs the mutants that are named, or all."""
-    names = sys.argv[1:]
+    arguments = argparse.ArgumentParser(description="Plants faults and sees that the simulation finds them.")
+    arguments.add_argument("--minutes", type=float, help="stop when so many are over")
+    arguments.add_argument("names", nargs="*", metavar="NAME")
+    arguments = arguments.parse_args()
+    names = arguments.names
     chosen = [mutant for mutant in MUTANTS if not names or mutant[0] in names]
     if not chosen:
         sys.exit("no mutant has such a name")
@@ -350,18 +406,25 @@ def main():
         occurs = (workspace / file).read_text().count(old)
         if occurs != 1:
             sys.exit(f"{name}: its text occurs {occurs} times in {file}, not once")
-    missed = []
+    end = None
+    if arguments.minutes:
+        chosen, end = in_turn(chosen), time.monotonic() + 60 * arguments.minutes
+    found, missed, open_ = [], [], []
     for number, (name, file, old, new) in enumerate(chosen, 1):
+        began = time.monotonic()
+        if end and began >= end:
+            open_ += [mutant[0] for mutant in chosen[number - 1 :]]
+            break
         path = workspace / file
         text = path.read_text()
         path.write_text(text.replace(old, new))
-        began = time.monotonic()
-        found = hunt(workspace)
+        told = hunt(workspace, end and max(end - began, 1))
         path.write_text(text)
-        if found is None:
-            missed.append(name)
-        print(f"{number:>2}/{len(chosen)} {name}: {found or 'NOT FOUND'} ({time.monotonic() - began:.0f} s)", flush=True)
-    print(f"{len(chosen) - len(missed)} of {len(chosen)} faults found")
+        (missed if told is None else open_ if told == "" else found).append(name)
+        told = "NOT FOUND" if told is None else told or "not found before time was up"
+        print(f"{number:>2}/{len(chosen)} {name}: {told} ({time.monotonic() - began:.0f} s)", flush=True)
+    left = f", {len(open_)} not tried or not found in the time" if open_ else ""
+    print(f"{len(found)} of {len(chosen)} faults found{left}")
     sys.exit(1 if missed else 0)
 
 

@@ -58,6 +58,8 @@ pub(crate) struct Plan {
     pub(crate) batch_size: usize,
     pub(crate) batching_window: Duration,
     pub(crate) concurrency: usize,
+    /// The mappings begin at `LATEST`.
+    pub(crate) latest: bool,
     /// What is stored at most in one item.
     pub(crate) item: ItemLimits,
     /// How old a record may become before the event source gives it up.
@@ -123,6 +125,16 @@ impl Plan {
             };
             ops.push((rng.u64(0..length), op));
         }
+        if rng.u32(0..12) == 0 {
+            // what was redriven on a shard, and then comes again on its child
+            let (group, from) = (rng.usize(0..2), rng.u64(0..length));
+            ops.push((from, Op::Mend { group }));
+            ops.push((from + rng.u64(1..2000), Op::Redrive { group }));
+            ops.extend((0..4).map(|_| (from + rng.u64(4000..8000), Op::Split { choice: rng.u64(..) })));
+            for key in 0..u32::try_from(clients).unwrap_or(1) * keys_each {
+                ops.push((from + rng.u64(9000..25_000), Op::Again { key, choice: rng.u64(..) }));
+            }
+        }
         let mut end = if lags { 2 * length } else { length + 5000 };
         if rng.bool() {
             // hours later, as the horizon counts
@@ -150,6 +162,8 @@ impl Plan {
             batch_size: [1, 2, 5, 10, 100, 1000][rng.usize(0..6)],
             batching_window: Duration::from_millis([0, 0, 500, 2000][rng.usize(0..4)]),
             concurrency: rng.usize(1..=8),
+            // one that is made anew begins at its own time, and what came before is nobody's
+            latest: rng.bool() && !ops.iter().any(|(_, op)| matches!(op, Op::RestartMapping { .. })),
             item: ItemLimits {
                 // a list of numbers in JSON
                 state_bytes: [60, 300, 350_000, 350_000][rng.usize(0..4)],

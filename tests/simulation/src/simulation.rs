@@ -22,7 +22,9 @@ use penstock::producer::{Fate, Producer};
 use penstock::recover::{GivenUp, Recoverer};
 use penstock::settle::{self, Handling, Left, Projecting, Settled, Settler};
 use penstock::time::Timestamp;
-use penstock_event_source::{Action, Backoff, Checkpoint, EventSource, Invocation, Mapping, Pacing, Settings, Step};
+use penstock_event_source::{
+    Action, Backoff, Checkpoint, EventSource, Invocation, Mapping, Pacing, Settings, StartingPosition, Step,
+};
 
 use crate::chance::Chance;
 use crate::client::Client;
@@ -95,14 +97,27 @@ struct Running {
     settler: Option<(GroupIndex, Arc<Settler<GroupWork, Process>>)>,
     task: Option<Task>,
     job: Option<(u64, Job)>,
+    /// Its clock, as against the world's.
+    skew: i64,
     stopped_until: u64,
+    /// Since its job began.
+    stopped_in_job: bool,
     woken: bool,
     doing: Arc<AtomicU64>,
 }
 
 impl Running {
     fn new(settler: Option<(GroupIndex, Arc<Settler<GroupWork, Process>>)>, process: &Process) -> Self {
-        Self { settler, task: None, job: None, stopped_until: 0, woken: false, doing: Arc::clone(&process.doing) }
+        Self {
+            settler,
+            task: None,
+            job: None,
+            skew: process.skew,
+            stopped_until: 0,
+            stopped_in_job: false,
+            woken: false,
+            doing: Arc::clone(&process.doing),
+        }
     }
 }
 
@@ -191,6 +206,7 @@ impl Simulation {
         let settings = Settings {
             batch_size: self.plan.batch_size,
             batching_window: self.plan.batching_window,
+            starting_position: if self.plan.latest { StartingPosition::Latest } else { StartingPosition::TrimHorizon },
             report_batch_item_failures: true,
             bisect_batch_on_function_error: self.plan.bisect,
             maximum_record_age: self.plan.record_age,
@@ -379,10 +395,16 @@ impl Simulation {
         let unit = world.chance.unit();
         drop(world);
         let request = Request { process, events };
-        let deadline = self.now().plus(Duration::from_secs(8));
+        let deadline = self.deadline(pid, 8000);
         let producer = Producer::new(request.clone(), request, move || unit);
         let task: Task = Box::pin(async move { Output::Published(producer.publish(outgoing, deadline).await) });
         self.run(pid, Job::Request { client }, task, FUNCTION_TIMEOUT);
+    }
+
+    /// When what a process begins now has to be done, by the process's own clock: Lambda says it, on the same host.
+    fn deadline(&self, pid: Pid, millis: u64) -> Timestamp {
+        let skew = self.processes.get(&pid).map_or(0, |process| process.skew);
+        Timestamp((self.now().0 + millis).saturating_add_signed(skew))
     }
 
     /// From the end of the schedule on nothing fails, and everything has to come to rest.

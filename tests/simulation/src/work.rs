@@ -76,7 +76,7 @@ pub(crate) struct Handler(pub(crate) Process);
 impl EventHandler for Handler {
     async fn handle(&self, event: &Event, context: &HandlerContext<'_>) -> Result<(), Failure> {
         let process = &self.0;
-        let tries = process.world.lock().saw_try(process.group, context.position);
+        let tries = process.world.lock().saw_try(process.group, process.pid, context.position);
         match process.kind(event) {
             Kind::Plain => {}
             Kind::Slow => process.wait(Duration::from_secs(3)).await,

@@ -146,7 +146,8 @@ impl<W: Work, O: Outside> Settler<W, O> {
                 }
                 Err(error) => warn!(%shard, %error, "could not say yet that the run was no crash"),
             }
-            self.outside.sleep(pause).await;
+            let left = said.times.answer.since(self.outside.now());
+            self.outside.sleep(pause.min(left)).await;
             pause = (pause * 2).min(RELEASE_PAUSE_MAX);
         }
         false

@@ -86,7 +86,7 @@ impl Simulation {
                 .collect(),
         };
         let arrivals = (records[0].arrival.0, records[records.len() - 1].arrival.0);
-        let deadline = self.now().plus(Duration::from_millis(FUNCTION_TIMEOUT));
+        let deadline = self.deadline(pid, FUNCTION_TIMEOUT);
         self.world.lock().note(|| {
             let (first, last) = (&records[0].sequence, &records[records.len() - 1].sequence);
             format!("process {pid}: group {group} gets {shard} {first} to {last}")
@@ -137,7 +137,7 @@ impl Simulation {
         let Some((pid, settler)) = self.environment(group, true) else { return };
         self.world.lock().note(|| format!("process {pid}: group {group} gets {} letters back", taken.len()));
         let letters: Vec<_> = taken.iter().map(|(letter, _)| letter.clone()).collect();
-        let (id, deadline) = (format!("{}", self.jobs), self.now().plus(Duration::from_millis(FUNCTION_TIMEOUT)));
+        let (id, deadline) = (format!("{}", self.jobs), self.deadline(pid, FUNCTION_TIMEOUT));
         let task: Task = Box::pin(async move {
             let results = settler.redrive(&letters, &id, deadline).await;
             Output::Redriven(results)
@@ -183,7 +183,7 @@ impl Simulation {
             Some(_) if self.world.lock().chance.below(2) == 0 => self.world.lock().chance.below(400),
             _ => FUNCTION_TIMEOUT,
         };
-        let (given_up, deadline) = (notice.clone(), now.plus(Duration::from_millis(has)));
+        let (given_up, deadline) = (notice.clone(), self.deadline(pid, has));
         let task: Task = Box::pin(async move {
             let recovered = recoverer.recover(&given_up, deadline).await;
             Output::Recovered(recovered.is_ok_and(|recovered| recovered.complete))

@@ -7,6 +7,7 @@ impl Simulation {
         self.jobs += 1;
         if let Some(process) = self.processes.get_mut(&pid) {
             process.job = Some((self.jobs, job));
+            process.stopped_in_job = false;
             process.task = Some(task);
             self.world.lock().agenda.after(timeout, Happening::TimeOut(pid, self.jobs));
             self.poll(pid);
@@ -45,6 +46,7 @@ impl Simulation {
         for (pid, millis) in stops {
             if let Some(process) = self.processes.get_mut(&pid) {
                 process.stopped_until = now + millis;
+                process.stopped_in_job = true;
                 self.world.lock().agenda.after(millis, Happening::Thaw(pid));
             }
         }
@@ -76,9 +78,15 @@ impl Simulation {
         if process.job.as_ref().is_none_or(|(number, _)| *number != job) {
             return;
         }
+        let stood_still = process.stopped_in_job;
         let timed_out = process.job.take();
         let zombie = process.stopped_until > now;
         self.world.lock().note(|| format!("process {pid} timed out{}", if zombie { ", and lives on" } else { "" }));
+        if !stood_still && !matches!(timed_out, Some((_, Job::Request { .. }))) {
+            self.world
+                .lock()
+                .breaks("P0", || format!("process {pid} ran into its time-out, and nothing had stopped it"));
+        }
         if !zombie {
             self.processes.remove(&pid);
         }
@@ -104,7 +112,9 @@ impl Simulation {
                     Ok(settled) => format!("process {pid}: settled {:?}", settled.counts),
                     Err(error) => format!("process {pid}: {error}"),
                 });
+                let outage = result.as_ref().is_ok_and(|settled| settled.outage);
                 self.world.lock().saw_answer(group, pid, result.is_err());
+                self.world.lock().saw_end(group, pid, outage);
                 let invocation = answer(result);
                 self.invoked(group, generation, &shard, &invocation);
             }
@@ -134,6 +144,7 @@ impl Simulation {
             Job::Batch { group, generation, shard, .. } => {
                 let mut world = self.world.lock();
                 world.saw_crash(group, pid);
+                world.saw_end(group, pid, false);
                 let failed = Invocation::failed(error, "it did not answer");
                 world.agenda.after(millis, Happening::Failed(group, generation, shard, failed));
             }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use penstock::dead_letter::DeadLetter;
+use penstock::fingerprint::Fingerprint;
 use penstock::progress::{Begun, Commit, Committed};
 use penstock::projection::{Stored, StoredState};
 use penstock::recover::{Cursor, GivenUp};
@@ -100,6 +101,11 @@ impl Tables {
     pub(crate) fn load_redriven(&self, shard: &ShardId, since: Timestamp) -> Vec<Redriven> {
         let redriven = self.redriven.get(shard).into_iter().flatten();
         redriven.filter(|redriven| redriven.at >= since).cloned().collect()
+    }
+
+    /// The names of all that was redriven on a shard.
+    pub(crate) fn redriven_names(&self, shard: &ShardId) -> impl Iterator<Item = &Fingerprint> {
+        self.redriven.get(shard).into_iter().flatten().flat_map(|redriven| &redriven.handled)
     }
 
     pub(crate) fn record_redriven(&mut self, shard: &ShardId, redriven: Redriven) {

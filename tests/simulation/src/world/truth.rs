@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use penstock::dead_letter::{Code, DeadLetter};
+use penstock::fingerprint::Fingerprint;
 use penstock::progress::Commit;
 use penstock::projection::StoredState;
 use penstock::recover::GivenUp;
@@ -88,6 +89,10 @@ struct Deeds {
     overlapped: bool,
     /// How often the handler was given an event.
     tries: BTreeMap<Position, u32>,
+    /// And how often in a run that took it for an outage.
+    in_outages: BTreeMap<Position, u32>,
+    /// What the runs of processes that are under way have tried.
+    tried: BTreeMap<Pid, Vec<Position>>,
     runs: Runs,
 }
 
@@ -204,6 +209,13 @@ impl World {
     pub(crate) fn saw_redriven(&mut self, group: GroupIndex, letter: &DeadLetter) {
         let now = self.agenda.now().0;
         if let Some(event) = self.stream.event_at(&letter.shard, &letter.position) {
+            let named = |name: &Fingerprint| self.truth.names.get(&name.0) == Some(&event);
+            if !self.tables[group].redriven_names(&letter.shard).any(named) {
+                let position = &letter.position;
+                self.breaks("P6", || {
+                    format!("letter {position} left the queue, and no record says that it was redriven")
+                });
+            }
             self.truth.groups[group].redriven.entry(event).or_insert(now);
         }
     }
@@ -237,10 +249,20 @@ impl World {
     }
 
     /// A handler was given an event. How often that is now.
-    pub(crate) fn saw_try(&mut self, group: GroupIndex, position: &Position) -> u32 {
-        let tries = self.truth.groups[group].tries.entry(position.clone()).or_insert(0);
+    pub(crate) fn saw_try(&mut self, group: GroupIndex, pid: Pid, position: &Position) -> u32 {
+        let deeds = &mut self.truth.groups[group];
+        deeds.tried.entry(pid).or_default().push(position.clone());
+        let tries = deeds.tries.entry(position.clone()).or_insert(0);
         *tries += 1;
         *tries
+    }
+
+    /// A run of a process has ended. In an outage, nothing counts against any event.
+    pub(crate) fn saw_end(&mut self, group: GroupIndex, pid: Pid, outage: bool) {
+        let deeds = &mut self.truth.groups[group];
+        for position in deeds.tried.remove(&pid).unwrap_or_default().into_iter().filter(|_| outage) {
+            *deeds.in_outages.entry(position).or_insert(0) += 1;
+        }
     }
 
     /// A handler's side effect arrived downstream. P2, P3.
@@ -352,7 +374,10 @@ impl World {
                 let bytes = format!("{list:?}").replace(' ', "").len();
                 group == PROJECTION && (bytes > self.item.state_bytes || comes_again)
             }
-            Code::RetriesExhausted => deeds.tries.get(&letter.position).is_some_and(|tries| *tries >= ATTEMPTS_MAX),
+            Code::RetriesExhausted => {
+                let count = |tries: &BTreeMap<Position, u32>| tries.get(&letter.position).copied().unwrap_or(0);
+                count(&deeds.tries) >= ATTEMPTS_MAX + count(&deeds.in_outages)
+            }
             // whoever they were: the event may be innocent, and its process have died three times all the same
             Code::Crashed => deeds.runs.silent_with(&letter.shard, &letter.position) >= 3 && unapplied,
         };
