@@ -27,7 +27,7 @@ use crate::world::truth::{Act, EventRef};
 use crate::world::{GroupIndex, Happening, Pid, Shared, World};
 
 /// Places of dead letters that an item has room for beyond those that a lane may add.
-const ITEM_SLACK: usize = 100;
+const ITEM_SLACK: usize = 20;
 
 /// A process's view of the world.
 #[derive(Clone)]
