@@ -45,10 +45,11 @@ pub struct Delivery {
     pub arrival: Timestamp,
     /// What its order is kept by.
     pub key: PartitionKey,
-    /// Where it belongs, if it came in an aggregate that Penstock packed. An aggregate can land on a shard that not all of it
-    /// belongs to, and Penstock puts such events on their own shard as well. Other producers do not: what they put here is
-    /// nowhere else, so where it belongs is not asked.
+    /// Where it belongs, if it came in an aggregate: one can land on a shard that not all of it belongs to.
     pub hash_key: Option<HashKey>,
+    /// Penstock packed the aggregate, and puts what does not belong here on its own shard as well. Other producers do not:
+    /// what they put here is nowhere else.
+    pub is_ours: bool,
     /// Its bytes as stored.
     pub data: Bytes,
     /// The event, or why it is none.
@@ -86,15 +87,15 @@ impl ShardBatch {
             match aggregate::decode(&record.data) {
                 None => {
                     let key = PartitionKey::as_stored(&record.partition_key);
-                    deliveries.push(delivery(record, 0, key, None, record.data.clone(), fingerprints));
+                    deliveries.push(delivery(record, 0, key, (None, false), record.data.clone(), fingerprints));
                 }
                 Some(Aggregate { is_ours, records: users }) => {
                     for (index, user) in (0..).zip(users) {
                         let characters = user.partition_key.chars().count();
                         let sound = (1..=256).contains(&characters);
                         let key = if sound { &user.partition_key } else { &record.partition_key };
-                        let (key, hash_key) = (PartitionKey::as_stored(key), is_ours.then_some(user.hash_key));
-                        let mut delivery = delivery(record, index, key, hash_key, user.data, fingerprints);
+                        let (key, belongs) = (PartitionKey::as_stored(key), (Some(user.hash_key), is_ours));
+                        let mut delivery = delivery(record, index, key, belongs, user.data, fingerprints);
                         if !sound {
                             delivery.content = Err(NotAnEvent::Key(characters));
                         }
@@ -113,6 +114,16 @@ pub(crate) const CLOCKS_DIFFER: Duration = Duration::from_secs(10);
 impl Delivery {
     /// Whether it is to be dropped on a shard that holds `range`: it belongs elsewhere, and is there too.
     pub(crate) fn is_foreign(&self, range: HashRange) -> bool {
+        self.is_ours && self.is_outside(range)
+    }
+
+    /// Whether it belongs elsewhere on a shard that holds `range`, and is only here: its position says nothing of its place
+    /// among the events of its key.
+    pub(crate) fn is_stray(&self, range: HashRange) -> bool {
+        !self.is_ours && self.is_outside(range)
+    }
+
+    fn is_outside(&self, range: HashRange) -> bool {
         self.hash_key.is_some_and(|hash_key| !range.contains(hash_key))
     }
 
@@ -124,6 +135,7 @@ impl Delivery {
             arrival: letter.arrival,
             key: PartitionKey::as_stored(&letter.partition_key),
             hash_key: None,
+            is_ours: false,
             data: letter.data.clone(),
             content,
         }
@@ -134,13 +146,13 @@ fn delivery(
     record: &Record,
     index: u32,
     key: PartitionKey,
-    hash_key: Option<HashKey>,
+    (hash_key, is_ours): (Option<HashKey>, bool),
     data: Bytes,
     fingerprints: &Fingerprinter,
 ) -> Delivery {
     let position = Position::new(record.sequence.clone(), index);
     let content = read(&data).map(|event| Content { fingerprint: fingerprints.event(&event), event });
-    Delivery { position, arrival: record.arrival, key, hash_key, data, content }
+    Delivery { position, arrival: record.arrival, key, hash_key, is_ours, data, content }
 }
 
 /// The bounds of what other producers put on the stream: Kinesis bounds the size, the rest is as at the edge.

@@ -65,7 +65,8 @@ pub struct StoredState {
     pub refused: Vec<Fingerprint>,
     /// The highest of those places.
     pub refused_to: Position,
-    /// The events that were applied out of their order, sent back from the dead letters: the last of them.
+    /// The events that were applied out of their order, because they were sent back from the dead letters or came by a shard
+    /// that does not hold their key: the last of them.
     pub redriven: Vec<Fingerprint>,
 }
 

@@ -43,6 +43,7 @@ use tracing::{info, warn};
 use crate::batch::ShardBatch;
 use crate::dead_letter::Code;
 use crate::fingerprint::Fingerprinter;
+use crate::hash::HashRange;
 use crate::ports::{self, Clock, DeadLetters, Progress, Redrives, Shards, Windows};
 use crate::position::{SequenceNumber, ShardId};
 use crate::progress::Begun;
@@ -252,6 +253,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
             position: &begun.position,
             below: run.below(),
             fingerprints: &self.fingerprints,
+            range: range.unwrap_or(HashRange::ALL),
             times,
             given_up: Mutex::default(),
             redrives: false,

@@ -217,7 +217,7 @@ MUTANTS = [
     (
         "giving up leaves the state open to the event",
         PROJECTING,
-        "        if !self.concerns(event) {\n            return Ok(Outcome::DeadLettered);\n        }\n        for _ in",
+        "        if !self.concerns(event) || event.is_stray(context.range) {\n            return Ok(Outcome::DeadLettered);\n        }\n        for _ in",
         "        if self.concerns(event) || true {\n            return Ok(Outcome::DeadLettered);\n        }\n        for _ in",
     ),
     (
@@ -229,8 +229,8 @@ MUTANTS = [
     (
         "a redrive looks at its letter's own shard alone",
         REDRIVE,
-        "&& (descends || origin_is_gone) {",
-        "&& (descends || origin_is_gone) && false {",
+        "&& (descends || origin_is_gone || is_stray) {",
+        "&& (descends || origin_is_gone || is_stray) && false {",
     ),
     (
         "a recovery does not say up to where",
@@ -290,8 +290,20 @@ MUTANTS = [
     (
         "foreign events of other producers are dropped",
         BATCH,
-        "is_ours.then_some(user.hash_key)",
-        "(is_ours || true).then_some(user.hash_key)",
+        "        self.is_ours && self.is_outside(range)\n",
+        "        self.is_outside(range)\n",
+    ),
+    (
+        "a stray is judged by its position",
+        PROJECTING,
+        "Some(stored) if delivery.is_stray(context.range) => {",
+        "Some(stored) if delivery.is_stray(context.range) && false => {",
+    ),
+    (
+        "a stray that was applied is not remembered",
+        PROJECTING,
+        "            after.remember(strays);\n",
+        "            drop(strays);\n",
     ),
     (
         "a foreign event is handled where it does not belong",

@@ -12,8 +12,8 @@ use crate::work::Kind;
 use crate::world::World;
 use crate::world::truth::EventRef;
 
-/// Keys from here on are of events that came in such records. Each is used for one record alone: no order is promised
-/// between what two producers put of one key.
+/// Keys from here on are of events that came in such records, and of no others: no order is promised between what two
+/// producers put of one key.
 const KEYS: u32 = 1_000_000;
 
 /// Keys that are tried to find one for a shard: the narrowest one holds more than a thousandth of all.
@@ -49,6 +49,17 @@ impl World {
             events.extend(self.outgoing(event).map(|outgoing| (event, outgoing)));
         }
         let Some(sequence) = self.put_packed(packer, key(home), &events) else { return };
+        if packer == Packer::Other {
+            // its shard map is true again, and the next events of the key are where they belong
+            events.retain(|(event, _)| event.key == away);
+            self.truth.strays.extend(events.iter().map(|(event, _)| *event));
+            let next = (0..choice % 3).map(|_| self.new_event(away, Kind::Plain)).collect::<Vec<_>>();
+            let next: Vec<_> = next.into_iter().filter_map(|event| Some((event, self.outgoing(event)?))).collect();
+            if !next.is_empty() {
+                self.put_packed(packer, key(away), &next);
+            }
+            return;
+        }
         if packer == Packer::Penstock {
             let foreign = (0..).zip(&events).filter(|(_, (event, _))| event.key == away);
             foreign.for_each(|(index, _)| self.truth.foreign(Position::new(sequence.clone(), index)));

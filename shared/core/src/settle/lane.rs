@@ -12,6 +12,7 @@ use super::times::{Times, within};
 use super::{Outside, Settings};
 use crate::batch::Delivery;
 use crate::fingerprint::Fingerprinter;
+use crate::hash::HashRange;
 use crate::ports;
 use crate::position::{Position, ShardId};
 use crate::settle::run::Outcome;
@@ -106,6 +107,8 @@ pub struct LaneContext<'a, O> {
     pub(super) below: Position,
     pub(super) times: Times,
     pub(super) fingerprints: &'a Fingerprinter,
+    /// The hash keys of the shard.
+    pub(super) range: HashRange,
     /// What this run gave up.
     pub(super) given_up: Mutex<GivenUp>,
     /// The events are dead letters that were sent back: whatever is not handled goes back to where it came from.

@@ -23,7 +23,7 @@ use crate::ports::{self, States};
 use crate::position::Position;
 use crate::projection::{Projection, Refusal, Stored, StoredState};
 
-/// Redriven events that a state remembers.
+/// Events that a state remembers by name: those that were redriven, and strays.
 const REDRIVEN_MAX: usize = 1000;
 
 /// Places of dead letters that an item has room for beyond its limit: events that are given up unrun, one a run.
@@ -88,9 +88,15 @@ impl<P: Projection, S: States> Projecting<P, S> {
         if let Some((index, error)) = unsent {
             folded.cut(index, Stop::Outside(error));
         }
-        if let Some(last) = folded.last() {
+        let is_stray = |(delivery, _): &(&Delivery, bool)| delivery.is_stray(context.range);
+        let last = folded.judged().rev().find(|judged| !is_stray(judged)).map(|(delivery, _)| delivery);
+        let strays = folded.judged().filter(|judged| is_stray(judged) && judged.1);
+        let strays: Vec<_> = strays.filter_map(|(delivery, _)| name(delivery)).collect();
+        if last.is_some() || !strays.is_empty() {
             let json = folded.json().map_err(|error| damaged(first, &error))?;
-            let after = StoredState { state: json, ..next_state(before.as_ref(), context, last) };
+            let applied = last.map(|last| &last.position);
+            let mut after = StoredState { state: json, ..next_state(before.as_ref(), context, applied, &first.key) };
+            after.remember(strays);
             let over = before.as_ref().map(|stored| stored.revision);
             let stored = context.stored(self.states.store(&first.key, &after, over)).await.map_err(Stop::Outside)?;
             if stored == Stored::Superseded {
@@ -114,18 +120,20 @@ impl<P: Projection, S: States> Projecting<P, S> {
     ) -> Result<Vec<Option<Step>>, ports::Error> {
         let mut known = Vec::with_capacity(events.len());
         for delivery in events {
-            let name = || delivery.content.as_ref().ok().map(|content| content.fingerprint);
+            let redriven = |stored: &StoredState| name(delivery).is_some_and(|name| stored.redriven.contains(&name));
             known.push(match stored {
                 _ if !self.concerns(delivery) => Some(Step::Past(Outcome::Handled)),
+                // known by its name alone; its run may not have recorded it
+                Some(stored) if delivery.is_stray(context.range) => {
+                    redriven(stored).then_some(Step::Past(Outcome::Handled))
+                }
                 Some(stored) if delivery.position <= stored.applied => {
                     Some(match stored.outcome_of(&delivery.position, context).await? {
                         Some(outcome) => Step::Past(outcome),
                         None => Step::Refuse(Code::GivenUp, GONE_PAST.to_owned()),
                     })
                 }
-                Some(stored) if name().is_some_and(|name| stored.redriven.contains(&name)) => {
-                    Some(Step::Past(Outcome::Duplicate))
-                }
+                Some(stored) if redriven(stored) => Some(Step::Past(Outcome::Duplicate)),
                 _ => None,
             });
         }
@@ -150,7 +158,7 @@ impl<P: Projection, S: States> Projecting<P, S> {
                 return Ok(Some(Outcome::Duplicate));
             }
             // a copy of this event may be among what was applied last, and not yet be in the window
-            if !returned.is_recorded(&stored.applied) {
+            if !returned.is_stray() && !returned.is_recorded(&stored.applied) {
                 let why = "what its key has applied last is not recorded yet".to_owned();
                 return Err(Stop::Outside(ports::Error::Throttled(why)));
             }
@@ -166,8 +174,7 @@ impl<P: Projection, S: States> Projecting<P, S> {
         let mut after = before.unwrap_or_else(StoredState::nothing);
         after.revision += 1;
         after.state = Some(json);
-        after.redriven.push(content.fingerprint);
-        after.redriven.drain(..after.redriven.len().saturating_sub(REDRIVEN_MAX));
+        after.remember([content.fingerprint]);
         match context.stored(self.states.store(&delivery.key, &after, over)).await.map_err(Stop::Outside)? {
             Stored::Yes => Ok(Some(Outcome::Handled)),
             Stored::Superseded => Ok(None),
@@ -192,7 +199,7 @@ impl<P: Projection, S: States> Work for Projecting<P, S> {
     }
 
     async fn forgo<O: Outside>(&self, event: &Delivery, context: &LaneContext<'_, O>) -> Result<Outcome, ports::Error> {
-        if !self.concerns(event) {
+        if !self.concerns(event) || event.is_stray(context.range) {
             return Ok(Outcome::DeadLettered);
         }
         for _ in 0..RACES_MAX {
@@ -202,7 +209,7 @@ impl<P: Projection, S: States> Work for Projecting<P, S> {
                 return Ok(outcome.unwrap_or(Outcome::DeadLettered));
             }
             let over = before.as_ref().map(|stored| stored.revision);
-            let after = next_state(before.as_ref(), context, event);
+            let after = next_state(before.as_ref(), context, Some(&event.position), &event.key);
             if after.refused.len() > context.settings.item.refused + FORGONE_MAX {
                 return Err(full(context.settings.item.refused));
             }
@@ -233,6 +240,10 @@ impl<P: Projection, S: States> Work for Projecting<P, S> {
         context: &LaneContext<'_, O>,
     ) -> Result<Option<Outcome>, ports::Error> {
         let stored = context.bounded(self.states.load(&event.key)).await?;
+        if event.is_stray(context.range) {
+            let applied = |stored: &StoredState| name(event).is_some_and(|name| stored.redriven.contains(&name));
+            return Ok(stored.filter(applied).map(|_| Outcome::Handled));
+        }
         match stored.filter(|stored| event.position <= stored.applied) {
             Some(stored) => stored.outcome_of(&event.position, context).await,
             None => Ok(None),
@@ -252,6 +263,12 @@ impl StoredState {
             refused_to: Position::start(),
             redriven: Vec::new(),
         }
+    }
+
+    /// Remembers events that were applied out of their order by their names.
+    fn remember(&mut self, names: impl IntoIterator<Item = Fingerprint>) {
+        self.redriven.extend(names);
+        self.redriven.drain(..self.redriven.len().saturating_sub(REDRIVEN_MAX));
     }
 
     /// The outcome of an event at or below the last that was applied; `None` if the event source had gone on past it and
@@ -311,9 +328,15 @@ impl DeadPlaces {
 }
 
 /// The state that is stored over `before` when everything up to `last` is applied or refused.
-fn next_state<O: Outside>(before: Option<&StoredState>, context: &LaneContext<'_, O>, last: &Delivery) -> StoredState {
-    let applied = before.map_or_else(Position::start, |stored| stored.applied.clone()).max(last.position.clone());
-    let dead = DeadPlaces::before(before, context).and_given_up(&applied, context, &last.key);
+fn next_state<O: Outside>(
+    before: Option<&StoredState>,
+    context: &LaneContext<'_, O>,
+    last: Option<&Position>,
+    key: &PartitionKey,
+) -> StoredState {
+    let applied = before.map_or_else(Position::start, |stored| stored.applied.clone());
+    let applied = last.map_or(applied.clone(), |last| applied.max(last.clone()));
+    let dead = DeadPlaces::before(before, context).and_given_up(&applied, context, key);
     let before = before.cloned().unwrap_or_else(StoredState::nothing);
     StoredState {
         revision: before.revision + 1,
@@ -329,6 +352,10 @@ fn next_state<O: Outside>(before: Option<&StoredState>, context: &LaneContext<'_
 fn full(most: usize) -> ports::Error {
     let why = format!("{most} events of its key are refused and not passed by a commit yet: the next run goes on");
     ports::Error::Throttled(why)
+}
+
+fn name(delivery: &Delivery) -> Option<Fingerprint> {
+    delivery.content.as_ref().ok().map(|content| content.fingerprint)
 }
 
 fn raced() -> ports::Error {

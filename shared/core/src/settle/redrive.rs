@@ -22,7 +22,7 @@ use super::{Outside, Settler};
 use crate::batch::{CLOCKS_DIFFER, Delivery};
 use crate::dead_letter::DeadLetter;
 use crate::fingerprint::{Fingerprint, Fingerprinter};
-use crate::hash::HashKey;
+use crate::hash::{HashKey, HashRange};
 use crate::ports::{self, ListedShard};
 use crate::position::{Position, ShardId};
 use crate::progress::Begun;
@@ -54,21 +54,24 @@ struct Chain {
     shards: Vec<ShardId>,
     /// The first one is past the stream's retention: no run will come to it any more.
     origin_is_gone: bool,
+    /// The first one does not hold the key: the event came there in another producer's aggregate.
+    is_stray: bool,
 }
 
 impl Chain {
     fn of(letter: &DeadLetter, key: HashKey, listed: &[ListedShard]) -> Self {
         let find = |id: &ShardId| listed.iter().find(|other| other.shard == *id);
         let origin_is_gone = find(&letter.shard).is_none();
+        let is_stray = find(&letter.shard).is_some_and(|origin| !origin.range.contains(key));
         let mut shards = vec![letter.shard.clone()];
         // a shard is listed after those that it came from
         for other in listed {
             let descends = other.parents.iter().any(|parent| shards.contains(parent));
-            if other.range.contains(key) && !shards.contains(&other.shard) && (descends || origin_is_gone) {
+            if other.range.contains(key) && !shards.contains(&other.shard) && (descends || origin_is_gone || is_stray) {
                 shards.push(other.shard.clone());
             }
         }
-        Self { shards, origin_is_gone }
+        Self { shards, origin_is_gone, is_stray }
     }
 }
 
@@ -80,6 +83,7 @@ pub struct Returned<'a> {
     given_up: Vec<Position>,
     redriven: HashSet<Fingerprint>,
     origin_is_gone: bool,
+    is_stray: bool,
     fingerprints: &'a Fingerprinter,
 }
 
@@ -93,6 +97,11 @@ impl Returned<'_> {
             // what was given up without being recorded never will be
             || self.given_up.iter().any(|given_up| position <= given_up)
             || self.origin_is_gone
+    }
+
+    /// Whether the event came to a shard that does not hold its key: positions of its key say nothing of it.
+    pub(super) fn is_stray(&self) -> bool {
+        self.is_stray
     }
 
     fn has(&self, name: Fingerprint) -> bool {
@@ -190,12 +199,14 @@ impl<W: Work, O: Outside> Settler<W, O> {
             position: &Position::start(),
             below: Position::start(),
             fingerprints: &self.fingerprints,
+            range: HashRange::ALL,
             times,
             given_up: Mutex::default(),
             redrives: true,
         };
-        let (fingerprints, origin_is_gone) = (&self.fingerprints, chain.origin_is_gone);
-        let returned = Returned { windows: &windows, given_up, redriven, origin_is_gone, fingerprints };
+        let Chain { origin_is_gone, is_stray, .. } = *chain;
+        let fingerprints = &self.fingerprints;
+        let returned = Returned { windows: &windows, given_up, redriven, origin_is_gone, is_stray, fingerprints };
         let mut results = self.handle_returned(deliveries, &context, &returned).await;
         for shard in &chain.shards {
             let recorded = self.record_redriven(shard, deliveries, &results, id);

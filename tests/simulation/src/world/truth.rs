@@ -147,6 +147,8 @@ pub(crate) struct Truth {
     names: HashMap<u64, EventRef>,
     /// Places of events that their producer has put on the shard that they belong to as well.
     foreign: BTreeSet<Position>,
+    /// Events on shards that do not hold their keys and on no others: no order is promised of them.
+    pub(crate) strays: BTreeSet<EventRef>,
     groups: Vec<Deeds>,
 }
 
@@ -156,6 +158,7 @@ impl Truth {
             events: BTreeMap::new(),
             names: HashMap::new(),
             foreign: BTreeSet::new(),
+            strays: BTreeSet::new(),
             groups: (0..groups).map(|_| Deeds::default()).collect(),
         }
     }
@@ -176,10 +179,13 @@ impl Truth {
     /// Events of the key before this one that have neither had an effect nor become a dead letter.
     fn skipped(&self, group: GroupIndex, event: EventRef) -> Option<EventRef> {
         let deeds = &self.groups[group];
+        if self.strays.contains(&event) {
+            return None;
+        }
         let earlier = (1..event.ordinal).map(|ordinal| EventRef { key: event.key, ordinal });
         earlier.into_iter().find(|other| {
             let done = deeds.effects.contains_key(other) || deeds.letters.contains(other);
-            !done && !deeds.given_up_events.contains(other)
+            !done && !deeds.given_up_events.contains(other) && !self.strays.contains(other)
         })
     }
 
@@ -303,6 +309,7 @@ impl World {
             let unknown = self.truth.groups[group].given_up_events.contains(&event);
             // a dead letter has lost its place: the letter, or a copy of the event, may be handled later
             let given_up = redriven || self.truth.groups[group].letters.contains(&event);
+            let given_up = given_up || self.truth.strays.contains(&event);
             let late = self.truth.is_late(event) || unknown || (redriven && forgotten);
             if new[..index].contains(&event.ordinal) && !late {
                 self.breaks("P3", || format!("{event} was applied twice: {new:?}"));

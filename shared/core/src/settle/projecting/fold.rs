@@ -134,10 +134,10 @@ impl<'a, P: Projection> Folded<'a, P> {
         })
     }
 
-    /// The last event that the state takes note of.
-    pub(super) fn last(&self) -> Option<&'a Delivery> {
-        let last = self.steps.iter().rposition(|step| !matches!(step, Step::Past(_)))?;
-        Some(self.events[last])
+    /// The events that were judged now, and whether each was folded into the state.
+    pub(super) fn judged(&self) -> impl DoubleEndedIterator<Item = (&'a Delivery, bool)> {
+        let steps = self.events.iter().zip(&self.steps).filter(|(_, step)| !matches!(step, Step::Past(_)));
+        steps.map(|(delivery, step)| (*delivery, matches!(step, Step::Apply)))
     }
 
     /// The state after the events, as JSON.

@@ -1,4 +1,6 @@
 use super::*;
+use crate::hash::{HashKey, HashRange};
+use crate::packing::aggregate;
 
 /// Joins the ids it sees; refuses what says `refuse`.
 pub(super) struct Join;
@@ -172,4 +174,28 @@ fn a_lane_waits_for_a_commit_when_its_item_has_no_room_for_more_refusals() {
     assert_eq!(runs(&settler, &mostly_refused(8)), 3);
     assert_eq!(letters(&world).len(), 8);
     assert!(world.store(|s| s.states.values().all(|state| state.refused.len() <= 3)));
+}
+
+/// Another producer's aggregate is on a shard that does not hold its key, and later events of the key were applied on
+/// their own: positions say nothing of it.
+#[test]
+fn a_stray_is_applied_once_whatever_its_key_has_applied_elsewhere() {
+    let world = World::default();
+    settle(&projecting(&world), &batch(100, &[("k", "a", "ok"), ("k", "b", "ok")])).unwrap();
+
+    let mut elsewhere = batch(5, &[("k", "c", "ok")]);
+    elsewhere.shard = ShardId::new("shardId-000000000001");
+    let body = elsewhere.records[0].data.clone();
+    let length = |n: usize| u8::try_from(n).unwrap();
+    let user = [&[0x1a, length(body.len() + 4), 0x08, 0, 0x1a, length(body.len())], &body[..]].concat();
+    elsewhere.records[0].data = aggregate::frame(&[&[0x0a, 1, b'k'], &user[..]].concat());
+    world.store(|s| s.range = Some(HashRange { start: HashKey(0), end: HashKey(1) }));
+
+    world.store(|s| s.crash_at = Some(Step::Record));
+    assert!(settle(&projecting(&world), &elsewhere).is_err());
+    let settled = settle(&projecting(&world), &elsewhere).unwrap();
+    assert_eq!((settled.counts.handled, resume(&settled)), (1, None));
+    assert_eq!(state(&world, "k").as_deref(), Some("\"abc\""));
+    let applied = world.store(|s| s.states.values().next().unwrap().applied.to_string());
+    assert_eq!(applied, "101.0", "its own shard's order goes on");
 }

@@ -47,6 +47,8 @@ pub(super) struct Store {
     /// One begins just before the next state is read.
     pub(super) usurp_at_load: bool,
     pub(super) parents: Vec<ShardId>,
+    /// What shards hold, if not all.
+    pub(super) range: Option<HashRange>,
     pub(super) redriven: Vec<Redriven>,
     /// What can be read back of the shard.
     pub(super) records: Vec<Record>,
@@ -191,7 +193,7 @@ impl Shards for World {
     async fn lineage(&self, _: &ShardId) -> Result<Option<Lineage>, ports::Error> {
         let lineage = Lineage {
             ancestors: self.store(|s| s.parents.iter().map(|id| (id.clone(), HashRange::ALL)).collect()),
-            range: HashRange::ALL,
+            range: self.store(|s| s.range).unwrap_or(HashRange::ALL),
         };
         Ok(Some(lineage).filter(|_| self.store(|s| !s.gone && !s.unlisted)))
     }
