@@ -148,17 +148,8 @@ fn window(events_a_second: u64) {
     let mut window = Window::new(Age::Arrival);
     for part in 0..events / EVENTS {
         let fingerprint = |n: u64| Fingerprint((part * EVENTS + n).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        window.add(&Segment {
-            epoch: part + 1,
-            part: 0,
-            at: Timestamp(1_700_000_000_000),
-            arrival: Timestamp(1_700_000_000_000),
-            through: Position::start(),
-            handled: (0..EVENTS).map(fingerprint).collect(),
-            ahead: Vec::new(),
-            top: Position::start(),
-            counts: Counts::default(),
-        });
+        let now = Timestamp(1_700_000_000_000);
+        window.add(&segment(part, now, now, (0..EVENTS).map(fingerprint).collect()));
     }
     let bytes = resident() - before;
     println!(
@@ -169,10 +160,42 @@ fn window(events_a_second: u64) {
     );
 }
 
+/// Four hours of backlog, worked off: what the window takes at its largest.
+fn backlog(events_a_second: u64) {
+    let (hours, horizon) = (4, Duration::from_secs(900));
+    let (arrived, now) = (Timestamp(1_700_000_000_000), Timestamp(1_700_000_000_000 + hours * 3_600_000));
+    let mut window = Window::new(Age::Arrival);
+    let (mut names, mut bytes) = (0, 0);
+    for part in 0..hours * 3600 * events_a_second / EVENTS {
+        let arrival = arrived.plus(Duration::from_millis(part * EVENTS * 1000 / events_a_second));
+        window.sweep(arrival.minus(horizon), horizon / 8);
+        let fingerprint = |n: u64| Fingerprint((part * EVENTS + n).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        window.add(&segment(part, arrival, now, (0..EVENTS).map(fingerprint).collect()));
+        (names, bytes) = (names.max(window.len()), bytes.max(window.bytes()));
+    }
+    println!("{hours} hours of backlog at {events_a_second} events/s: at most {names} names, {} MiB", bytes >> 20);
+}
+
+fn segment(part: u64, arrival: Timestamp, at: Timestamp, handled: Vec<Fingerprint>) -> Segment {
+    Segment {
+        epoch: part + 1,
+        part: 0,
+        at,
+        arrival,
+        through: Position::start(),
+        handled,
+        ahead: Vec::new(),
+        top: Position::start(),
+        counts: Counts::default(),
+    }
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     window(1000);
     window(5000);
+    backlog(1000);
+    backlog(5000);
     println!();
     let services = Services::start(services::Options {
         state_dir: None,
