@@ -344,3 +344,52 @@ fn a_commit_that_arrives_after_a_later_one_of_its_run_changes_nothing() {
     assert_eq!(world.commit(&shard, epoch, &late).now_or_never(), Some(Ok(Committed::Fenced)));
     assert_eq!(world.store(|s| s.progress[&shard].0.position.to_string()), "2.0");
 }
+
+/// A batch of so many events of a shard, which arrived in one second.
+fn arrived(shard: &str, second: u32, events: u32) -> ShardBatch {
+    let ids: Vec<String> = (0..events).map(|n| format!("{shard}-{second}-{n}")).collect();
+    let events: Vec<_> = ids.iter().map(|id| (id.as_str(), id.as_str(), "ok")).collect();
+    let mut batch = batch(second * 1000, &events);
+    batch.shard = ShardId::new(shard);
+    for record in &mut batch.records {
+        record.arrival = Timestamp(u64::from(second) * 1000);
+    }
+    batch
+}
+
+#[test]
+fn windows_share_a_budget_and_one_that_was_forgotten_is_read_again() {
+    let world = World::default();
+    world.store(|s| s.now = 100_000);
+    let mut small = settler(&world);
+    small.settings.window_bytes = 18_000;
+    let small = Settler::new(small.settings, small.fingerprints, small.work, world.clone());
+    let (first, second) = (ShardId::new("shardId-a"), ShardId::new("shardId-b"));
+    settle(&small, &arrived("shardId-a", 10, 100)).unwrap();
+    assert_eq!(small.remembered(&first), 100);
+    settle(&small, &arrived("shardId-b", 10, 800)).unwrap();
+    assert_eq!((small.remembered(&first), small.remembered(&second)), (0, 800));
+    let mut copies = arrived("shardId-a", 10, 100);
+    for (record, sequence) in copies.records.iter_mut().zip(90_000..) {
+        record.sequence = sequence.to_string().parse().unwrap();
+    }
+    assert_eq!(settle(&small, &copies).unwrap().counts.duplicates, 100);
+}
+
+#[test]
+fn a_window_stays_within_its_budget_whatever_comes() {
+    let world = World::default();
+    world.store(|s| s.now = 100_000);
+    let mut small = settler(&world);
+    small.settings.window_bytes = 18_000;
+    let small = Settler::new(small.settings, small.fingerprints, small.work, world.clone());
+    for second in 1..=30 {
+        settle(&small, &arrived(SHARD, second, 100)).unwrap();
+        assert!(small.remembered(&ShardId::new(SHARD)) <= 896, "at {second} s");
+    }
+    // another process loads no more than it may keep
+    let cold = Settler::new(small.settings, small.fingerprints, small.work, world.clone());
+    settle(&cold, &arrived(SHARD, 31, 1)).unwrap();
+    let names = cold.remembered(&ShardId::new(SHARD));
+    assert!((500..=896).contains(&names), "{names}");
+}
