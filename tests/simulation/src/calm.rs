@@ -35,7 +35,10 @@ impl Calm {
     #[expect(clippy::new_without_default, reason = "each is another world")]
     pub fn new() -> Self {
         let stream = stream::Stream::new(1, 100);
-        let world = Shared::new(World::new(Chance::new(0, 0, None), stream, NAMES.len(), false));
+        let mut world = World::new(Chance::new(0, 0, None), stream, NAMES.len(), false);
+        // events that are given up unrun come on top of what a lane may add
+        world.item.refused += 100;
+        let world = Shared::new(world);
         Self(Process { world, pid: 0, group: 0, skew: 0, doing: Arc::default() })
     }
 

@@ -482,8 +482,13 @@ impl World {
         *handed_out = latest.max(*handed_out);
         let latest = *handed_out;
         let shards = lineage.ancestors.iter().map(|(ancestor, _)| ancestor).chain([shard]);
-        let most: usize = shards.map(|shard| self.stream.events_arrived(shard, since, latest, batch_size)).sum();
-        let most = most + self.truth.groups[group].redriven.len();
+        // a name is as old as the newest event of its batch, or of one before it that was not settled whole
+        let around = 2 * batch_size;
+        let of = |shard: &ShardId| {
+            let redriven = self.tables[group].redriven_names(shard).count();
+            self.stream.events_arrived(shard, since, latest, around) + redriven
+        };
+        let most: usize = shards.map(of).sum();
         if names > most {
             self.breaks("P0", || format!("group {group} remembers {names} events of {shard}, of {most} since {since}"));
         }
