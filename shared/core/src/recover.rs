@@ -226,7 +226,7 @@ impl<O: Outside> Recovery<'_, O> {
             let since = arrival.minus(*horizon + CLOCKS_DIFFER);
             // a segment is as old as the newest event of its batch
             let until = last_arrival.plus(*horizon * 2 + CLOCKS_DIFFER);
-            let looking = LookingBack { horizon: *horizon, age: Age::Arrival, since, until };
+            let looking = LookingBack { horizon: *horizon, age: Age::Arrival, since, until, names_max: usize::MAX };
             let known = known_up_to(outside, looking, shard, self.given_up.end(), *window_bytes);
             self.known = Some(within(outside, self.times.stop, known).await?);
         }

@@ -239,11 +239,13 @@ impl<W: Work, O: Outside> Settler<W, O> {
     ) -> Result<Settled, Error> {
         let shard = &batch.shard;
         let since = self.forget_before(batch);
-        let loaded = within(&self.outside, times.stop, self.load(shard, begun, known, (Age::Arrival, since))).await;
+        let loaded = within(&self.outside, times.stop, self.load(shard, begun, known, (Age::Arrival, since), 1)).await;
         let mut window = loaded.map_err(Error::Load)?;
         let range = known.lineage.as_ref().map(|lineage| lineage.range);
 
-        let mut run = Run::new(batch.deliveries(&self.fingerprints), begun, &window, range, &self.fingerprints);
+        let deliveries = batch.deliveries(&self.fingerprints);
+        self.make_room_for(&mut window, deliveries.len());
+        let mut run = Run::new(deliveries, begun, &window, range, &self.fingerprints);
         let context = LaneContext {
             outside: &self.outside,
             settings: &self.settings,

@@ -259,8 +259,8 @@ MUTANTS = [
     (
         "a state may grow beyond its item",
         FOLD,
-        "if this.json()?.is_some_and(|json| json.len() > state_bytes_max) {",
-        "if this.json()?.is_some_and(|json| json.len() > state_bytes_max) && false {",
+        "if this.bytes()? > state_bytes_max {",
+        "if this.bytes()? > state_bytes_max && false {",
     ),
     (
         "what is refused may grow beyond its item",
@@ -304,6 +304,19 @@ MUTANTS = [
         PROJECTING,
         "            after.remember(strays);\n",
         "            drop(strays);\n",
+    ),
+    (
+        "a stray moves what the state of its key has forgotten",
+        PROJECTING,
+        "return StoredState { revision: before.revision + 1, ..before };",
+        "return StoredState { revision: before.revision + 1,"
+        " settled: before.settled.clone().max(context.below.clone()), ..before };",
+    ),
+    (
+        "a redrive does not look for shards that came meanwhile",
+        REDRIVE,
+        "let new: BTreeSet<ShardId> = now.filter(|shard| !chain.shards.contains(shard)).collect();",
+        "let new: BTreeSet<ShardId> = now.filter(|shard| !chain.shards.contains(shard) && false).collect();",
     ),
     (
         "a foreign event is handled where it does not belong",

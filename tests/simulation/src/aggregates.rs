@@ -43,6 +43,14 @@ impl World {
         let belongs = |number: u32| key(number).is_some_and(|key| range.contains(key.hash_key()));
         let Some(home) = (next..next + TRIES).find(|number| belongs(*number)) else { return };
         let Some(away) = (next..next + TRIES).find(|number| !belongs(*number)) else { return };
+        if packer == Packer::Other {
+            // some of the key are where they belong already
+            let first = (0..(choice >> 4) % 3).map(|_| self.new_event(away, Kind::Plain)).collect::<Vec<_>>();
+            let first: Vec<_> = first.into_iter().filter_map(|event| Some((event, self.outgoing(event)?))).collect();
+            if !first.is_empty() && self.put_packed(packer, key(away), &first).is_none() {
+                return;
+            }
+        }
         let mut events = Vec::new();
         for (index, kind) in kinds.iter().enumerate() {
             let event = self.new_event(if choice >> (8 + index) & 1 == 1 { away } else { home }, *kind);

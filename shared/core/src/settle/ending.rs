@@ -36,6 +36,10 @@ pub(super) struct Said {
     last: Commit,
     /// The last commit names a suspect of this run.
     accuses: bool,
+    /// Whom the runs before suspect.
+    suspect: Option<(Position, u32)>,
+    /// A segment of this run may be there.
+    recorded: bool,
 }
 
 impl Said {
@@ -43,8 +47,9 @@ impl Said {
     pub(super) fn of(begun: &Begun, times: Times) -> Self {
         let Begun { epoch, attempts, position, failures, suspect, ahead_from, .. } = begun.clone();
         let at = Timestamp(0);
-        let last = Commit { number: 0, position, arrival: None, failures, suspect, ahead_from, attempts, at };
-        Self { epoch, times, last, accuses: false }
+        let last =
+            Commit { number: 0, position, arrival: None, failures, suspect: suspect.clone(), ahead_from, attempts, at };
+        Self { epoch, times, last, accuses: false, suspect, recorded: false }
     }
 
     /// The suspect of this run that the progress may name.
@@ -97,10 +102,11 @@ impl<W: Work, O: Outside> Settler<W, O> {
         run: &mut Run,
         window: &mut Window,
         shard: &ShardId,
-        said: &Said,
+        said: &mut Said,
     ) -> Result<(), Error> {
         let events_max = self.settings.item.segment_events;
         for segment in run.segments(said.epoch, self.outside.now(), &self.fingerprints, events_max) {
+            said.recorded = true;
             let recorded = within(&self.outside, said.times.record, self.outside.record(shard, &segment)).await;
             recorded.map_err(Error::Record)?;
             window.add(&segment);
@@ -131,7 +137,11 @@ impl<W: Work, O: Outside> Settler<W, O> {
     pub(super) async fn release(&self, shard: &ShardId, said: &mut Said, failed: u32) -> bool {
         let ended = said.last.number > 0 && !said.accuses;
         let attempts = if ended { said.last.attempts } else { said.last.attempts.saturating_sub(1 + failed) };
-        let suspect = said.last.suspect.clone().filter(|_| !said.accuses);
+        let suspect = if said.accuses { said.suspect.clone() } else { said.last.suspect.clone() };
+        if said.recorded && !ended {
+            // its segments have to be read, however far the next run looks back
+            said.last.ahead_from = Some(said.last.ahead_from.map_or(said.epoch, |from| from.min(said.epoch)));
+        }
         let mut pause = RELEASE_PAUSE;
         while self.outside.now() < said.times.answer {
             let number = said.last.number + 1;

@@ -117,16 +117,24 @@ impl<W: Work, O: Outside> Settler<W, O> {
         oldest.min(now).minus(self.settings.horizon + CLOCKS_DIFFER)
     }
 
-    /// The window of `shard` with every run below this one in it. P3: what it recorded is not handled again.
+    /// The window of `shard` with every run below this one in it, as one of so many that are looked at together. P3: what
+    /// such a run recorded is not handled again.
     pub(super) async fn load(
         &self,
         shard: &ShardId,
         begun: &Begun,
         known: &mut Known,
         (age, since): (Age, Timestamp),
+        windows: usize,
     ) -> Result<Window, ports::Error> {
-        let looking = LookingBack { horizon: self.settings.horizon, age, since, until: Timestamp(u64::MAX) };
+        let (horizon, until) = (self.settings.horizon, Timestamp(u64::MAX));
+        let looking = LookingBack { horizon, age, since, until, names_max: self.memory.names_max() / windows.max(1) };
         load(&self.outside, &self.memory, looking, shard, begun, known).await
+    }
+
+    /// Makes room in a window for the names of so many events, so that its table need not grow for them.
+    pub(super) fn make_room_for(&self, window: &mut Window, events: usize) {
+        window.trim(self.memory.names_max().saturating_sub(events));
     }
 
     /// Keeps a window for the next run, within what the process may take.
@@ -148,6 +156,7 @@ pub(crate) struct LookingBack {
     pub(crate) since: Timestamp,
     /// By arrival.
     pub(crate) until: Timestamp,
+    pub(crate) names_max: usize,
 }
 
 /// What a run of `shard` would know that began now, and the shard's hash keys; for a recovery of records up to `last`,
@@ -165,7 +174,9 @@ pub(crate) async fn known_up_to(
     let begun = outside.look(shard).await?;
     let mut known = Known { bound: Some(last), ..Known::default() };
     let next = Begun { epoch: begun.epoch + 1, ..begun };
-    let window = load(outside, &Memory::new(bytes_max), looking, shard, &next, &mut known).await?;
+    let memory = Memory::new(bytes_max);
+    let looking = LookingBack { names_max: memory.names_max(), ..looking };
+    let window = load(outside, &memory, looking, shard, &next, &mut known).await?;
     let range = known.lineage.map_or(HashRange::ALL, |lineage| lineage.range);
     Ok((window, range))
 }
@@ -173,7 +184,7 @@ pub(crate) async fn known_up_to(
 async fn load(
     outside: &(impl Windows + Redrives + Shards),
     memory: &Memory,
-    LookingBack { horizon, age, since, until }: LookingBack,
+    LookingBack { horizon, age, since, until, names_max }: LookingBack,
     shard: &ShardId,
     begun: &Begun,
     known: &mut Known,
@@ -187,16 +198,17 @@ async fn load(
     if inherits {
         known.redriven = 0;
     }
-    let names_left = |window: &Window| memory.names_max().saturating_sub(window.len());
     if window.epoch() + 1 < begun.epoch {
-        let (after, kept_from, names_max) = (window.epoch(), Some(begun.kept_from()), names_left(&window));
+        let (after, kept_from) = (window.epoch(), Some(begun.kept_from()));
         for segment in outside.load(shard, &Wanted { after, age, since, until, kept_from, names_max }).await? {
             window.add(&segment);
         }
+        // what is new is worth more than what is old
+        window.trim(names_max);
         memory.make_room(window.bytes());
     }
     for (ancestor, _) in lineage.ancestors.iter().filter(|_| inherits) {
-        let names_max = names_left(&window);
+        let names_max = names_max.saturating_sub(window.len());
         let wanted = Wanted { after: 0, age, since, until, kept_from: None, names_max };
         for segment in outside.load(ancestor, &wanted).await? {
             window.inherit(&segment);

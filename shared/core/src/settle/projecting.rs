@@ -168,7 +168,8 @@ impl<P: Projection, S: States> Projecting<P, S> {
         let over = before.as_ref().map(|stored| stored.revision);
         let json = serde_json::to_string(&state).map_err(|error| damaged(delivery, &error))?;
         let (bytes, most) = (json.len(), context.settings.item.state_bytes);
-        if bytes > most {
+        let bytes_before = before.as_ref().and_then(|stored| stored.state.as_ref()).map_or(0, String::len);
+        if bytes > most.max(bytes_before) {
             return Err(Stop::Retry(format!("the state of its key would take {bytes} bytes; at most {most} fit")));
         }
         let mut after = before.unwrap_or_else(StoredState::nothing);
@@ -334,10 +335,13 @@ fn next_state<O: Outside>(
     last: Option<&Position>,
     key: &PartitionKey,
 ) -> StoredState {
-    let applied = before.map_or_else(Position::start, |stored| stored.applied.clone());
-    let applied = last.map_or(applied.clone(), |last| applied.max(last.clone()));
-    let dead = DeadPlaces::before(before, context).and_given_up(&applied, context, key);
     let before = before.cloned().unwrap_or_else(StoredState::nothing);
+    let Some(last) = last else {
+        // strays alone: this shard's positions say nothing of the events of the key's own
+        return StoredState { revision: before.revision + 1, ..before };
+    };
+    let applied = before.applied.clone().max(last.clone());
+    let dead = DeadPlaces::before(Some(&before), context).and_given_up(&applied, context, key);
     StoredState {
         revision: before.revision + 1,
         applied,

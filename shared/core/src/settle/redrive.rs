@@ -59,11 +59,11 @@ struct Chain {
 }
 
 impl Chain {
-    fn of(letter: &DeadLetter, key: HashKey, listed: &[ListedShard]) -> Self {
+    fn of(origin: &ShardId, key: HashKey, listed: &[ListedShard]) -> Self {
         let find = |id: &ShardId| listed.iter().find(|other| other.shard == *id);
-        let origin_is_gone = find(&letter.shard).is_none();
-        let is_stray = find(&letter.shard).is_some_and(|origin| !origin.range.contains(key));
-        let mut shards = vec![letter.shard.clone()];
+        let origin_is_gone = find(origin).is_none();
+        let is_stray = find(origin).is_some_and(|origin| !origin.range.contains(key));
+        let mut shards = vec![origin.clone()];
         // a shard is listed after those that it came from
         for other in listed {
             let descends = other.parents.iter().any(|parent| shards.contains(parent));
@@ -156,13 +156,46 @@ impl<W: Work, O: Outside> Settler<W, O> {
         if deliveries.is_empty() {
             return Ok(chains);
         }
-        let mut listed = self.outside.list().await?;
-        listed.sort_by(|a, b| a.shard.cmp(&b.shard));
+        let listed = self.listed().await?;
         for (index, delivery) in deliveries {
-            let chain = Chain::of(&letters[index], delivery.key.hash_key(), &listed);
+            let chain = Chain::of(&letters[index].shard, delivery.key.hash_key(), &listed);
             chains.entry(chain).or_default().push((index, delivery));
         }
         Ok(chains)
+    }
+
+    /// All shards; each is listed after those that it came from.
+    async fn listed(&self) -> Result<Vec<ListedShard>, ports::Error> {
+        let mut listed = self.outside.list().await?;
+        listed.sort_by(|a, b| a.shard.cmp(&b.shard));
+        Ok(listed)
+    }
+
+    /// Says on every shard of a chain what was redriven, and then on those that came of them meanwhile: their first run may
+    /// have looked at its ancestors before it was said there. A shard that comes later still looks after it.
+    async fn record_on_all(
+        &self,
+        chain: &Chain,
+        deliveries: &[(usize, Delivery)],
+        results: &[Result<Outcome, Left>],
+        id: &str,
+    ) -> Result<(), ports::Error> {
+        if results.iter().all(Result::is_err) {
+            return Ok(());
+        }
+        for shard in &chain.shards {
+            self.record_redriven(shard, deliveries, results, id).await?;
+        }
+        let listed = self.listed().await?;
+        let now = deliveries.iter().flat_map(|(_, delivery)| {
+            let Chain { shards, .. } = Chain::of(&chain.shards[0], delivery.key.hash_key(), &listed);
+            shards
+        });
+        let new: BTreeSet<ShardId> = now.filter(|shard| !chain.shards.contains(shard)).collect();
+        for shard in &new {
+            self.record_redriven(shard, deliveries, results, id).await?;
+        }
+        Ok(())
     }
 
     async fn redrive_on(
@@ -179,7 +212,9 @@ impl<W: Work, O: Outside> Settler<W, O> {
         let mut complete = Vec::new();
         for (place, shard) in chain.shards.iter().enumerate() {
             let gone = place == 0 && chain.origin_is_gone;
-            match within(&self.outside, times.stop, self.look_at(shard, gone, now, &mut redriven)).await {
+            match within(&self.outside, times.stop, self.look_at(shard, (gone, chain.shards.len()), now, &mut redriven))
+                .await
+            {
                 Ok((begun, window)) => {
                     epoch = begun.epoch;
                     // before its first run, the shards that it came from still grow
@@ -208,12 +243,10 @@ impl<W: Work, O: Outside> Settler<W, O> {
         let fingerprints = &self.fingerprints;
         let returned = Returned { windows: &windows, given_up, redriven, origin_is_gone, is_stray, fingerprints };
         let mut results = self.handle_returned(deliveries, &context, &returned).await;
-        for shard in &chain.shards {
-            let recorded = self.record_redriven(shard, deliveries, &results, id);
-            if let Err(error) = within(&self.outside, times.commit, recorded).await {
-                for result in results.iter_mut().filter(|result| result.is_ok()) {
-                    *result = Err(later(error.clone()));
-                }
+        let recorded = self.record_on_all(chain, deliveries, &results, id);
+        if let Err(error) = within(&self.outside, times.commit, recorded).await {
+            for result in results.iter_mut().filter(|result| result.is_ok()) {
+                *result = Err(later(error.clone()));
             }
         }
         for ((shard, window), complete) in chain.shards.iter().zip(windows).zip(complete) {
@@ -226,11 +259,11 @@ impl<W: Work, O: Outside> Settler<W, O> {
         results
     }
 
-    /// The progress and the window of a shard, and what was redriven on it.
+    /// The progress and the window of a shard, one of so many, and what was redriven on it.
     async fn look_at(
         &self,
         shard: &ShardId,
-        gone: bool,
+        (gone, windows): (bool, usize),
         now: Timestamp,
         redriven: &mut HashSet<Fingerprint>,
     ) -> Result<(Begun, Window), ports::Error> {
@@ -245,7 +278,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
         let since = now.minus(self.settings.horizon + CLOCKS_DIFFER);
         // as if a run began now: the last one that did is in it too
         let next = Begun { epoch: begun.epoch + 1, ..begun.clone() };
-        let mut window = self.load(shard, &next, &mut known, (Age::Recording, since)).await?;
+        let mut window = self.load(shard, &next, &mut known, (Age::Recording, since), windows).await?;
         // later runs than the last that committed can still record
         window.set_epoch(begun.epoch.saturating_sub(u64::from(begun.attempts)));
         self.memory.remember(Age::Recording, shard.clone(), known);

@@ -8,7 +8,7 @@ use crate::settle::lane::Stop;
 use crate::settle::run::Outcome;
 
 /// What becomes of an event.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Step {
     /// It needs nothing: settled before, or no concern of this projection.
     Past(Outcome),
@@ -17,6 +17,9 @@ pub(super) enum Step {
     /// It is dead-lettered.
     Refuse(Code, String),
 }
+
+/// Events after which the size of a state is looked at: one that has outgrown its item makes every step slow.
+const SIZES_EVERY: usize = 64;
 
 /// The first events of a lane that could be folded.
 #[derive(Debug)]
@@ -45,32 +48,33 @@ impl<'a, P: Projection> Folded<'a, P> {
         let state = before.clone();
         let steps = Vec::with_capacity(events.len());
         let mut this = Self { projection, events, before, state_bytes_max, steps, stop: None, state };
-        let is_known: Vec<bool> = known.iter().map(Option::is_some).collect();
-        this.walk(known.into_iter(), &go_on, false)?;
-        if this.json()?.is_some_and(|json| json.len() > state_bytes_max) {
-            // fold again, and look at the size after each event from the first on that is too much
+        this.walk(&known, &go_on, false)?;
+        if this.bytes()? > state_bytes_max {
+            // again, with a look at the size after each event from the first on that is too much
             let fits = this.longest_that_fits()?;
-            let rest: Vec<_> = this.steps.drain(fits..).zip(&is_known[fits..]).collect();
+            this.steps.truncate(fits);
             this.state = this.replay();
             this.stop = None;
-            let known = rest.into_iter().map(|(step, known)| known.then_some(step));
-            this.walk(known.collect::<Vec<_>>().into_iter(), &go_on, true)?;
+            this.walk(&known, &go_on, true)?;
         }
         Ok(this)
     }
 
+    /// Goes on behind the steps that are taken, up to the end or to what stops it; without looking at each size, up to
+    /// where the state is too large already.
     fn walk(
         &mut self,
-        known: impl Iterator<Item = Option<Step>>,
+        known: &[Option<Step>],
         go_on: impl Fn(usize) -> Result<(), Stop>,
-        looks_at_size: bool,
+        looks_at_each_size: bool,
     ) -> Result<(), serde_json::Error> {
         let mut refused = self.refused().count();
+        let mut bytes = self.bytes()?;
         let from = self.steps.len();
-        for (delivery, known) in self.events[from..].iter().zip(known) {
+        for (number, (delivery, known)) in (1..).zip(self.events.iter().zip(known).skip(from)) {
             if let Some(step) = known {
                 refused += usize::from(matches!(step, Step::Refuse(..)));
-                self.steps.push(step);
+                self.steps.push(step.clone());
                 continue;
             }
             if let Err(stop) = go_on(refused) {
@@ -78,24 +82,35 @@ impl<'a, P: Projection> Folded<'a, P> {
                 return Ok(());
             }
             let step = match self.projection.fold(self.state.clone(), event(delivery)) {
-                Ok(next) => {
-                    let bytes = if looks_at_size { serde_json::to_string(&next)?.len() } else { 0 };
-                    if bytes > self.state_bytes_max {
-                        let most = self.state_bytes_max;
+                Ok(next) if looks_at_each_size => {
+                    let (most, after) = (self.state_bytes_max, serde_json::to_string(&next)?.len());
+                    // one that was too large before may become smaller
+                    if after > most.max(bytes) {
                         let reason =
-                            format!("the state of its key would take {bytes} bytes with it; at most {most} fit");
+                            format!("the state of its key would take {after} bytes with it; at most {most} fit");
                         Step::Refuse(Code::StateTooLarge, reason)
                     } else {
-                        self.state = Some(next);
+                        (self.state, bytes) = (Some(next), after);
                         Step::Apply
                     }
+                }
+                Ok(next) => {
+                    self.state = Some(next);
+                    Step::Apply
                 }
                 Err(Refusal(reason)) => Step::Refuse(Code::Refused, reason),
             };
             refused += usize::from(matches!(step, Step::Refuse(..)));
             self.steps.push(step);
+            if !looks_at_each_size && number % SIZES_EVERY == 0 && self.bytes()? > self.state_bytes_max {
+                return Ok(());
+            }
         }
         Ok(())
+    }
+
+    fn bytes(&self) -> Result<usize, serde_json::Error> {
+        self.json().map(|json| json.map_or(0, |json| json.len()))
     }
 
     /// How many of the steps can be taken before the state is too large: the next one makes it so.

@@ -13,6 +13,7 @@ impl Projection for Join {
     fn fold(&self, state: Option<String>, event: &Event) -> Result<String, Refusal> {
         match event.data_as::<String>()?.as_str() {
             "refuse" => Err(Refusal::new("illegal")),
+            "cut" => Ok(event.id().to_owned()),
             _ => Ok(state.unwrap_or_default() + event.id()),
         }
     }
@@ -198,4 +199,20 @@ fn a_stray_is_applied_once_whatever_its_key_has_applied_elsewhere() {
     assert_eq!(state(&world, "k").as_deref(), Some("\"abc\""));
     let applied = world.store(|s| s.states.values().next().unwrap().applied.to_string());
     assert_eq!(applied, "101.0", "its own shard's order goes on");
+}
+
+#[test]
+fn a_state_that_is_too_large_already_may_become_smaller_and_a_lane_that_stops_says_so() {
+    let world = World::default();
+    settle(&projecting(&world), &batch(1, &[("k", "a-long-id", "ok")])).unwrap();
+    let mut settler = projecting(&world);
+    settler.settings.item.state_bytes = 4;
+    settler.settings.item.refused = 1;
+    // each is refused, and there is room for one in a run
+    let events = batch(2, &[("k", "b", "ok"), ("k", "c", "ok")]);
+    assert_eq!(resume(&settle(&settler, &events).unwrap()), Some("3"));
+    assert_eq!(resume(&settle(&settler, &events).unwrap()), None);
+    assert_eq!(letters(&world), [("2.0".to_owned(), Code::StateTooLarge), ("3.0".to_owned(), Code::StateTooLarge)]);
+    settle(&settler, &batch(4, &[("k", "shorter", "cut")])).unwrap();
+    assert_eq!(state(&world, "k").as_deref(), Some("\"shorter\""));
 }
