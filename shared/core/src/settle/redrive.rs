@@ -130,7 +130,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
                 for (number, (chain, deliveries)) in chains.into_iter().enumerate() {
                     // two chains can share a shard
                     let id = format!("{id}/{number}");
-                    let ended = self.redrive_on(&chain, &deliveries, &id, deadline).await;
+                    let ended = self.redrive_on(&chain, &deliveries, &id, times).await;
                     for ((index, delivery), result) in deliveries.iter().zip(ended) {
                         match &result {
                             Ok(outcome) => info!(position = %delivery.position, ?outcome, "redriven"),
@@ -203,11 +203,10 @@ impl<W: Work, O: Outside> Settler<W, O> {
         chain: &Chain,
         deliveries: &[(usize, Delivery)],
         id: &str,
-        deadline: Timestamp,
+        times: Times,
     ) -> Vec<Result<Outcome, Left>> {
         let later = |error: ports::Error| Left::Later(error.to_string());
         let now = self.outside.now();
-        let times = Times::new(now, deadline, self.settings.margin);
         let (mut windows, mut given_up, mut redriven, mut epoch) = (Vec::new(), Vec::new(), HashSet::new(), 0);
         let mut complete = Vec::new();
         for (place, shard) in chain.shards.iter().enumerate() {
