@@ -430,6 +430,10 @@ impl World {
     fn is_handled_again(&self, group: GroupIndex, letter: &DeadLetter, began: u64) -> bool {
         let now = self.agenda.now();
         let Some(event) = self.stream.event_at(&letter.shard, &letter.position) else { return false };
+        if self.truth.is_late(event) {
+            // a copy that arrived beyond the horizon is another event
+            return false;
+        }
         let Some(recorded) = self.truth.groups[group].recorded_on.get(&event) else { return false };
         let since = letter.arrival.minus(HORIZON).0 + SKEW;
         let lineage = self.stream.lineage(&letter.shard, now);
