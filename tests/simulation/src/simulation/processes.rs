@@ -5,9 +5,10 @@ use super::*;
 impl Simulation {
     pub(super) fn run(&mut self, pid: Pid, job: Job, task: Task, timeout: u64) {
         self.jobs += 1;
+        let now = self.now().0;
         if let Some(process) = self.processes.get_mut(&pid) {
             process.job = Some((self.jobs, job));
-            process.stopped_in_job = false;
+            process.stopped_in_job = process.stopped_until > now;
             process.task = Some(task);
             self.world.lock().agenda.after(timeout, Happening::TimeOut(pid, self.jobs));
             self.poll(pid);
