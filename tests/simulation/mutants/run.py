@@ -339,8 +339,8 @@ MUTANTS = [
     (
         "failures are counted during an outage",
         SETTLE,
-        "Stop::Retry(cause) if !outage => {",
-        "Stop::Retry(cause) if !outage || true => {",
+        "let outage = gauge.outage();",
+        "let outage = gauge.outage() && false;",
     ),
     (
         "lanes go on when their time is over",

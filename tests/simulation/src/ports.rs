@@ -132,6 +132,7 @@ impl Process {
         let act = Act { epoch, began: doing >> 1, redrives: doing & 1 == 1 };
         self.call(Service::Downstream, "act", move |world| {
             if world.agenda.now().0 < world.downstream_down_until[group] {
+                world.saw_down(group, pid, event);
                 return false;
             }
             world.note(|| format!("process {pid}: effect of {event} in run {epoch} of {shard}"));

@@ -30,7 +30,7 @@ use crate::chance::Chance;
 use crate::client::Client;
 use crate::plan::{FUNCTION_TIMEOUT, HORIZON, Op, Plan, millis};
 use crate::ports::{Process, Request};
-use crate::work::{ATTEMPTS_MAX, GroupWork, Handler, Killed, List};
+use crate::work::{ATTEMPTS_MAX, GroupWork, Handler, Killed, List, OUTAGE_KEYS};
 use crate::world::stream::Stream;
 use crate::world::truth::{EventRef, GARBAGE};
 use crate::world::{Broken, GroupIndex, Happening, Pid, Shared, World};

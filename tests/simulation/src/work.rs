@@ -14,6 +14,9 @@ use crate::world::truth::EventRef;
 /// How often an event is handled before it is dead-lettered.
 pub(crate) const ATTEMPTS_MAX: u32 = 3;
 
+/// Failing keys that may mean an outage, if they are a quarter of the batch's.
+pub(crate) const OUTAGE_KEYS: usize = 4;
+
 /// What an event does to those who handle it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -76,7 +79,7 @@ pub(crate) struct Handler(pub(crate) Process);
 impl EventHandler for Handler {
     async fn handle(&self, event: &Event, context: &HandlerContext<'_>) -> Result<(), Failure> {
         let process = &self.0;
-        let tries = process.world.lock().saw_try(process.group, process.pid, context.position);
+        let tries = process.world.lock().saw_try(process.group, context.position);
         match process.kind(event) {
             Kind::Plain => {}
             Kind::Slow => process.wait(Duration::from_secs(3)).await,

@@ -198,7 +198,7 @@ impl Simulation {
             horizon: HORIZON,
             attempts_max: ATTEMPTS_MAX,
             concurrency: self.plan.concurrency,
-            outage_keys: 4,
+            outage_keys: OUTAGE_KEYS,
             item: self.plan.item,
             ..settle::Settings::new(format!("group-{group}"), "stream")
         };

@@ -6,6 +6,9 @@ impl Simulation {
     pub(super) fn run(&mut self, pid: Pid, job: Job, task: Task, timeout: u64) {
         self.jobs += 1;
         let now = self.now().0;
+        if let Job::Batch { group, .. } = &job {
+            self.world.lock().saw_start(*group, pid);
+        }
         if let Some(process) = self.processes.get_mut(&pid) {
             process.job = Some((self.jobs, job));
             process.stopped_in_job = process.stopped_until > now;
@@ -113,9 +116,7 @@ impl Simulation {
                     Ok(settled) => format!("process {pid}: settled {:?}", settled.counts),
                     Err(error) => format!("process {pid}: {error}"),
                 });
-                let outage = result.as_ref().is_ok_and(|settled| settled.outage);
                 self.world.lock().saw_answer(group, pid, result.is_err());
-                self.world.lock().saw_end(group, pid, outage);
                 let invocation = answer(result);
                 self.invoked(group, generation, &shard, &invocation);
             }
@@ -145,7 +146,6 @@ impl Simulation {
             Job::Batch { group, generation, shard, .. } => {
                 let mut world = self.world.lock();
                 world.saw_crash(group, pid);
-                world.saw_end(group, pid, false);
                 let failed = Invocation::failed(error, "it did not answer");
                 world.agenda.after(millis, Happening::Failed(group, generation, shard, failed));
             }

@@ -18,7 +18,7 @@ use super::tables::SLACK;
 use super::{GroupIndex, Pid, World};
 use crate::plan::{HORIZON, millis};
 use crate::simulation::{CLOCKS_DIFFER, PROJECTION};
-use crate::work::{ATTEMPTS_MAX, Kind, ordinals};
+use crate::work::{ATTEMPTS_MAX, Kind, OUTAGE_KEYS, ordinals};
 
 /// An event by its name: which of its key's events it is. Bytes that are no event have the key [`GARBAGE`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -89,10 +89,8 @@ struct Deeds {
     overlapped: bool,
     /// How often the handler was given an event.
     tries: BTreeMap<Position, u32>,
-    /// And how often in a run that took it for an outage.
-    in_outages: BTreeMap<Position, u32>,
-    /// What the runs of processes that are under way have tried.
-    tried: BTreeMap<Pid, Vec<Position>>,
+    /// The keys for which the runs that are under way found the downstream down.
+    found_down: BTreeMap<Pid, BTreeSet<u32>>,
     runs: Runs,
 }
 
@@ -255,20 +253,20 @@ impl World {
     }
 
     /// A handler was given an event. How often that is now.
-    pub(crate) fn saw_try(&mut self, group: GroupIndex, pid: Pid, position: &Position) -> u32 {
-        let deeds = &mut self.truth.groups[group];
-        deeds.tried.entry(pid).or_default().push(position.clone());
-        let tries = deeds.tries.entry(position.clone()).or_insert(0);
+    pub(crate) fn saw_try(&mut self, group: GroupIndex, position: &Position) -> u32 {
+        let tries = self.truth.groups[group].tries.entry(position.clone()).or_insert(0);
         *tries += 1;
         *tries
     }
 
-    /// A run of a process has ended. In an outage, nothing counts against any event.
-    pub(crate) fn saw_end(&mut self, group: GroupIndex, pid: Pid, outage: bool) {
-        let deeds = &mut self.truth.groups[group];
-        for position in deeds.tried.remove(&pid).unwrap_or_default().into_iter().filter(|_| outage) {
-            *deeds.in_outages.entry(position).or_insert(0) += 1;
-        }
+    /// A handler found the downstream down.
+    pub(crate) fn saw_down(&mut self, group: GroupIndex, pid: Pid, event: EventRef) {
+        self.truth.groups[group].found_down.entry(pid).or_default().insert(event.key);
+    }
+
+    /// A process is given a batch.
+    pub(crate) fn saw_start(&mut self, group: GroupIndex, pid: Pid) {
+        self.truth.groups[group].found_down.remove(&pid);
     }
 
     /// A handler's side effect arrived downstream. P2, P3.
@@ -355,6 +353,7 @@ impl World {
             return;
         }
         let kind = self.truth.events.get(&event).map(|fact| fact.kind);
+        let keys = self.truth.events.keys().map(|event| event.key).collect::<BTreeSet<_>>().len();
         let of_key = EventRef { key: event.key, ordinal: 0 }..=EventRef { key: event.key, ordinal: u32::MAX };
         let comes_again = self.truth.events.range(of_key).any(|(_, fact)| fact.late);
         let deeds = &mut self.truth.groups[group];
@@ -384,8 +383,10 @@ impl World {
                 group == PROJECTION && (bytes > self.item.state_bytes || comes_again)
             }
             Code::RetriesExhausted => {
-                let count = |tries: &BTreeMap<Position, u32>| tries.get(&letter.position).copied().unwrap_or(0);
-                count(&deeds.tries) >= ATTEMPTS_MAX + count(&deeds.in_outages)
+                // what fails for that many keys at once is no event's fault
+                let down = deeds.found_down.get(&pid).map_or(0, BTreeSet::len);
+                let outage = down >= OUTAGE_KEYS && 4 * down >= keys;
+                deeds.tries.get(&letter.position).is_some_and(|tries| *tries >= ATTEMPTS_MAX) && !outage
             }
             // whoever they were: the event may be innocent, and its process have died three times all the same
             Code::Crashed => deeds.runs.silent_with(&letter.shard, &letter.position) >= 3 && unapplied,
