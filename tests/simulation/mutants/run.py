@@ -263,12 +263,6 @@ MUTANTS = [
         "if this.bytes()? > state_bytes_max && false {",
     ),
     (
-        "what is refused may grow beyond its item",
-        PROJECTING,
-        "() if refused >= room => Err(",
-        "() if refused >= room && false => Err(",
-    ),
-    (
         "names age by the time of their recording",
         WINDOW,
         "            Age::Arrival => arrival,\n",

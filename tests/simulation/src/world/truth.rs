@@ -64,6 +64,8 @@ struct Deeds {
     effects: BTreeMap<EventRef, u64>,
     letters: BTreeSet<EventRef>,
     letter_places: BTreeSet<Position>,
+    /// Letters that have arrived: place, and time of sending.
+    judged: BTreeSet<(ShardId, Position, u64)>,
     /// Since when a segment says that an event was handled.
     recorded: BTreeMap<EventRef, u64>,
     /// Since when runs know that an event was redriven.
@@ -344,7 +346,8 @@ impl World {
             self.breaks("P1", || format!("a dead letter of nothing: {} of {}", letter.position, letter.shard));
             return;
         };
-        if self.tables[group].letters.contains(letter) {
+        let name = (letter.shard.clone(), letter.position.clone(), letter.at.0);
+        if !self.truth.groups[group].judged.insert(name) {
             // an echo
             return;
         }
@@ -383,9 +386,9 @@ impl World {
                 group == PROJECTION && (bytes > self.item.state_bytes || comes_again)
             }
             Code::RetriesExhausted => {
-                // what fails for that many keys at once is no event's fault
+                // what fails for most keys at once is no event's fault; a run counts a key that it tries twice as two
                 let down = deeds.found_down.get(&pid).map_or(0, BTreeSet::len);
-                let outage = down >= OUTAGE_KEYS && 4 * down >= keys;
+                let outage = down >= OUTAGE_KEYS && 4 * down >= 3 * keys;
                 deeds.tries.get(&letter.position).is_some_and(|tries| *tries >= ATTEMPTS_MAX) && !outage
             }
             // whoever they were: the event may be innocent, and its process have died three times all the same
