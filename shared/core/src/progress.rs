@@ -68,7 +68,7 @@ pub struct Commit {
     pub suspect: Option<(Position, u32)>,
     /// The earliest run whose segments speak of positions above `position`, if any does.
     pub ahead_from: Option<u64>,
-    /// Zero, unless the run is still looking for the event that crashes it.
+    /// Zero, unless the run is still looking for the event that crashes it, or has failed and takes its own back.
     pub attempts: u32,
     /// When.
     pub at: Timestamp,

@@ -7,6 +7,8 @@
 //! record   the window segments of what this run settled
 //! commit   progress: position, failures, attempts = 0, if the epoch is still ours
 //! answer   the record of the lowest unsettled event, or none
+//!
+//! release  instead, when a step fails: the progress says that this was no crash
 //! ```
 //!
 //! What a crash between two steps leaves behind:
@@ -244,7 +246,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
         let range = known.lineage.as_ref().map(|lineage| lineage.range);
 
         let deliveries = batch.deliveries(&self.fingerprints);
-        self.make_room_for(&mut window, deliveries.len());
+        self.make_room_for(shard, &mut window, deliveries.len());
         let mut run = Run::new(deliveries, begun, &window, range, &self.fingerprints);
         let context = LaneContext {
             outside: &self.outside,
@@ -279,7 +281,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
         let ending = Ending { isolated, searching, outage };
         let settled = self.finish(&mut run, &mut window, begun, shard, ending, said).await?;
         window.set_epoch(begun.epoch);
-        self.keep(shard, known, window);
+        known.window = Some(window);
         Ok(settled)
     }
 
@@ -326,13 +328,14 @@ impl<W: Work, O: Outside> Settler<W, O> {
                 .collect()
                 .await;
             let outage = gauge.outage();
-            let mut failing = Vec::new();
+            let (mut failing, mut lanes) = (Vec::new(), Vec::new());
             for (segment, end) in ends {
                 let stop = run.apply(&segment, end);
                 let Some((index, stop)) = stop else { continue };
                 match stop {
                     Stop::Retry(cause) if !outage => {
                         failing.push((index, cause));
+                        lanes.push(segment.lane);
                         continue;
                     }
                     Stop::Retry(_) | Stop::OutOfTime => {}
@@ -342,7 +345,6 @@ impl<W: Work, O: Outside> Settler<W, O> {
                 }
                 run.block(segment.lane);
             }
-            let lanes: Vec<usize> = failing.iter().map(|(index, _)| run.lane_of(*index)).collect();
             for (lane, settled) in lanes.into_iter().zip(self.fail(run, failing, context).await) {
                 if !settled {
                     run.block(lane);

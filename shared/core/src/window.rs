@@ -8,6 +8,8 @@
 //! does not. The other two let a redelivery be passed over, whether the run that settled it died before its commit or an event below it is still
 //! being retried. Positions beyond are kept until all below them is settled, however long that takes.
 
+mod wanted;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::time::Duration;
@@ -15,6 +17,8 @@ use std::time::Duration;
 use crate::fingerprint::Fingerprint;
 use crate::position::Position;
 use crate::time::Timestamp;
+
+pub use wanted::{Age, Wanted};
 
 /// Events of one segment. A DynamoDB item holds 400 KB; an event takes at most 16 bytes.
 pub const SEGMENT_EVENTS_MAX: usize = 20_000;
@@ -81,63 +85,6 @@ pub struct Redriven {
     pub at: Timestamp,
     /// Events that were handled.
     pub handled: Vec<Fingerprint>,
-}
-
-/// What names age by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Age {
-    /// The arrival of their events: a run looks back from the arrival of its batch.
-    Arrival,
-    /// The time at which they were recorded: a redrive looks back from now.
-    Recording,
-}
-
-/// Which segments of a shard are to be loaded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Wanted {
-    /// Those of runs above this one...
-    pub after: u64,
-    /// ...that are, by this,
-    pub age: Age,
-    /// no older than this...
-    pub since: Timestamp,
-    /// ...(what arrived later takes at most half of the room for names)...
-    pub until: Timestamp,
-    /// ...or are of this run or a later one, however old they are.
-    pub kept_from: Option<u64>,
-    /// At most so many names, the newest: older segments come without.
-    pub names_max: usize,
-}
-
-impl Wanted {
-    /// All that runs above `after` recorded.
-    pub fn all(after: u64) -> Self {
-        Self {
-            after,
-            age: Age::Arrival,
-            since: Timestamp(0),
-            until: Timestamp(u64::MAX),
-            kept_from: None,
-            names_max: usize::MAX,
-        }
-    }
-
-    /// A segment as it is to be loaded, when `names` names of later ones are loaded already; `None` if it is not, nor any
-    /// before it. Segments of one shard have to be asked for from the newest on.
-    pub fn take(&self, mut segment: Segment, names: usize) -> Option<Segment> {
-        let at = match self.age {
-            Age::Arrival => segment.arrival,
-            Age::Recording => segment.at,
-        };
-        let kept = self.kept_from.is_some_and(|from| segment.epoch >= from);
-        if segment.arrival > self.until && names + segment.handled.len() > self.names_max / 2 {
-            segment.handled.clear();
-        }
-        if names + segment.handled.len() > self.names_max {
-            segment.handled.clear();
-        }
-        (kept || at >= self.since).then_some(segment)
-    }
 }
 
 /// Bytes of a name in memory: the name, when it was settled, and a byte of the table's own.

@@ -133,18 +133,12 @@ impl<W: Work, O: Outside> Settler<W, O> {
     }
 
     /// Makes room in a window for the names of so many events, so that its table need not grow for them.
-    pub(super) fn make_room_for(&self, window: &mut Window, events: usize) {
-        window.trim(self.memory.names_max().saturating_sub(events));
-    }
-
-    /// Keeps a window for the next run, within what the process may take.
-    pub(super) fn keep(&self, shard: &ShardId, known: &mut Known, mut window: Window) {
-        if let Some(oldest) = window.trim(self.memory.names_max()) {
-            let recognised = window.latest().since(oldest).as_secs();
-            let names = self.memory.names_max();
-            warn!(%shard, names, recognised_s = recognised, "more events than the window has room for: give it more memory");
+    pub(super) fn make_room_for(&self, shard: &ShardId, window: &mut Window, events: usize) {
+        let names_max = self.memory.names_max();
+        if let Some(oldest) = window.trim(names_max.saturating_sub(events)) {
+            let recognised_s = window.latest().since(oldest).as_secs();
+            warn!(%shard, names_max, recognised_s, "a window is full and forgets its oldest names: give the function more memory");
         }
-        known.window = Some(window);
     }
 }
 

@@ -251,7 +251,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
         for ((shard, window), complete) in chain.shards.iter().zip(windows).zip(complete) {
             let mut known = self.memory.recall(Age::Recording, shard);
             if complete {
-                self.keep(shard, &mut known, window);
+                known.window = Some(window);
             }
             self.memory.remember(Age::Recording, shard.clone(), known);
         }

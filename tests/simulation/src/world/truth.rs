@@ -2,6 +2,10 @@
 //!
 //! The numbers are those of `docs/reliability.md`.
 
+mod letters;
+mod rest;
+mod runs;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use penstock::dead_letter::{Code, DeadLetter};
@@ -12,6 +16,8 @@ use penstock::recover::GivenUp;
 use penstock::time::Timestamp;
 use penstock::window::{Counts, Segment};
 use penstock::{Position, ShardId};
+
+use runs::Runs;
 
 use super::stream::Place;
 use super::tables::SLACK;
@@ -94,30 +100,6 @@ struct Deeds {
     /// The keys for which the runs that are under way found the downstream down.
     found_down: BTreeMap<Pid, BTreeSet<u32>>,
     runs: Runs,
-}
-
-/// The runs of a group, and how they ended.
-#[derive(Debug, Default)]
-struct Runs {
-    /// Those of each process that have not ended.
-    of: BTreeMap<Pid, Vec<(ShardId, u64)>>,
-    /// Those that ended without a word.
-    silent: BTreeSet<(ShardId, u64)>,
-    /// Whom each suspected.
-    suspects: BTreeMap<(ShardId, u64), BTreeSet<Position>>,
-}
-
-impl Runs {
-    fn ended(&mut self, pid: Pid, silently: bool) {
-        let runs = self.of.remove(&pid).unwrap_or_default();
-        self.silent.extend(runs.into_iter().filter(|_| silently));
-    }
-
-    /// Runs that suspected an event and ended without a word.
-    fn silent_with(&self, shard: &ShardId, position: &Position) -> usize {
-        let on_shard = self.suspects.iter().filter(|(run, _)| run.0 == *shard);
-        on_shard.filter(|(run, suspects)| suspects.contains(position) && self.silent.contains(run)).count()
-    }
 }
 
 /// Under what a side effect was made.
@@ -331,122 +313,6 @@ impl World {
         self.truth.groups[group].looks.insert((pid, key), state.cloned());
     }
 
-    /// A dead letter arrived in the queue. Its reason has to be the true one.
-    pub(crate) fn saw_letter(&mut self, group: GroupIndex, pid: Pid, letter: &DeadLetter, began: u64) {
-        if letter.code == Code::Expired {
-            self.saw_expired(group, letter);
-            return;
-        }
-        if letter.code == Code::GivenUp && self.is_handled_again(group, letter, began) {
-            let at = &letter.position;
-            self.breaks("P1", || format!("group {group} gave {at} up, though a run had recorded that it was handled"));
-            return;
-        }
-        let Some(event) = self.stream.event_at(&letter.shard, &letter.position) else {
-            self.breaks("P1", || format!("a dead letter of nothing: {} of {}", letter.position, letter.shard));
-            return;
-        };
-        let name = (letter.shard.clone(), letter.position.clone(), letter.at.0);
-        if !self.truth.groups[group].judged.insert(name) {
-            // an echo
-            return;
-        }
-        if self.truth.foreign.contains(&letter.position) {
-            self.breaks("P7", || format!("a dead letter of {event} on {}, where it does not belong", letter.shard));
-            return;
-        }
-        let kind = self.truth.events.get(&event).map(|fact| fact.kind);
-        let keys = self.truth.events.keys().map(|event| event.key).collect::<BTreeSet<_>>().len();
-        let of_key = EventRef { key: event.key, ordinal: 0 }..=EventRef { key: event.key, ordinal: u32::MAX };
-        let comes_again = self.truth.events.range(of_key).any(|(_, fact)| fact.late);
-        let deeds = &mut self.truth.groups[group];
-        let look = deeds.looks.get(&(pid, letter.partition_key.clone()));
-        // a run that crashed may have applied it: who gives it up unrun has seen that none did
-        let unapplied = group != PROJECTION
-            || look.is_some_and(|state| {
-                // a copy of what was applied long ago is another event
-                let open =
-                    |state: &StoredState| state.applied < letter.position || !ordinals(state).contains(&event.ordinal);
-                state.as_ref().is_none_or(open)
-            });
-        deeds.letters.insert(event);
-        deeds.letter_places.insert(letter.position.clone());
-        let told = match letter.code {
-            Code::NotAnEvent => event.key == GARBAGE,
-            Code::GivenUp => deeds.given_up.contains(&letter.position),
-            Code::Expired => unreachable!("it is seen elsewhere"),
-            Code::Refused => kind == Some(Kind::Refused),
-            Code::StateTooLarge => {
-                let before = look.and_then(Option::as_ref);
-                let read = before.map(ordinals).unwrap_or_default();
-                // at most all that came since
-                let new = (1..=event.ordinal).filter(|ordinal| !read.contains(ordinal));
-                let list: Vec<u32> = read.iter().copied().chain(new).collect();
-                let bytes = format!("{list:?}").replace(' ', "").len();
-                group == PROJECTION && (bytes > self.item.state_bytes || comes_again)
-            }
-            Code::RetriesExhausted => {
-                // what fails for most keys at once is no event's fault; a run counts a key that it tries twice as two
-                let down = deeds.found_down.get(&pid).map_or(0, BTreeSet::len);
-                let outage = down >= OUTAGE_KEYS && 4 * down >= 3 * keys;
-                deeds.tries.get(&letter.position).is_some_and(|tries| *tries >= ATTEMPTS_MAX) && !outage
-            }
-            // whoever they were: the event may be innocent, and its process have died three times all the same
-            Code::Crashed => deeds.runs.silent_with(&letter.shard, &letter.position) >= 3 && unapplied,
-        };
-        if !told {
-            self.breaks("P1", || format!("group {group} gave {event} up as {:?}: {}", letter.code, letter.reason));
-        }
-    }
-
-    /// A letter says that records of a notice had expired. It covers what had when the letter was written.
-    fn saw_expired(&mut self, group: GroupIndex, letter: &DeadLetter) {
-        let DeadLetter { shard, position, .. } = letter;
-        let is_of =
-            |notice: &&GivenUp| notice.shard == *shard && (&notice.first..=&notice.last).contains(&&position.sequence);
-        let Some(notice) = self.truth.groups[group].notices.iter().find(is_of).cloned() else {
-            self.breaks("P1", || format!("group {group} was told of no records at {position} of {shard}"));
-            return;
-        };
-        let now = self.agenda.now().min(letter.at.plus(std::time::Duration::from_millis(CLOCKS_DIFFER)));
-        let records = self.stream.shard(shard).map_or(&[][..], |shard| &shard.records);
-        let (from, to) = (Place::of(position), Position::new(notice.last.clone(), u32::MAX));
-        let gone = records.iter().filter(|stored| self.stream.has_expired(stored.record.arrival, now)).last();
-        let gone = gone.map(|stored| Position::new(stored.record.sequence.clone(), u32::MAX));
-        let Some(to) = gone.map(|gone| gone.min(to)).filter(|to| notice.first <= to.sequence) else {
-            self.breaks("P1", || format!("nothing had expired at {position} of {shard}"));
-            return;
-        };
-        let covered: Vec<_> = self
-            .stream
-            .events(shard)
-            .filter(|(place, _)| *place >= from && *place <= Place::of(&to))
-            .map(|(place, event)| (place.position(), event))
-            .collect();
-        let deeds = &mut self.truth.groups[group];
-        for (position, event) in covered {
-            deeds.expired.insert(position);
-            deeds.expired_events.insert(event);
-        }
-    }
-
-    /// Whether a recovery that began then had to know that the event of its letter was handled.
-    fn is_handled_again(&self, group: GroupIndex, letter: &DeadLetter, began: u64) -> bool {
-        let now = self.agenda.now();
-        let Some(event) = self.stream.event_at(&letter.shard, &letter.position) else { return false };
-        if self.truth.is_late(event) {
-            // a copy that arrived beyond the horizon is another event
-            return false;
-        }
-        let Some(recorded) = self.truth.groups[group].recorded_on.get(&event) else { return false };
-        let since = letter.arrival.minus(HORIZON).0 + SKEW;
-        let lineage = self.stream.lineage(&letter.shard, now);
-        let ancestors = lineage.into_iter().flat_map(|lineage| lineage.ancestors);
-        let shards: Vec<ShardId> = ancestors.map(|(shard, _)| shard).chain([letter.shard.clone()]).collect();
-        let kept = |at: u64| now.0 + SKEW < Timestamp(at).plus(HORIZON + SLACK).0;
-        recorded.iter().any(|(shard, at)| *at > since && *at < began && kept(*at) && shards.contains(shard))
-    }
-
     /// A segment was written.
     pub(crate) fn saw_segment(&mut self, group: GroupIndex, shard: &ShardId, segment: &Segment) {
         let (now, latest) = (self.agenda.now().0, self.tables[group].epoch(shard));
@@ -544,97 +410,5 @@ impl World {
                 self.breaks("P5", || format!("group {group} got {shard} before {event} at {position} of {parent}"));
             }
         }
-    }
-
-    /// Everything is at rest. P1, P7.
-    pub(crate) fn rests(&mut self) {
-        for group in 0..self.truth.groups.len() {
-            let deeds = &self.truth.groups[group];
-            let lost = self.truth.events.iter().find(|(event, fact)| {
-                // the one loss there is: it expired, and a letter says so
-                let told = deeds.letters.contains(event) || deeds.expired_events.contains(event);
-                fact.accepted && !deeds.effects.contains_key(event) && !told
-            });
-            if let Some((event, _)) = lost {
-                let event = *event;
-                self.breaks("P1", || format!("group {group} lost {event}"));
-                return;
-            }
-            let untold = deeds.notices.iter().find_map(|notice| {
-                let range = &notice.first..=&notice.last;
-                let events = self.stream.events(&notice.shard).filter(|(place, _)| range.contains(&place.sequence));
-                let told = |place: Place<'_>, event: EventRef| {
-                    let position = place.position();
-                    deeds.effects.contains_key(&event)
-                        || [&deeds.letter_places, &deeds.expired, &self.truth.foreign]
-                            .iter()
-                            .any(|places| places.contains(&position))
-                };
-                let mut untold = events.filter(|(place, event)| !told(*place, *event));
-                untold.next().map(|(place, event)| (place.position(), event))
-            });
-            if let Some((position, event)) = untold {
-                self.breaks("P1", || {
-                    format!("group {group} has no letter for {event} at {position}, which was given up")
-                });
-                return;
-            }
-            let (counts, overlapped) = (deeds.counts, deeds.overlapped);
-            let given_up = deeds.given_up.len() as u64;
-            let (stored, foreign) = (self.stream.count(), self.truth.foreign.len() as u64);
-            if (counts.foreign < foreign && given_up == 0) || (counts.foreign > foreign && !overlapped) {
-                self.breaks("P7", || format!("group {group} counted {counts:?}, and {foreign} events are foreign"));
-                return;
-            }
-            // what was given up may have been settled by a run that could not say so
-            if given_up > 0 && counts.total() + given_up >= stored {
-                continue;
-            }
-            if counts.total() < stored || (counts.total() > stored && !overlapped) {
-                self.breaks("P7", || format!("group {group} counted {counts:?}, and the stream holds {stored} events"));
-                return;
-            }
-        }
-    }
-
-    /// All letters were redriven, and whatever was wrong with their events was mended. P6.
-    pub(crate) fn redriven_all(&mut self) {
-        for group in 0..self.truth.groups.len() {
-            let deeds = &self.truth.groups[group];
-            let has_expired = |event: &EventRef| deeds.expired_events.contains(event);
-            let can_be_redriven = |event: &EventRef| event.key != GARBAGE && !self.is_full(group, event.key);
-            let stored = self.truth.events.iter().filter(|(_, fact)| fact.stored.is_some()).map(|(event, _)| *event);
-            let mut open = stored.filter(|event| !deeds.effects.contains_key(event));
-            if let Some(event) = open.find(|event| can_be_redriven(event) && !has_expired(event)) {
-                self.breaks("P6", || format!("{event} is a dead letter of group {group} that cannot be redriven"));
-                return;
-            }
-            let of = |letter: &DeadLetter| self.stream.event_at(&letter.shard, &letter.position);
-            let mut letters = self.tables[group].letters.iter().filter(|letter| letter.code != Code::Expired);
-            if let Some(left) = letters.find(|letter| of(letter).is_some_and(|event| can_be_redriven(&event))) {
-                let DeadLetter { position, code, .. } = left.clone();
-                self.breaks("P6", || format!("a letter of group {group} was not redriven: {position} {code:?}"));
-                return;
-            }
-        }
-    }
-
-    /// Whether the state of a key has no room for another event.
-    fn is_full(&self, group: GroupIndex, key: u32) -> bool {
-        let state = self.tables[group].states.get(&format!("k{key}")).and_then(|stored| stored.state.as_ref());
-        state.is_some_and(|json| json.len() + DIGITS_MAX > self.item.state_bytes)
-    }
-
-    /// Whether a group has settled all that is on the stream.
-    pub(crate) fn is_drained(&self, group: GroupIndex) -> bool {
-        let given_up = &self.truth.groups[group].given_up;
-        self.stream.shards.iter().all(|shard| {
-            let last = shard.records.iter().rev().find_map(|stored| {
-                let last = u32::try_from(stored.events.len()).unwrap_or(0).checked_sub(1)?;
-                let last = Position::new(stored.record.sequence.clone(), last);
-                (!given_up.contains(&last)).then_some(last)
-            });
-            last.is_none_or(|last| self.tables[group].position(&shard.id) >= last)
-        })
     }
 }
