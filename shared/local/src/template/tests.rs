@@ -164,11 +164,9 @@ fn the_template_of_this_project_is_honoured_whole() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../template.yaml");
     let pipeline = read_file(&file, &context()).unwrap();
     assert_eq!((pipeline.streams.len(), pipeline.functions.len(), pipeline.kinesis_mappings.len()), (1, 4, 2));
-    let expected = [
-        "permissions and log groups are not enforced on this machine",
-        "1 resource of type AWS::CloudWatch::Alarm is not evaluated on this machine: FailedGiveUpsAlarm",
-    ];
-    assert_eq!(pipeline.warnings, expected);
+    let starts = |start: &str| pipeline.warnings.iter().filter(|warning| warning.starts_with(start)).count();
+    assert_eq!(starts("permissions and log groups are not enforced on this machine"), 1);
+    assert_eq!((starts("30 resources of type AWS::CloudWatch::Alarm"), pipeline.warnings.len()), (1, 3));
 }
 
 #[test]

@@ -1,0 +1,220 @@
+"""Faults to plant in the expanded template, each with the rule that has to notice it."""
+
+
+def props(template, name):
+    """The properties of a resource."""
+    return template["Resources"][name]["Properties"]
+
+
+def env(template, name):
+    """The environment of a function."""
+    return props(template, name)["Environment"]["Variables"]
+
+
+def statement(template, owner, n):
+    """Statement `n` of a role's inline policy or of a managed policy."""
+    properties = props(template, owner)
+    policy = properties["Policies"][0] if "Policies" in properties else properties
+    return policy["PolicyDocument"]["Statement"][n]
+
+
+# The rule that has to notice, what is wrong, and how to plant it.
+FAULTS = [
+    (
+        "one_run_a_shard_at_a_time",
+        "a factor of 2",
+        lambda t: props(t, "OrderStatusStream").update(ParallelizationFactor=2),
+    ),
+    ("one_run_a_shard_at_a_time", "no factor", lambda t: props(t, "OrderAlertsStream").pop("ParallelizationFactor")),
+    (
+        "failures_are_reported_by_record",
+        "not reported",
+        lambda t: props(t, "OrderAlertsStream").pop("FunctionResponseTypes"),
+    ),
+    (
+        "batches_stay_whole",
+        "halved",
+        lambda t: props(t, "OrderStatusStream").update(BisectBatchOnFunctionError=True),
+    ),
+    ("only_age_gives_up", "three attempts", lambda t: props(t, "OrderStatusStream").update(MaximumRetryAttempts=3)),
+    ("only_age_gives_up", "no age", lambda t: props(t, "OrderStatusStream").pop("MaximumRecordAgeInSeconds")),
+    ("only_age_gives_up", "age at retention", lambda t: t["Parameters"]["GiveUpAfterSeconds"].update(Default=86_400)),
+    ("giving_up_is_announced", "no destination", lambda t: props(t, "OrderAlertsStream").pop("DestinationConfig")),
+    (
+        "giving_up_is_announced",
+        "a role that may not send",
+        lambda t: statement(t, "ConsumerAccess", 3).update(Action="sqs:ReceiveMessage"),
+    ),
+    (
+        "a_new_group_reads_from_the_start",
+        "LATEST",
+        lambda t: props(t, "OrderAlertsStream").update(StartingPosition="LATEST"),
+    ),
+    (
+        "each_group_has_its_own_name_and_dead_letters",
+        "a shared name",
+        lambda t: env(t, "OrderAlerts").update(PENSTOCK_GROUP="order-status"),
+    ),
+    (
+        "each_group_has_its_own_name_and_dead_letters",
+        "another group's queue",
+        lambda t: env(t, "OrderAlerts").update(PENSTOCK_DEAD_LETTER_QUEUE_URL={"Ref": "OrderStatusDeadLetters"}),
+    ),
+    (
+        "each_group_has_its_own_name_and_dead_letters",
+        "a role that may not send",
+        lambda t: statement(t, "OrderStatusRole", 2).update(Resource={"Fn::GetAtt": ["Alerts", "Arn"]}),
+    ),
+    (
+        "groups_are_given_all_they_read",
+        "no progress table",
+        lambda t: env(t, "OrderStatus").pop("PENSTOCK_PROGRESS_TABLE"),
+    ),
+    (
+        "groups_are_given_all_they_read",
+        "a guessable key",
+        lambda t: env(t, "OrderStatus").update(PENSTOCK_FINGERPRINT_KEY="k"),
+    ),
+    ("windows_expire", "no TTL", lambda t: props(t, "Window").pop("TimeToLiveSpecification")),
+    ("tables_can_be_restored", "no recovery", lambda t: props(t, "Progress").pop("PointInTimeRecoverySpecification")),
+    ("data_is_encrypted", "a plain stream", lambda t: props(t, "Events").pop("StreamEncryption")),
+    ("data_is_encrypted", "a plain table", lambda t: props(t, "OrderStatusState").pop("SSESpecification")),
+    ("data_is_encrypted", "a plain queue", lambda t: props(t, "Alerts").pop("SqsManagedSseEnabled")),
+    ("data_outlives_the_stack", "a stream that goes", lambda t: t["Resources"]["Events"].pop("DeletionPolicy")),
+    ("data_outlives_the_stack", "four days", lambda t: props(t, "GiveUps").pop("MessageRetentionPeriod")),
+    ("policies_name_what_they_allow", "all resources", lambda t: statement(t, "IngestRole", 1).update(Resource="*")),
+    (
+        "policies_name_what_they_allow",
+        "all actions",
+        lambda t: statement(t, "OrderStatusRole", 3).update(Action="dynamodb:*"),
+    ),
+    (
+        "policies_name_what_they_allow",
+        "a wildcard inside a Sub",
+        lambda t: statement(t, "IngestRole", 0).update(
+            Resource={"Fn::Sub": "arn:${AWS::Partition}:logs:*:log-group:x"}
+        ),
+    ),
+    (
+        "policies_name_what_they_allow",
+        "a managed policy of AWS",
+        lambda t: props(t, "OrderAlertsRole")["ManagedPolicyArns"].append(
+            "arn:aws:iam::aws:policy/service-role/AWSLambdaKinesisExecutionRole"
+        ),
+    ),
+    (
+        "dead_letters_can_be_sent_back",
+        "no redrive target",
+        lambda t: props(t, "OrderStatusRedrive").pop("RedrivePolicy"),
+    ),
+    (
+        "dead_letters_can_be_sent_back",
+        "not reported by message",
+        lambda t: props(t, "OrderAlertsSentBack").pop("FunctionResponseTypes"),
+    ),
+    (
+        "dead_letters_can_be_sent_back",
+        "visible too soon",
+        lambda t: props(t, "OrderStatusRedrive").update(VisibilityTimeout=10),
+    ),
+    (
+        "dead_letters_can_be_sent_back",
+        "a role that may not receive",
+        lambda t: statement(t, "OrderAlertsRole", 1).update(Action="sqs:DeleteMessage"),
+    ),
+    ("what_is_given_up_is_recovered", "nobody reads", lambda t: t["Resources"].pop("RecoverNotices")),
+    (
+        "what_is_given_up_is_recovered",
+        "a group is not named",
+        lambda t: env(t, "Recover").update(PENSTOCK_GROUPS={"Fn::Sub": "{}"}),
+    ),
+    (
+        "what_is_given_up_is_recovered",
+        "a role that may not send",
+        lambda t: statement(t, "RecoverRole", 5).update(Resource={"Fn::GetAtt": ["OrderStatusDeadLetters", "Arn"]}),
+    ),
+    (
+        "what_is_given_up_is_recovered",
+        "a role that may not keep a cursor",
+        lambda t: statement(t, "RecoverRole", 4).update(Action=["dynamodb:Query", "dynamodb:GetItem"]),
+    ),
+    ("notices_that_fail_are_kept_and_told", "no dead-letter queue", lambda t: props(t, "GiveUps").pop("RedrivePolicy")),
+    (
+        "notices_that_fail_are_kept_and_told",
+        "given up within hours",
+        lambda t: props(t, "GiveUps")["RedrivePolicy"].update(maxReceiveCount=5),
+    ),
+    (
+        "notices_that_fail_are_kept_and_told",
+        "deleted before they are moved",
+        lambda t: props(t, "GiveUps")["RedrivePolicy"].update(maxReceiveCount=1000),
+    ),
+    ("notices_that_fail_are_kept_and_told", "no alarm", lambda t: t["Resources"].pop("FailedGiveUpsAlarm")),
+    (
+        "notices_that_fail_are_kept_and_told",
+        "an alarm on another queue",
+        lambda t: props(t, "FailedGiveUpsAlarm")["Dimensions"][0].update(Value={"Fn::GetAtt": ["GiveUps", "QueueName"]}),
+    ),
+    (
+        "notices_that_fail_are_kept_and_told",
+        "an alarm at ten",
+        lambda t: props(t, "FailedGiveUpsAlarm").update(Threshold=10),
+    ),
+    ("the_edge_answers_before_the_api_gives_up", "the time of the API", lambda t: props(t, "Ingest").update(Timeout=30)),
+    (
+        "metrics_of_two_stacks_stay_apart",
+        "one namespace for all",
+        lambda t: env(t, "Recover").update(PENSTOCK_METRICS_NAMESPACE="Penstock"),
+    ),
+    ("every_group_tells_its_lag", "no IteratorAge", lambda t: t["Resources"].pop("OrderAlertsIteratorAgeAlarm")),
+    ("every_group_tells_its_lag", "no lag of our own", lambda t: t["Resources"].pop("OrderStatusLagAlarm")),
+    (
+        "every_group_tells_its_lag",
+        "the lag of another group",
+        lambda t: props(t, "OrderStatusLagAlarm")["Dimensions"][0].update(Value="order-alerts"),
+    ),
+    (
+        "every_group_tells_its_lag",
+        "an average, in which one shard is lost",
+        lambda t: props(t, "OrderStatusIteratorAgeAlarm").update(Statistic="Average"),
+    ),
+    ("every_function_is_watched", "no errors", lambda t: t["Resources"].pop("IngestErrorsAlarm")),
+    ("every_function_is_watched", "no throttles", lambda t: t["Resources"].pop("RecoverThrottlesAlarm")),
+    ("every_function_is_watched", "past the time-out", lambda t: props(t, "OrderStatusDurationAlarm").update(Threshold=60_000)),
+    ("every_function_is_watched", "another time-out", lambda t: props(t, "Recover").update(Timeout=900)),
+    ("failing_requests_are_told", "no alarm", lambda t: t["Resources"].pop("ProduceErrorsAlarm")),
+    (
+        "failing_requests_are_told",
+        "not silent",
+        lambda t: props(t, "ProduceErrorsAlarm")["Metrics"][0].update(Expression="100 * failed / requests"),
+    ),
+    ("dead_letters_are_told", "no alarm", lambda t: t["Resources"].pop("OrderAlertsDeadLettersAlarm")),
+    ("dead_letters_are_told", "an alarm at ten", lambda t: props(t, "OrderStatusDeadLettersAlarm").update(Threshold=10)),
+    ("stuck_redrives_are_told", "no alarm", lambda t: t["Resources"].pop("OrderStatusRedriveAgeAlarm")),
+    ("what_is_given_up_is_told", "no alarm", lambda t: t["Resources"].pop("GiveUpsAlarm")),
+    (
+        "what_is_given_up_is_told",
+        "blind while a notice is hidden",
+        lambda t: props(t, "GiveUpsAlarm")["Metrics"].pop(),
+    ),
+    ("throttling_is_told", "no alarm on the stream", lambda t: t["Resources"].pop("EventsWriteThrottledAlarm")),
+    ("throttling_is_told", "no alarm on a table", lambda t: t["Resources"].pop("WindowWritesThrottledAlarm")),
+    (
+        "alarms_are_silent_while_nothing_happens",
+        "missing data rings",
+        lambda t: props(t, "OrderStatusLagAlarm").update(TreatMissingData="breaching"),
+    ),
+    (
+        "alarms_are_silent_while_nothing_happens",
+        "missing data is not said",
+        lambda t: props(t, "IngestErrorsAlarm").pop("TreatMissingData"),
+    ),
+    ("alarms_reach_whoever_is_named", "no topic", lambda t: props(t, "GiveUpsAlarm").pop("AlarmActions")),
+    ("alarms_reach_whoever_is_named", "no end", lambda t: props(t, "OrderStatusLagAlarm").pop("OKActions")),
+    ("the_dashboard_has_three_rows", "none", lambda t: t["Resources"].pop("Dashboard")),
+    (
+        "the_dashboard_has_three_rows",
+        "no JSON",
+        lambda t: props(t, "Dashboard").update(DashboardBody={"Fn::Sub": '{"widgets": [}'}),
+    ),
+]

@@ -1,0 +1,77 @@
+"""An expanded template, and the questions that the rules ask of it."""
+
+
+class Stack:
+    """An expanded template, with the questions that the rules ask of it."""
+
+    def __init__(self, template):
+        self.template = template
+        self.resources = template["Resources"]
+
+    def of(self, kind):
+        """Logical id and properties of every resource of a type."""
+        for name, resource in self.resources.items():
+            if resource["Type"] == kind:
+                yield name, resource.get("Properties", {})
+
+    def value(self, value):
+        """`value`, or the default of the parameter that it refers to."""
+        parameter = self.template.get("Parameters", {}).get(target(value) or "")
+        return parameter.get("Default") if parameter else value
+
+    def mappings(self):
+        """The mappings that read a stream, not a queue."""
+        for name, mapping in self.of("AWS::Lambda::EventSourceMapping"):
+            if self.kind(mapping.get("EventSourceArn")) == "AWS::Kinesis::Stream":
+                yield name, mapping
+
+    def groups(self):
+        """The functions that read a stream: logical id and properties."""
+        for _, mapping in self.mappings():
+            name = target(mapping["FunctionName"])
+            yield name, self.resources[name]["Properties"]
+
+    def kind(self, reference):
+        """The type of the resource that `reference` leads to."""
+        return self.resources.get(target(reference) or "", {}).get("Type")
+
+    def policies(self):
+        """Owner and document of every policy."""
+        for name, role in self.of("AWS::IAM::Role"):
+            for policy in role.get("Policies", []):
+                yield name, policy["PolicyDocument"]
+        for kind in ("AWS::IAM::ManagedPolicy", "AWS::IAM::Policy"):
+            for name, policy in self.of(kind):
+                yield name, policy["PolicyDocument"]
+
+    def may(self, function, action, resource):
+        """Whether the role of `function` allows `action` on the resource called `resource`."""
+        role = target(function["Role"])
+        attached = self.resources[role]["Properties"].get("ManagedPolicyArns", [])
+        owners = {role, *map(target, attached)}
+        return any(
+            action in listed(statement["Action"]) and resource in map(target, listed(statement["Resource"]))
+            for owner, document in self.policies()
+            if owner in owners
+            for statement in document["Statement"]
+        )
+
+
+def target(value):
+    """The logical id that a `Ref` or `Fn::GetAtt` leads to."""
+    if isinstance(value, dict):
+        if "Ref" in value:
+            return value["Ref"]
+        if "Fn::GetAtt" in value:
+            return value["Fn::GetAtt"][0]
+    return None
+
+
+def listed(value):
+    """A list, where CloudFormation takes one value or a list."""
+    return value if isinstance(value, list) else [value]
+
+
+def variables(function):
+    """The environment of a function."""
+    return function.get("Environment", {}).get("Variables", {})
