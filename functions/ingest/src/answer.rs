@@ -6,6 +6,7 @@
 
 mod outcome;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
@@ -35,6 +36,10 @@ pub struct Answer {
     pub body: String,
     /// How many events came to what.
     pub tally: Tally,
+    /// Why nothing was stored, if that has one reason.
+    pub code: Option<Code>,
+    /// What was wrong with events, each with its number; with a request as a whole, once.
+    pub rejected: BTreeMap<&'static str, u32>,
 }
 
 #[derive(Serialize)]
@@ -63,7 +68,7 @@ impl Answer {
 
     /// The request as a whole is refused.
     pub fn problem(code: Code, detail: &str) -> Self {
-        Self::with_problem(code, detail, &[])
+        Self { rejected: BTreeMap::from([(code.name(), 1)]), ..Self::with_problem(code, detail, &[]) }
     }
 
     /// The path does not take the method; `allowed` is what it takes.
@@ -83,6 +88,7 @@ impl Answer {
             }
             Verdict::Problem(code, detail) => Self::with_problem(code, &detail, outcomes),
         };
+        let answer = Self { rejected: outcome::rejected_by_code(outcomes), ..answer };
         match outcomes.iter().filter_map(Outcome::retry_after).max() {
             Some(wait) => answer.with(RETRY_AFTER, HeaderValue::from(whole_seconds(wait))),
             None => answer,
@@ -93,7 +99,7 @@ impl Answer {
         let events = outcome::entries(outcomes);
         let (title, status) = (code.title(), code.status());
         let problem = Problem { r#type: code.urn(), title, status, detail, code: code.name(), events };
-        let answer = Self::new(status, PROBLEM, json(&problem), Tally::of(outcomes));
+        let answer = Self { code: Some(code), ..Self::new(status, PROBLEM, json(&problem), Tally::of(outcomes)) };
         match code {
             Code::UnsupportedMediaType => answer.with(ACCEPT, HeaderValue::from_static(cloudevents::ACCEPTED)),
             Code::UnsupportedEncoding => answer.with(ACCEPT_ENCODING, HeaderValue::from_static(encoding::ACCEPTED)),
@@ -103,7 +109,7 @@ impl Answer {
 
     fn new(status: u16, content_type: HeaderValue, body: String, tally: Tally) -> Self {
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, content_type)]);
-        Self { status, headers, body, tally }
+        Self { status, headers, body, tally, code: None, rejected: BTreeMap::new() }
     }
 
     fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {

@@ -15,10 +15,10 @@ mod mode;
 use std::borrow::Cow;
 
 use http::HeaderMap;
-use penstock::Limits;
 use penstock::event::{self, Event};
 use penstock::key::KeyRules;
 use penstock::producer::Outgoing;
+use penstock::{Limits, PartitionKey};
 use serde::Deserialize;
 
 pub(crate) use mode::ACCEPTED;
@@ -29,10 +29,23 @@ pub use mode::{Mode, Place};
 /// An event that can be put on the stream.
 #[derive(Debug)]
 pub struct Ready {
-    /// The event's `id`.
-    pub id: String,
+    /// What the log calls it.
+    pub named: Named,
     /// The event as the producer takes it.
     pub outgoing: Outgoing,
+}
+
+/// Which event it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// Its `id`.
+    pub id: String,
+    /// Its `source`.
+    pub source: String,
+    /// Its `type`.
+    pub kind: String,
+    /// What its order is kept by.
+    pub key: PartitionKey,
 }
 
 /// An event that cannot.
@@ -101,7 +114,8 @@ impl Rules<'_> {
         if bytes > max {
             return Err(event::Error::TooLarge { bytes, max }.into());
         }
-        Ok(Ready { id: event.id().to_owned(), outgoing: Outgoing { key, body } })
+        let [id, source, kind] = [event.id(), event.source(), event.kind()].map(str::to_owned);
+        Ok(Ready { named: Named { id, source, kind, key: key.clone() }, outgoing: Outgoing { key, body } })
     }
 }
 

@@ -14,11 +14,13 @@ use penstock::key::KeyRules;
 use penstock::ports::{Clock, Stream};
 use penstock::producer::{Fate, Producer};
 use penstock::time::Timestamp;
+use penstock_aws::metrics::Metrics;
 
 use crate::answer::{Answer, Outcome, Tally};
-use crate::cloudevents::{Judged, Rules};
+use crate::cloudevents::{Judged, Named, Refused, Rules};
 use crate::code::Code;
 use crate::request;
+use crate::telling::{self, Told};
 
 /// What is kept back of an invocation's time to give the answer in.
 const ANSWER_MARGIN_MAX: Duration = Duration::from_secs(1);
@@ -30,7 +32,12 @@ pub struct Ingest<S, C> {
     clock: C,
     keys: KeyRules,
     limits: Limits,
+    log_share: f64,
+    metrics: Option<Metrics>,
 }
+
+/// The requests that are measured.
+const TAKES_EVENTS: (Option<Resource>, &Method) = (Some(Resource::Events), &Method::POST);
 
 /// What is at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +49,13 @@ enum Resource {
 impl<S: Stream, C: Clock> Ingest<S, C> {
     /// A function that puts events on the stream of `producer`. `clock` is the one that the producer has.
     pub fn new(producer: Producer<S, C>, clock: C, keys: KeyRules, limits: Limits) -> Self {
-        Self { producer, clock, keys, limits }
+        Self { producer, clock, keys, limits, log_share: 0.0, metrics: None }
+    }
+
+    /// Writes metrics, and a line of log for a share of what is accepted, from 0 to 1.
+    #[must_use]
+    pub fn telling(self, metrics: Metrics, log_share: f64) -> Self {
+        Self { metrics: Some(metrics), log_share, ..self }
     }
 
     /// Handles one invocation of API Gateway's HTTP API, payload version 2.0.
@@ -52,12 +65,21 @@ impl<S: Stream, C: Clock> Ingest<S, C> {
         let gateway_request_id = payload.request_context.request_id.clone().unwrap_or_default();
         let body = payload.body.as_deref().unwrap_or_default();
         let bytes = request::received_bytes(body, payload.is_base64_encoded);
+        let began = self.clock.now();
+        let takes_events = (resource(&payload), &payload.request_context.http.method) == TAKES_EVENTS;
         let answer = self.answer(payload, Timestamp(context.deadline)).await;
         let Tally { accepted, rejected, retry } = answer.tally;
+        if let Some(metrics) = self.metrics.as_ref().filter(|_| takes_events) {
+            let now = self.clock.now();
+            let mut measured = telling::measure(&answer, now.since(began), bytes);
+            measured.property("request_id", &context.request_id);
+            metrics.write(&measured, now);
+        }
         tracing::info!(
             request_id = %context.request_id,
             %gateway_request_id,
             status = answer.status,
+            code = answer.code.map(Code::name),
             accepted,
             rejected,
             retry,
@@ -101,12 +123,12 @@ impl<S: Stream, C: Clock> Ingest<S, C> {
 
     /// Puts what is ready on the stream and says of every event, in its place, what became of it.
     async fn publish(&self, judged: Vec<Judged>, deadline: Timestamp) -> Vec<Outcome> {
-        let mut ids = Vec::with_capacity(judged.len());
+        let mut names = Vec::with_capacity(judged.len());
         let mut outgoing = Vec::with_capacity(judged.len());
         for event in judged {
-            ids.push(event.map(|ready| {
+            names.push(event.map(|ready| {
                 outgoing.push(ready.outgoing);
-                ready.id
+                ready.named
             }));
         }
         let fates = if outgoing.is_empty() {
@@ -116,13 +138,24 @@ impl<S: Stream, C: Clock> Ingest<S, C> {
         };
         log_troubles(&fates);
         let mut fates = fates.into_iter();
-        ids.into_iter()
-            .map(|id| match id {
+        let mut told = Told::new(self.log_share);
+        let outcome = |named: Result<Named, Refused>| match named {
+            Ok(mut named) => {
                 #[expect(clippy::expect_used, reason = "the producer promises one fate an event")]
-                Ok(id) => Outcome::of_fate(id, fates.next().expect("a fate for every event that was published")),
-                Err(refused) => refused.into(),
-            })
-            .collect()
+                let fate = fates.next().expect("a fate for every event that was published");
+                let outcome = Outcome::of_fate(std::mem::take(&mut named.id), fate);
+                told.tell(Some(&named), &outcome);
+                outcome
+            }
+            Err(refused) => {
+                let outcome = refused.into();
+                told.tell(None, &outcome);
+                outcome
+            }
+        };
+        let outcomes = names.into_iter().map(outcome).collect();
+        told.finish();
+        outcomes
     }
 
     /// When the producer has to stop, so that the answer still gets out: a second before the invocation ends, or a

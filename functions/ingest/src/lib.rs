@@ -17,5 +17,6 @@ pub mod encoding;
 pub mod handler;
 pub mod media_type;
 pub mod request;
+mod telling;
 
 pub use handler::Ingest;

@@ -20,6 +20,7 @@ use crate::clock::SystemClock;
 use crate::config::{self, Reader};
 use crate::dynamodb::{ProgressTable, RedriveItems, StateTable, WindowTable};
 use crate::kinesis::KinesisShards;
+use crate::metrics::{self, Metrics};
 use crate::sdk::Sdk;
 use crate::sqs::DeadLetterQueue;
 
@@ -48,6 +49,10 @@ pub struct GroupConfig {
     /// stands beside the one it replaces for a moment, and the batch and the handler need the rest.
     /// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html>
     pub memory_mb: usize,
+    /// `PENSTOCK_LOG_SHARE`: the share of handled events that the log names, from 0 to 1; 0.001 unless set.
+    pub log_share: f64,
+    /// `PENSTOCK_METRICS_NAMESPACE`; `Penstock` unless set.
+    pub metrics_namespace: String,
 }
 
 impl GroupConfig {
@@ -80,6 +85,8 @@ impl GroupConfig {
             horizon: Duration::from_secs(reader.number("PENSTOCK_WINDOW_HORIZON_SECONDS", 900, 60..=86_400)),
             attempts_max: 1,
             concurrency: 1,
+            log_share: reader.number("PENSTOCK_LOG_SHARE", 0.001, 0.0..=1.0),
+            metrics_namespace: metrics::namespace(reader),
             memory_mb: reader.number("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", 512, 128..=10_240),
         }
     }
@@ -94,6 +101,7 @@ impl GroupConfig {
             horizon: self.horizon,
             attempts_max: self.attempts_max,
             concurrency: self.concurrency,
+            log_share: self.log_share,
             window_bytes: self.window_bytes(),
             ..Settings::new(&self.group, &self.stream)
         }
@@ -150,7 +158,8 @@ impl Group {
         let fingerprints = Fingerprinter::new(&self.config.fingerprint_key);
         let ports = Ports::new(&self.sdk, &self.config);
         let settler = &Settler::new(self.config.settings(), fingerprints, work, ports);
-        run(service_fn(move |event: LambdaEvent<Box<RawValue>>| crate::lambda::serve(settler, event))).await
+        let metrics = &Metrics::new(&self.config.metrics_namespace, Some(("Group", &self.config.group)));
+        run(service_fn(move |event: LambdaEvent<Box<RawValue>>| crate::lambda::serve(settler, metrics, event))).await
     }
 }
 

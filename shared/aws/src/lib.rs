@@ -12,6 +12,7 @@ mod group;
 mod kinesis;
 pub mod lambda;
 pub mod log;
+pub mod metrics;
 mod recovery;
 mod sdk;
 mod sqs;

@@ -1,12 +1,14 @@
 //! Logs: JSON lines as CloudWatch likes them, or text for a terminal.
+//!
+//! One line for each decision that is not the normal one, one a batch or a request, and a share of what went well. No
+//! payloads. Whatever a value is, it stays inside its line.
 
-use std::fmt;
+mod fields;
+mod lines;
 
-use tracing::{Event, Subscriber};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::FmtContext;
-use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
-use tracing_subscriber::registry::LookupSpan;
+
+use lines::{Json, Plain};
 
 /// What a command logs unless it is asked for more. The embedded DynamoDB warns of every condition that does not hold,
 /// which is how the protocol works.
@@ -30,23 +32,8 @@ pub fn start() {
     let started = if get("AWS_LAMBDA_LOG_FORMAT").is_some_and(|format| format.eq_ignore_ascii_case("text")) {
         builder.event_format(Plain).try_init()
     } else {
-        builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
+        builder.event_format(Json).try_init()
     };
     // a second start, as tests do it, keeps the first
     drop(started);
-}
-
-/// A line for a terminal: level, message, fields. The spans are left out: the runtime's repeat the request id on every line.
-struct Plain;
-
-impl<S, N> FormatEvent<S, N> for Plain
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(&self, context: &FmtContext<'_, S, N>, mut to: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        write!(to, "{:>5} ", event.metadata().level())?;
-        context.field_format().format_fields(to.by_ref(), event)?;
-        writeln!(to)
-    }
 }

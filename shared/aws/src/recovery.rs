@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use crate::config::{self, Reader};
 use crate::group::{GroupConfig, Ports};
+use crate::metrics::Metrics;
 use crate::sdk::Sdk;
 
 /// The shortest that a stream keeps records.
@@ -45,7 +46,8 @@ pub async fn recover_from_env() -> Result<(), lambda_runtime::Error> {
         let (fingerprints, horizon, window_bytes) = (fingerprints.clone(), config.horizon, config.window_bytes());
         let recoverer =
             Recoverer { group, stream, fingerprints, horizon, window_bytes, retention_min: RETENTION_MIN, outside };
-        recoverers.insert(function, recoverer);
+        let metrics = Metrics::new(&config.metrics_namespace, Some(("Group", &config.group)));
+        recoverers.insert(function, (recoverer, metrics));
     }
     let recoverers = &recoverers;
     let serve = move |event: LambdaEvent<SqsEvent>| async move {

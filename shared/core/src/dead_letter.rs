@@ -15,7 +15,7 @@ use crate::time::Timestamp;
 const VERSION: u32 = 1;
 
 /// Why an event was given up. The text form is stable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Code {
     /// The bytes on the stream are no CloudEvent.

@@ -16,6 +16,15 @@ use crate::position::Position;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint(pub u64);
 
+impl Fingerprint {
+    /// Whether it belongs to a share of all there are, from 0 to 1. Always the same for one, and whatever is in a share is in
+    /// every larger one.
+    #[expect(clippy::cast_precision_loss, reason = "a share need not be exact")]
+    pub fn is_in(self, share: f64) -> bool {
+        (self.0 as f64) < share * (u64::MAX as f64)
+    }
+}
+
 /// Makes fingerprints under one deployment's key.
 #[derive(Debug, Clone)]
 pub struct Fingerprinter {

@@ -8,6 +8,7 @@
 
 pub mod batch;
 pub mod dead_letter;
+pub mod decision;
 pub mod event;
 pub mod fingerprint;
 pub mod handler;
@@ -24,6 +25,7 @@ pub mod projection;
 pub mod recover;
 pub mod settle;
 pub mod time;
+pub mod trace;
 pub mod window;
 
 pub use event::Event;

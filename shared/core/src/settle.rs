@@ -34,16 +34,19 @@ pub(crate) mod memory;
 mod projecting;
 mod redrive;
 mod run;
+mod tally;
 pub(crate) mod times;
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::batch::ShardBatch;
 use crate::dead_letter::Code;
+use crate::decision::{Decision, Why, tell};
 use crate::fingerprint::Fingerprinter;
 use crate::hash::HashRange;
 use crate::ports::{self, Clock, DeadLetters, Progress, Redrives, Shards, Windows};
@@ -61,6 +64,7 @@ pub use projecting::Projecting;
 pub use redrive::{Left, Returned};
 pub use run::Outcome;
 use run::Run;
+use tally::Tally;
 use times::{Times, within};
 
 /// Everything that a run needs from outside.
@@ -89,6 +93,9 @@ pub struct Settings {
     pub outage_share: f64,
     /// What is stored at most in one item.
     pub item: ItemLimits,
+    /// The share of handled events that the log names, from 0 to 1. An event is in it or not by its name, so that each
+    /// group names the same ones.
+    pub log_share: f64,
     /// Bytes that the windows of a process may take together. One that would take more alone forgets its oldest names, which
     /// shortens the horizon and is logged.
     pub window_bytes: usize,
@@ -125,6 +132,7 @@ impl Settings {
             outage_keys: 10,
             outage_share: 0.25,
             item: ItemLimits::DEFAULT,
+            log_share: 0.0,
             window_bytes: 200 * 1024 * 1024,
         }
     }
@@ -145,8 +153,14 @@ pub struct Settled {
     pub isolated: bool,
     /// Whether so many keys failed that nothing was counted against any event.
     pub outage: bool,
-    /// Now minus the arrival of the last event below which all is settled.
-    pub iterator_age: Option<Duration>,
+    /// How far the group is behind on this shard: the age of the oldest event that is left; of the last one if none is.
+    pub lag: Option<Duration>,
+    /// Dead letters that this run sent, by reason.
+    pub letters: BTreeMap<Code, u32>,
+    /// Events whose handler asked for a retry.
+    pub retries: u32,
+    /// Events whose names are in the shard's window.
+    pub window_events: usize,
 }
 
 /// Why a run failed as a whole. The batch is redelivered whole; what was settled is passed over.
@@ -189,6 +203,11 @@ impl<W: Work, O: Outside> Settler<W, O> {
     /// The group's name.
     pub fn group(&self) -> &str {
         &self.settings.group
+    }
+
+    /// The time, as its clock has it.
+    pub fn now(&self) -> Timestamp {
+        self.outside.now()
     }
 
     /// Settles what it can of `batch` until `deadline`.
@@ -260,6 +279,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
             range: range.unwrap_or(HashRange::ALL),
             times,
             given_up: Mutex::default(),
+            tally: Tally::default(),
             redrives: false,
         };
         self.give_up_what_is_no_event(&mut run, &context).await;
@@ -281,6 +301,9 @@ impl<W: Work, O: Outside> Settler<W, O> {
         let ending = Ending { isolated, searching, outage };
         let settled = self.finish(&mut run, &mut window, begun, shard, ending, said).await?;
         window.set_epoch(begun.epoch);
+        self.tell_sample(&run, shard);
+        let (letters, retries) = context.tally.into_parts();
+        let settled = Settled { letters, retries, window_events: window.len(), ..settled };
         known.window = Some(window);
         Ok(settled)
     }
@@ -297,7 +320,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
             match result {
                 Ok(()) => run.settle(index, Outcome::DeadLettered),
                 // left unsettled: the redelivery tries again
-                Err(error) => warn!(position = %run.delivery(index).position, %error, "could not dead-letter"),
+                Err(error) => context.tell(Decision::NotDeadLettered, run.delivery(index), &error),
             }
         }
     }
@@ -338,10 +361,9 @@ impl<W: Work, O: Outside> Settler<W, O> {
                         lanes.push(segment.lane);
                         continue;
                     }
-                    Stop::Retry(_) | Stop::OutOfTime => {}
-                    Stop::Outside(error) => {
-                        warn!(position = %run.delivery(index).position, %error, "left for the redelivery");
-                    }
+                    Stop::Retry(_) => context.tally.count_retry(),
+                    Stop::OutOfTime => {}
+                    Stop::Outside(error) => context.tell(Decision::Left, run.delivery(index), &error),
                 }
                 run.block(segment.lane);
             }
@@ -357,14 +379,24 @@ impl<W: Work, O: Outside> Settler<W, O> {
         }
     }
 
+    /// Names a share of what was handled.
+    fn tell_sample(&self, run: &Run, shard: &ShardId) {
+        if self.settings.log_share > 0.0 {
+            for (delivery, _) in run.handled().filter(|(_, name)| name.is_in(self.settings.log_share)) {
+                tell(Decision::Handled, shard, delivery, Why::default());
+            }
+        }
+    }
+
     /// Counts a failure against each event. True for those for which it was the last: they are dead-lettered.
     async fn fail(&self, run: &mut Run, failing: Vec<(usize, String)>, context: &LaneContext<'_, O>) -> Vec<bool> {
         let mut settled = vec![false; failing.len()];
         let mut last = Vec::new();
         for (number, (index, cause)) in failing.into_iter().enumerate() {
             let failures = run.count_failure(index);
-            let position = &run.delivery(index).position;
-            info!(shard = %context.shard, %position, failures, cause, "asked for a retry");
+            context.tally.count_retry();
+            let why = Why { attempts: Some(failures), ..Why::because(&cause) };
+            tell(Decision::Retried, context.shard, run.delivery(index), why);
             if failures >= self.settings.attempts_max {
                 last.push((number, index, cause, failures));
             }
@@ -380,7 +412,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
             settled[number] = match result {
                 Ok(()) => self.forgo(run, index, context).await,
                 Err(error) => {
-                    warn!(position = %run.delivery(index).position, %error, "could not dead-letter");
+                    context.tell(Decision::NotDeadLettered, run.delivery(index), &error);
                     false
                 }
             };
@@ -396,7 +428,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
                 true
             }
             Err(error) => {
-                warn!(position = %run.delivery(index).position, %error, "left for the redelivery");
+                context.tell(Decision::Left, run.delivery(index), &error);
                 false
             }
         }

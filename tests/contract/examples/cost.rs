@@ -229,6 +229,8 @@ async fn main() {
     let dynamodb = aws_sdk_dynamodb::Client::from_conf(config);
     let ports = |group: &str| {
         let config = GroupConfig {
+            log_share: 0.0,
+            metrics_namespace: String::new(),
             group: group.to_owned(),
             stream: "stream".to_owned(),
             progress_table: "progress".to_owned(),

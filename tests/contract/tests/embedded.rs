@@ -67,6 +67,8 @@ impl World for Embedded {
 
     fn group(&self, name: &str) -> Ports {
         let config = GroupConfig {
+            log_share: 0.0,
+            metrics_namespace: String::new(),
             group: name.to_owned(),
             stream: "stream".to_owned(),
             progress_table: "progress".to_owned(),

@@ -170,6 +170,13 @@ impl Pipeline {
         }
     }
 
+    /// What the functions of a binary have logged.
+    pub fn lines(&self, binary: &str) -> Vec<String> {
+        let logs = self.logs.lock().expect("no test panics while it logs");
+        let of = |line: &String| Some(line.strip_prefix(binary)?.strip_prefix(" | ")?.to_owned());
+        logs.iter().filter_map(of).collect()
+    }
+
     /// What the functions logged last.
     pub fn logs(&self) -> String {
         let logs = self.logs.lock().expect("no test panics while it logs");

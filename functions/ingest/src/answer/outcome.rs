@@ -1,5 +1,6 @@
 //! What became of one event, in the words of the edge, and how it is written down.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use penstock::producer::Fate;
@@ -130,6 +131,17 @@ impl Tally {
         }
         tally
     }
+}
+
+/// How many events were rejected, by what is wrong with them.
+pub(super) fn rejected_by_code(outcomes: &[Outcome]) -> BTreeMap<&'static str, u32> {
+    let mut rejected = BTreeMap::new();
+    for outcome in outcomes {
+        if let Outcome::Rejected { code, .. } = outcome {
+            *rejected.entry(code.name()).or_default() += 1;
+        }
+    }
+    rejected
 }
 
 /// An outcome as it stands in `events` of an answer.

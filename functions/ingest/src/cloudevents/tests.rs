@@ -55,7 +55,7 @@ fn in_header(text: &str) -> Option<Place> {
 fn a_structured_event_is_ready_as_it_was_sent() {
     let judged = structured(EVENT).unwrap();
     let ready = judged[0].as_ref().unwrap();
-    assert_eq!((ready.id.as_str(), ready.outgoing.body.as_str()), ("1", EVENT));
+    assert_eq!((ready.named.id.as_str(), ready.outgoing.body.as_str()), ("1", EVENT));
 }
 
 #[test]
@@ -238,7 +238,7 @@ proptest! {
         }
         for ready in read(&pairs, body).into_iter().flatten().flatten() {
             let stored = Event::from_json(&ready.outgoing.body, &Limits::DEFAULT).unwrap();
-            prop_assert_eq!(stored.id(), ready.id);
+            prop_assert_eq!(stored.id(), ready.named.id);
         }
     }
 }

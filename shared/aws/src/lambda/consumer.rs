@@ -5,14 +5,16 @@ use std::borrow::Cow;
 use aws_lambda_events::sqs::SqsBatchResponse;
 use aws_lambda_events::streams::{KinesisBatchItemFailure, KinesisEventResponse};
 use lambda_runtime::{Diagnostic, LambdaEvent};
+use penstock::batch::ShardBatch;
 use penstock::settle::{Outside, Settled, Settler, Work};
 use penstock::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::kinesis_event::{self, KinesisEvent};
 use super::redrive::redrive;
+use crate::metrics::{Measured, Metrics};
 
 /// Why an invocation failed as a whole; Lambda hands its batch out again.
 #[derive(Debug, thiserror::Error)]
@@ -62,31 +64,46 @@ pub enum Answer {
     Queue(SqsBatchResponse),
 }
 
-/// Settles one invocation, from the stream or from the group's redrive queue.
+/// Settles one invocation, from the stream or from the group's redrive queue, and writes what it measured.
 ///
 /// # Errors
 /// When all of it has to be handed out again.
 pub async fn serve<W: Work, O: Outside>(
     settler: &Settler<W, O>,
+    metrics: &Metrics,
     event: LambdaEvent<Box<RawValue>>,
 ) -> Result<Answer, Error> {
     let invocation: Result<Invocation<'_>, _> = serde_json::from_str(event.payload.get());
     let first = invocation.ok().and_then(|invocation| invocation.records.into_iter().next());
     if first.is_some_and(|first| first.source == "aws:sqs") {
-        return Ok(Answer::Queue(Box::pin(redrive(settler, event)).await?));
+        return Ok(Answer::Queue(Box::pin(redrive(settler, metrics, event)).await?));
     }
-    Ok(Answer::Shard(consume(settler, event).await?))
+    Ok(Answer::Shard(consume(settler, metrics, event).await?))
 }
 
 async fn consume<W: Work, O: Outside>(
     settler: &Settler<W, O>,
+    metrics: &Metrics,
     event: LambdaEvent<Box<RawValue>>,
 ) -> Result<KinesisEventResponse, Error> {
     let batch = KinesisEvent::parse(event.payload.get())?.into_batch()?;
     let deadline = Timestamp(event.context.deadline);
     // boxed once a batch: the run is a deep tree of futures, and users' own mains would have to lay it out
-    let settled = Box::pin(settler.settle(&batch, deadline)).await?;
+    let settled = Box::pin(settler.settle(&batch, deadline)).await;
+    let mut measured = Measured::default();
+    measured.property("request_id", &event.context.request_id);
+    measured.property("shard", batch.shard.as_str());
+    match &settled {
+        Ok(settled) => measure(&mut measured, settled),
+        Err(error) => measure_failure(&mut measured, error, &batch, settler.now()),
+    }
+    metrics.write(&measured, settler.now());
+    let settled = settled.inspect_err(|error| {
+        let outcome = if matches!(error, penstock::settle::Error::Fenced(_)) { "fenced" } else { "failed" };
+        warn!(outcome, shard = %batch.shard, records = batch.records.len(), %error, "batch");
+    })?;
     info!(
+        outcome = "settled",
         shard = %batch.shard,
         records = batch.records.len(),
         handled = settled.counts.handled,
@@ -95,12 +112,39 @@ async fn consume<W: Work, O: Outside>(
         foreign = settled.counts.foreign,
         passed_over = settled.passed_over,
         unsettled = settled.unsettled,
-        iterator_age_ms = settled.iterator_age.map(|age| age.as_millis()),
+        lag_ms = settled.lag.map(|lag| lag.as_millis()),
+        resume_at = settled.resume_at.as_ref().map(penstock::SequenceNumber::as_str),
         isolated = settled.isolated,
         outage = settled.outage,
-        "settled"
+        "batch"
     );
     Ok(answer(&settled))
+}
+
+/// docs/metrics.md
+fn measure(measured: &mut Measured, settled: &Settled) {
+    let Settled { counts, letters, lag, retries, window_events, isolated, outage, .. } = settled;
+    if let Some(lag) = lag {
+        measured.millis("consumer_lag_ms", *lag);
+    }
+    measured.count("events_settled", counts.total());
+    measured.count("duplicates", counts.duplicates);
+    measured.count_any("foreign_events", counts.foreign);
+    measured.count("consumer_errors", *retries);
+    measured.count("window_events", *window_events);
+    measured.count_any("isolation_runs", u32::from(*isolated));
+    measured.count_any("outage_stops", u32::from(*outage));
+    for (code, letters) in letters {
+        measured.count_by("dead_letters", ("Reason", code.as_str()), *letters);
+    }
+}
+
+/// A run that came to nothing is behind by all of its batch. That it failed, Lambda counts.
+fn measure_failure(measured: &mut Measured, error: &penstock::settle::Error, batch: &ShardBatch, now: Timestamp) {
+    if let Some(first) = batch.records.first() {
+        measured.millis("consumer_lag_ms", now.since(first.arrival));
+    }
+    measured.count_any("fence_lost", u32::from(matches!(error, penstock::settle::Error::Fenced(_))));
 }
 
 /// Lambda hands out again from the lowest sequence number in the list; one is enough.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
 use lambda_runtime::LambdaEvent;
+use penstock::dead_letter::Code;
 use penstock::recover::{GivenUp, Outside, Recovered, Recoverer};
 use penstock::time::Timestamp;
 use penstock::{SequenceNumber, ShardId};
@@ -13,6 +14,8 @@ use serde::Deserialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tracing::{error, info};
+
+use crate::metrics::{Measured, Metrics};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -57,7 +60,7 @@ enum Error {
 /// Works off the notices of one invocation. What fails, or is not done in time, stays in the queue: the next receive goes
 /// on there. `groups` has a recoverer for each function, by its name.
 pub async fn recover<O: Outside>(
-    groups: &BTreeMap<String, Recoverer<O>>,
+    groups: &BTreeMap<String, (Recoverer<O>, Metrics)>,
     event: LambdaEvent<SqsEvent>,
 ) -> SqsBatchResponse {
     let mut response = SqsBatchResponse::default();
@@ -80,14 +83,14 @@ pub async fn recover<O: Outside>(
 }
 
 async fn one<O: Outside>(
-    groups: &BTreeMap<String, Recoverer<O>>,
+    groups: &BTreeMap<String, (Recoverer<O>, Metrics)>,
     body: &str,
     deadline: Timestamp,
 ) -> Result<Recovered, Error> {
     let notice: Notice = serde_json::from_str(body).map_err(|error| Error::Notice(error.to_string()))?;
     let RequestContext { function_arn, condition, approximate_invoke_count } = notice.request_context;
     let name = function_name(&function_arn);
-    let recoverer = groups.get(name).ok_or_else(|| Error::Function(name.to_owned()))?;
+    let (recoverer, metrics) = groups.get(name).ok_or_else(|| Error::Function(name.to_owned()))?;
     let stream = notice.batch.stream_arn.rsplit('/').next().unwrap_or_default();
     if stream != recoverer.stream {
         return Err(Error::Stream(notice.batch.stream_arn));
@@ -102,6 +105,13 @@ async fn one<O: Outside>(
         reason: format!("the event source mapping gave up: {condition}"),
     };
     let recovered = recoverer.recover(&given_up, deadline).await?;
+    let mut measured = Measured::default();
+    measured.property("shard", given_up.shard.as_str());
+    let expired = u32::from(recovered.expired);
+    let given_up_letters = recovered.letters.saturating_sub(expired as usize);
+    measured.count_by("dead_letters", ("Reason", Code::GivenUp.as_str()), given_up_letters);
+    measured.count_by("dead_letters", ("Reason", Code::Expired.as_str()), expired);
+    metrics.write(&measured, recoverer.outside.now());
     info!(
         group = recoverer.group,
         shard = %given_up.shard,

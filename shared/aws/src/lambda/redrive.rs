@@ -9,11 +9,13 @@ use serde_json::value::RawValue;
 use tracing::{info, warn};
 
 use super::consumer::Error;
+use crate::metrics::{Measured, Metrics};
 
 /// Redrives the letters of one invocation. A message that stays is received again; after the queue's
 /// `maxReceiveCount` SQS moves it back to the dead letters.
 pub(super) async fn redrive<W: Work, O: Outside>(
     settler: &Settler<W, O>,
+    metrics: &Metrics,
     event: LambdaEvent<Box<RawValue>>,
 ) -> Result<SqsBatchResponse, Error> {
     let messages: SqsEvent = serde_json::from_str(event.payload.get()).map_err(Error::Messages)?;
@@ -31,6 +33,12 @@ pub(super) async fn redrive<W: Work, O: Outside>(
             left.extend(messages);
         }
     }
+    let mut measured = Measured::default();
+    measured.property("request_id", &event.context.request_id);
+    let redriven = results.iter().filter(|result| result.is_ok()).count();
+    measured.count("letters_redriven", redriven);
+    measured.count("letters_left", results.len() - redriven);
+    metrics.write(&measured, settler.now());
     info!(letters = letters.len(), messages = bodies.len(), left = left.len(), "redriven");
     let failure = |index: usize| {
         let mut failure = BatchItemFailure::default();

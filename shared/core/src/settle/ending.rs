@@ -1,5 +1,6 @@
 //! The end of a run: record, commit, answer; or, when it fails, say that it was no crash.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tracing::warn;
@@ -84,7 +85,8 @@ impl<W: Work, O: Outside> Settler<W, O> {
             at: self.outside.now(),
         };
         let by = said.times.commit;
-        let iterator_age = commit.arrival.map(|arrival| commit.at.since(arrival));
+        let left = run.lowest_unsettled().map(|delivery| delivery.arrival);
+        let lag = left.or(commit.arrival).map(|arrival| commit.at.since(arrival));
         self.commit(shard, said, commit, by).await?;
         Ok(Settled {
             resume_at: run.lowest_unsettled().map(|delivery| delivery.position.sequence.clone()),
@@ -93,7 +95,10 @@ impl<W: Work, O: Outside> Settler<W, O> {
             unsettled,
             isolated: ending.isolated,
             outage: ending.outage,
-            iterator_age,
+            lag,
+            letters: BTreeMap::new(),
+            retries: 0,
+            window_events: 0,
         })
     }
 

@@ -9,14 +9,13 @@
 //!
 //! A projection's panic in `fold` is found the same way, a handler's is caught and counted as a retry.
 
-use tracing::warn;
-
 use super::ending::Said;
 use super::lane::{LaneContext, Stop, Work};
 use super::letters::GivingUp;
 use super::run::{Gate, LaneSegment, Outcome, Run};
 use super::{Error, Outside, Settler};
 use crate::dead_letter::Code;
+use crate::decision::Decision;
 use crate::position::Position;
 use crate::progress::{Begun, Commit};
 use crate::window::Window;
@@ -88,7 +87,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
                     return Ok(true);
                 }
                 Err(error) => {
-                    warn!(%position, %error, "left for the redelivery");
+                    context.tell(Decision::Left, run.delivery(index), &error);
                     return Ok(false);
                 }
             }
@@ -98,7 +97,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
             return Ok(match context.give_up_one(event).await {
                 Ok(()) => self.forgo(run, index, context).await,
                 Err(error) => {
-                    warn!(%position, %error, "could not dead-letter");
+                    context.tell(Decision::NotDeadLettered, run.delivery(index), &error);
                     false
                 }
             });
@@ -122,7 +121,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
             Some((_, Stop::Retry(cause))) => self.fail(run, vec![(index, cause)], context).await == [true],
             Some((_, Stop::OutOfTime)) => false,
             Some((_, Stop::Outside(error))) => {
-                warn!(%position, %error, "left for the redelivery");
+                context.tell(Decision::Left, run.delivery(index), &error);
                 false
             }
         })

@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use super::letters::GivenUp;
 use super::redrive::Returned;
+use super::tally::Tally;
 use super::times::{Times, within};
 use super::{Outside, Settings};
 use crate::batch::Delivery;
+use crate::decision::{Decision, Why, tell};
 use crate::fingerprint::Fingerprinter;
 use crate::hash::HashRange;
 use crate::ports;
@@ -111,6 +113,7 @@ pub struct LaneContext<'a, O> {
     pub(super) range: HashRange,
     /// What this run gave up.
     pub(super) given_up: Mutex<GivenUp>,
+    pub(super) tally: Tally,
     /// The events are dead letters that were sent back: whatever is not handled goes back to where it came from.
     pub(super) redrives: bool,
 }
@@ -130,6 +133,11 @@ impl<O: Outside> LaneContext<'_, O> {
         call: impl Future<Output = Result<T, ports::Error>> + Send,
     ) -> Result<T, ports::Error> {
         within(self.outside, self.times.store, call).await
+    }
+
+    /// Tells what becomes of an event because something outside failed.
+    pub(super) fn tell(&self, decision: Decision, delivery: &Delivery, error: &ports::Error) {
+        tell(decision, self.shard, delivery, Why::because(&error.to_string()));
     }
 
     /// Whether no other run of the shard has begun since this one.

@@ -3,13 +3,12 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::PoisonError;
 
-use tracing::warn;
-
 use super::Outside;
 use super::lane::LaneContext;
 use super::times::within;
 use crate::batch::Delivery;
 use crate::dead_letter::{Code, DeadLetter};
+use crate::decision::{Decision, Why, tell};
 use crate::key::PartitionKey;
 use crate::ports;
 use crate::position::Position;
@@ -62,8 +61,11 @@ impl<O: Outside> LaneContext<'_, O> {
         let sent = sent.unwrap_or_else(|error| vec![Err(error); letters.len()]);
         assert_eq!(sent.len(), letters.len(), "there is a result for each letter");
         let mut given_up = self.given_up.lock().unwrap_or_else(PoisonError::into_inner);
-        for (GivingUp { delivery, code, reason, .. }, _) in open().zip(&sent).filter(|(_, result)| result.is_ok()) {
-            warn!(shard = %self.shard, position = %delivery.position, code = code.as_str(), reason, "dead-lettered");
+        for (GivingUp { delivery, code, reason, attempts }, _) in open().zip(&sent).filter(|(_, result)| result.is_ok())
+        {
+            let why = Why { code: Some(code.as_str()), reason: Some(reason), attempts: Some(*attempts) };
+            tell(Decision::DeadLettered, self.shard, delivery, why);
+            self.tally.count_letter(*code);
             given_up.entry(delivery.key.clone()).or_default().insert(delivery.position.clone());
         }
         drop(given_up);

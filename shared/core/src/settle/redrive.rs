@@ -13,14 +13,16 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Mutex;
 
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::lane::{LaneContext, Stop, Work};
 use super::run::Outcome;
+use super::tally::Tally;
 use super::times::{Times, within};
 use super::{Outside, Settler};
 use crate::batch::{CLOCKS_DIFFER, Delivery};
 use crate::dead_letter::DeadLetter;
+use crate::decision::{Decision, Why, tell};
 use crate::fingerprint::{Fingerprint, Fingerprinter};
 use crate::hash::{HashKey, HashRange};
 use crate::ports::{self, ListedShard};
@@ -72,6 +74,10 @@ impl Chain {
             }
         }
         Self { shards, origin_is_gone, is_stray }
+    }
+
+    fn origin(&self) -> &ShardId {
+        self.shards.first().unwrap_or_else(|| unreachable!("a chain has its origin"))
     }
 }
 
@@ -131,10 +137,14 @@ impl<W: Work, O: Outside> Settler<W, O> {
                     // two chains can share a shard
                     let id = format!("{id}/{number}");
                     let ended = self.redrive_on(&chain, &deliveries, &id, times).await;
+                    let origin = chain.origin();
                     for ((index, delivery), result) in deliveries.iter().zip(ended) {
                         match &result {
-                            Ok(outcome) => info!(position = %delivery.position, ?outcome, "redriven"),
-                            Err(left) => warn!(position = %delivery.position, %left, "not redriven"),
+                            Ok(_) => tell(Decision::Redriven, origin, delivery, Why::default()),
+                            Err(left) => {
+                                let why = left.to_string();
+                                tell(Decision::NotRedriven, origin, delivery, Why::because(&why));
+                            }
                         }
                         results[*index] = Some(result);
                     }
@@ -236,6 +246,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
             range: HashRange::ALL,
             times,
             given_up: Mutex::default(),
+            tally: Tally::default(),
             redrives: true,
         };
         let Chain { origin_is_gone, is_stray, .. } = *chain;

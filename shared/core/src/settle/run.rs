@@ -277,6 +277,12 @@ impl Run {
         self.outcomes.iter().filter(|outcome| **outcome == Some(Outcome::Before)).count()
     }
 
+    /// What this run handled, with its names.
+    pub(super) fn handled(&self) -> impl Iterator<Item = (&Delivery, Fingerprint)> {
+        let handled = self.deliveries.iter().zip(&self.outcomes).filter(|(_, o)| **o == Some(Outcome::Handled));
+        handled.filter_map(|(delivery, _)| Some((delivery, delivery.content.as_ref().ok()?.fingerprint)))
+    }
+
     /// What this run settled.
     pub(super) fn counts(&self) -> Counts {
         count(self.outcomes.iter().flatten())

@@ -10,4 +10,5 @@ mod killed;
 mod recovered;
 mod redrive;
 mod restart;
+mod told;
 mod walk;
