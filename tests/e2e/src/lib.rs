@@ -89,6 +89,8 @@ impl Setup {
             binaries: Some(folder.to_path_buf()),
             timeout_max: None,
             on_timeout: OnTimeout::Kill,
+            alarm_speed: 1,
+            on_alarm: Arc::new(|_: &penstock_local::metrics::StateChange| {}),
             log: Arc::new(move |function: &str, line: &str| {
                 log.lock().expect("no test panics while it logs").push(format!("{function} | {line}"));
             }),

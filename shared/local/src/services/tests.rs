@@ -21,6 +21,7 @@ fn options(state_dir: Option<&Path>) -> Options {
         account_id: ACCOUNT.to_owned(),
         region: REGION.to_owned(),
         ports: Ports::default(),
+        metrics: crate::metrics::MetricStore::default(),
     }
 }
 
