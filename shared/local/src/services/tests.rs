@@ -2,6 +2,7 @@
 
 mod create;
 mod kinesis;
+mod metrics;
 mod sqs;
 mod state;
 
