@@ -10,30 +10,32 @@ use std::collections::BTreeSet;
 /// Those that are evaluated here.
 const FUNCTIONS: [&str; 9] = ["ABS", "AVG", "CEIL", "FILL", "FLOOR", "IF", "MAX", "MIN", "SUM"];
 
-/// Those that CloudWatch has besides.
-const OTHERS: [&str; 29] = [
+/// Those that CloudWatch has besides, and words that stand as arguments of `FILL`.
+const OTHERS: [&str; 33] = [
     "ANOMALY_DETECTION_BAND",
     "DATAPOINT_COUNT",
+    "DATE",
+    "DAY",
     "DB_PERF_INSIGHTS",
     "DIFF",
     "DIFF_TIME",
     "EPOCH",
     "FIRST",
-    "DAY",
     "HOUR",
     "INSIGHT_RULE_METRIC",
     "LAMBDA",
     "LAST",
+    "LINEAR",
     "LOG",
     "LOG10",
-    "METRIC_COUNT",
     "METRICS",
+    "METRIC_COUNT",
     "MINUTE",
     "MONTH",
-    "DATE",
     "PERIOD",
     "RATE",
     "REMOVE_EMPTY",
+    "REPEAT",
     "RUNNING_SUM",
     "SEARCH",
     "SELECT",
@@ -41,6 +43,8 @@ const OTHERS: [&str; 29] = [
     "SLICE",
     "SORT",
     "STDDEV",
+    "TIME_SERIES",
+    "YEAR",
 ];
 
 /// Why an expression is not evaluated.
@@ -238,9 +242,15 @@ mod tests {
 
     #[test]
     fn what_cannot_be_evaluated_is_told_from_what_is_wrong() {
-        for text in
-            ["SEARCH('{N} x', 'Sum')", "RATE(m1)", "MAX(m1)", "SELECT AVG(x) FROM y", "[m1, m2]", "METRICS('m')"]
-        {
+        for text in [
+            "SEARCH('{N} x', 'Sum')",
+            "RATE(m1)",
+            "MAX(m1)",
+            "SELECT AVG(x) FROM y",
+            "[m1, m2]",
+            "METRICS('m')",
+            "FILL(m1, REPEAT)",
+        ] {
             assert!(matches!(Expression::parse(text), Err(MathError::Unsupported(_))), "{text}");
         }
         assert_eq!(Expression::parse("MXA([m1, m2])"), Err(MathError::NoFunction("MXA".into())));

@@ -14,6 +14,8 @@ use crate::metrics::math::{Expression, MathError};
 use crate::metrics::{MetricKey, Statistic};
 
 const DAY: u32 = 86_400;
+/// A day of the shortest periods.
+const PERIODS_MAX: u32 = DAY / 10;
 /// Dimensions of a metric.
 const DIMENSIONS_MAX: usize = 30;
 
@@ -97,8 +99,10 @@ fn rules(properties: &mut Properties<'_>, not_here: bool, dynamodb: bool) -> Opt
     if !properties.has("EvaluationPeriods") {
         properties.problem("EvaluationPeriods", "is missing");
     }
-    let evaluation_periods = properties.number("EvaluationPeriods", 1, 1..=DAY / 10);
-    let datapoints_to_alarm = properties.number("DatapointsToAlarm", evaluation_periods, 1..=evaluation_periods);
+    // 0 is one that is no number; then any number of datapoints may be right
+    let evaluation_periods = properties.number("EvaluationPeriods", 0, 1..=PERIODS_MAX);
+    let most = if evaluation_periods == 0 { PERIODS_MAX } else { evaluation_periods };
+    let datapoints_to_alarm = properties.number("DatapointsToAlarm", evaluation_periods, 1..=most);
     let banded = operator.as_deref().is_some_and(|operator| BAND.contains(&operator));
     if !properties.has("Threshold") && !not_here && !banded {
         properties.problem("Threshold", "is missing");
@@ -114,7 +118,8 @@ fn rules(properties: &mut Properties<'_>, not_here: bool, dynamodb: bool) -> Opt
             Some(_) | None => Missing::Missing,
         };
     let (threshold, comparison) = (threshold?, comparison?);
-    Some(Rules { evaluation_periods, datapoints_to_alarm, threshold, comparison, missing })
+    let rules = Rules { evaluation_periods, datapoints_to_alarm, threshold, comparison, missing };
+    (evaluation_periods > 0).then_some(rules)
 }
 
 fn of_dynamodb(measure: &Measure) -> bool {
