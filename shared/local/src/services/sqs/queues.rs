@@ -45,6 +45,8 @@ pub(super) struct Inner {
 pub(super) struct Depth {
     /// Messages that a receive could give.
     pub(super) visible: usize,
+    /// Messages that were received and not deleted since.
+    pub(super) in_flight: usize,
     /// When the oldest message came, in flight or not; in ms since the epoch.
     pub(super) oldest_sent: Option<i64>,
     /// Messages that were sent since the last look.
@@ -88,8 +90,10 @@ impl Queues {
         let depth = |(name, queue): (&String, &mut QueueState)| {
             drop_expired(queue);
             let visible = queue.messages.iter().filter(|message| message.is_visible()).count();
+            let received = |message: &&Message| message.approximate_receive_count > 0;
+            let in_flight = queue.messages.iter().filter(received).filter(|message| !message.is_visible()).count();
             let oldest_sent = queue.messages.iter().map(|message| message.sent_timestamp).min();
-            (name.clone(), Depth { visible, oldest_sent, sent: sent.remove(name).unwrap_or(0) })
+            (name.clone(), Depth { visible, in_flight, oldest_sent, sent: sent.remove(name).unwrap_or(0) })
         };
         inner.state.queues.iter_mut().map(depth).collect()
     }

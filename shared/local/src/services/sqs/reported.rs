@@ -17,6 +17,7 @@ impl Sqs {
             };
             let oldest = depth.oldest_sent.map_or(0, |sent| now_ms().saturating_sub(sent).max(0) / 1000);
             record("ApproximateNumberOfMessagesVisible", float(depth.visible));
+            record("ApproximateNumberOfMessagesNotVisible", float(depth.in_flight));
             record("ApproximateAgeOfOldestMessage", float(oldest));
             record("NumberOfMessagesSent", float(depth.sent));
         }

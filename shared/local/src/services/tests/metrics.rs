@@ -62,6 +62,7 @@ async fn what_is_in_a_queue_is_reported_when_it_is_asked_and_what_was_sent_once(
     let received = receive(&services, "work").await;
     tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
     assert_eq!(sampled("ApproximateNumberOfMessagesVisible", 4).max, 0.0, "they are in flight");
+    assert_eq!(sampled("ApproximateNumberOfMessagesNotVisible", 4).max, 3.0);
     assert!(sampled("ApproximateAgeOfOldestMessage", 5).max >= 1.0, "and not deleted");
     for message in received {
         let call = services.clients().sqs.delete_message().queue_url(queue_url(&services, "work"));
