@@ -12,6 +12,8 @@ use crate::services::now_ms;
 
 /// A base period at speed 1, and the shortest period of an alarm.
 const PERIOD_MS: u64 = 60_000;
+/// Base periods of less than a second would end before their values are there.
+const SPEED_MAX: u32 = 60;
 /// Base periods that are kept at least: 3 hours of an alarm's time.
 const PERIODS_MIN: u64 = 180;
 /// Metrics that are kept; each is at most some 15 kB.
@@ -79,10 +81,10 @@ impl Default for MetricStore {
 }
 
 impl MetricStore {
-    /// An empty store whose base period is 60 s / `speed`.
+    /// An empty store whose base period is 60 s / `speed`, which counts as 1 below 1 and as 60 above 60.
     pub fn new(speed: u32) -> Self {
         Self(Arc::new(Inner {
-            speed: u64::from(speed.max(1)),
+            speed: u64::from(speed.clamp(1, SPEED_MAX)),
             kept: AtomicU64::new(PERIODS_MIN),
             metrics: Mutex::default(),
             full: AtomicBool::new(false),
