@@ -97,6 +97,8 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
         binaries: None,
         timeout_max: Some(TIMEOUT),
         on_timeout: OnTimeout::Abandon,
+        alarm_speed: 1,
+        on_alarm: Arc::new(|_: &penstock_local::metrics::StateChange| {}),
         log: Arc::new(move |function: &str, line: &str| {
             let mut lines = sink.lock().unwrap_or_else(PoisonError::into_inner);
             lines.push_back(format!("{:9.3} {function:<14} | {line}", began.elapsed().as_secs_f64()));

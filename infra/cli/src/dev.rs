@@ -6,13 +6,18 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use penstock_local::lambda::OnTimeout;
+use penstock_local::metrics::StateChange;
 use penstock_local::{Profile, Stack};
 
+use crate::alarm;
 use crate::record::Record;
 use crate::terminal::{note, say};
 
 /// The port that `penstock dev` listens on unless told otherwise.
 pub(crate) const PORT: u16 = 7070;
+
+/// How a line begins that is metrics.
+const METRICS: &str = "{\"_aws\":";
 
 /// Options of `penstock dev`.
 #[derive(Debug, clap::Args)]
@@ -35,9 +40,12 @@ pub(crate) struct Options {
     /// Build and run the functions as they are deployed; slower to build
     #[arg(long)]
     release: bool,
-    /// Show every line that the functions log during the demo too
+    /// Show every line that the functions log: during the demo too, and those that are metrics
     #[arg(long)]
     verbose: bool,
+    /// Let the periods of the template's alarms pass N times faster: a period of a minute then lasts 60/N seconds
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=60))]
+    alarm_speed: u32,
 }
 
 fn parameter(text: &str) -> Result<(String, String), String> {
@@ -49,7 +57,8 @@ fn parameter(text: &str) -> Result<(String, String), String> {
 pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let root = crate::project()?;
     let template = root.join(&options.template);
-    let quiet = options.demo && !options.verbose;
+    let demo = options.demo;
+    let quiet = demo && !options.verbose;
     let stack = penstock_local::Options {
         root: root.clone(),
         template,
@@ -60,8 +69,15 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
         binaries: None,
         timeout_max: None,
         on_timeout: OnTimeout::Kill,
+        alarm_speed: options.alarm_speed,
+        on_alarm: std::sync::Arc::new(move |change: &StateChange| {
+            if !demo {
+                alarm::lines(change).iter().for_each(|line| note(line));
+            }
+        }),
         log: std::sync::Arc::new(move |function: &str, line: &str| {
-            if !quiet {
+            // metrics are read, and not for people
+            if !quiet && (verbose || !line.starts_with(METRICS)) {
                 note(&format!("{function:<14} | {line}"));
             }
         }),
@@ -82,7 +98,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
         stack.groups().iter().map(|group| (group.name.clone(), group.environment.clone())).collect();
     let record = Record { endpoint: stack.endpoint().to_owned(), environment: stack.environment(), groups };
     let published = record.publish(stack.port())?;
-    let result = if options.demo { demo(&stack, &root).await } else { serve(&mut stack).await };
+    let result = if demo { watch_demo(&stack, &root).await } else { serve(&mut stack).await };
     drop(published);
     let stopped = stack.shutdown().await;
     let code = result?;
@@ -90,7 +106,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     Ok(code)
 }
 
-async fn demo(stack: &Stack, root: &std::path::Path) -> anyhow::Result<ExitCode> {
+async fn watch_demo(stack: &Stack, root: &std::path::Path) -> anyhow::Result<ExitCode> {
     tokio::select! {
         result = crate::demo::run(stack, root) => result,
         result = interrupted() => result.map(|()| ExitCode::FAILURE),

@@ -1,5 +1,6 @@
 //! The `penstock` command: runs the pipeline on this machine, sends events to it and shows what became of them.
 
+mod alarm;
 mod ask;
 mod chaos;
 mod demo;

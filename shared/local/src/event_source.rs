@@ -12,6 +12,8 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use penstock_event_source::{Invocation, SettingsError};
@@ -25,6 +27,9 @@ pub trait Invoke: Clone + Send + Sync + 'static {
     /// Invokes the function synchronously. Whatever goes wrong is an [`Invocation`]: the mapping retries it as its
     /// settings say. May be dropped before it ends, when a mapping that stops runs out of its grace.
     fn invoke(&self, payload: Bytes) -> impl Future<Output = Invocation> + Send;
+
+    /// Hears, each time a Kinesis mapping is about to invoke it, how old the last record of the batch is.
+    fn sends(&self, _age: Duration) {}
 }
 
 /// Why a mapping does not start, or stops by itself. What can pass is retried instead.

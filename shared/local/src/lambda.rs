@@ -18,12 +18,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 pub use penstock_event_source::Invocation;
 use tokio::sync::Semaphore;
 
+use crate::metrics::{FunctionMetrics, MetricStore};
 use environment::{Environment, InitError};
 
 /// Bytes of a synchronous invocation's request, and of its response:
@@ -119,19 +120,21 @@ struct Inner {
     errors: AtomicU64,
     throttles: AtomicU64,
     cold_starts: AtomicU64,
+    metrics: FunctionMetrics,
 }
 
 impl Function {
-    /// A function that is ready to be invoked. No process is started yet.
+    /// A function that is ready to be invoked, and reports to `metrics`. No process is started yet.
     ///
     /// # Errors
     /// When there is no such binary.
-    pub fn new(config: FunctionConfig, log: LogSink) -> Result<Self, Error> {
+    pub fn new(config: FunctionConfig, log: LogSink, metrics: &MetricStore) -> Result<Self, Error> {
         if !config.binary.is_file() {
             return Err(Error::NoBinary { name: config.name, path: config.binary });
         }
         Ok(Self(Arc::new(Inner {
             permits: Arc::new(Semaphore::new(config.max_concurrency)),
+            metrics: FunctionMetrics::new(metrics, &config.name),
             config,
             log,
             environments: Mutex::default(),
@@ -152,14 +155,22 @@ impl Function {
         }
         let Ok(_permit) = inner.permits.try_acquire() else {
             inner.throttles.fetch_add(1, Ordering::Relaxed);
+            inner.metrics.throttled();
             return Invocation::Throttled;
         };
         inner.invocations.fetch_add(1, Ordering::Relaxed);
         let invocation = self.run(payload).await;
-        if matches!(invocation, Invocation::Failed { .. }) {
+        let failed = matches!(invocation, Invocation::Failed { .. });
+        if failed {
             inner.errors.fetch_add(1, Ordering::Relaxed);
         }
+        inner.metrics.ran(failed);
         invocation
+    }
+
+    /// Reports that a mapping sends a batch, whose last record is so old.
+    pub(crate) fn sends(&self, age: Duration) {
+        self.0.metrics.sent(age);
     }
 
     async fn run(&self, payload: Bytes) -> Invocation {
@@ -171,7 +182,9 @@ impl Function {
             },
         };
         let config = &self.0.config;
+        let began = Instant::now();
         let invocation = environment.invoke(payload, config.timeout, config.on_timeout).await;
+        self.0.metrics.took(began.elapsed());
         if config.on_timeout == OnTimeout::Abandon && !environment.is_alive() {
             // those that have ended are forgotten when `abandoned` is asked
             lock(&self.0.abandoned).push(environment);

@@ -12,6 +12,7 @@ pub mod event_source;
 pub mod gateway;
 pub mod lambda;
 mod ledger;
+pub mod metrics;
 pub mod services;
 mod stack;
 pub mod template;

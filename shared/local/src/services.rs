@@ -17,6 +17,7 @@ mod state_dir;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use clock::now_ms;
 pub use create::{CreateError, Created};
 pub use running::{Options, Ports, Services};
 pub use start_error::StartError;

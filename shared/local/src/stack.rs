@@ -1,69 +1,37 @@
 //! The whole pipeline of one template, up and running.
 
+mod alarms;
+mod functions;
+mod mappings;
+mod options;
+
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use penstock::window::Counts;
-use penstock_event_source::{Backoff, EventSource, MappingStatus, Pacing, Settings, StartingPosition};
+use penstock_event_source::MappingStatus;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::event_source::{self, FileCheckpoints, MemoryCheckpoints};
 use crate::gateway::Gateway;
-use crate::lambda::{Function, FunctionConfig, Invocation, OnTimeout};
+use crate::lambda::Function;
 use crate::ledger::group_counts;
+use crate::metrics::{MetricStore, Watch};
 use crate::services::{self, Services};
 use crate::template::{self, Context as TemplateContext, Pipeline};
-use crate::{Clients, Profile, StreamReader, build_functions, dead_letters};
+use crate::{Clients, StreamReader, build_functions, dead_letters};
+pub use options::{LogLine, Options, Progress};
 
 /// The account that everything here belongs to.
 const ACCOUNT: &str = "000000000000";
 const REGION: &str = "us-east-1";
 const STACK_NAME: &str = "penstock";
 
-/// Environments of one function at once, unless it reserves fewer: each is a process. AWS's default is 1,000 an account.
-const CONCURRENCY_MAX: u32 = 50;
-
 /// How long a stop waits for what is under way.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
-
-/// Hears each line that a function logs: its name and the line.
-pub type LogLine = Arc<dyn Fn(&str, &str) + Send + Sync>;
-
-/// Hears what is being done while the stack comes up.
-pub type Progress = Arc<dyn Fn(&str) + Send + Sync>;
-
-/// What a stack is started with.
-#[derive(Clone)]
-pub struct Options {
-    /// The workspace that the functions are built in.
-    pub root: PathBuf,
-    /// The template.
-    pub template: PathBuf,
-    /// Template parameters that are not left at their defaults.
-    pub parameters: BTreeMap<String, String>,
-    /// Where state outlives the process; `None` keeps it in memory.
-    pub state: Option<PathBuf>,
-    /// The port of the HTTP API on 127.0.0.1; 0 takes a free one.
-    pub port: u16,
-    /// How the functions are built.
-    pub profile: Profile,
-    /// Binaries that are built already; `None` builds them.
-    pub binaries: Option<PathBuf>,
-    /// No invocation of a function takes longer, whatever the template allows; `None` leaves it at the template's.
-    pub timeout_max: Option<Duration>,
-    /// What becomes of a process whose invocation timed out.
-    pub on_timeout: OnTimeout,
-    /// Where the functions' logs go.
-    pub log: LogLine,
-    /// Where the steps of the start are told.
-    pub progress: Progress,
-}
 
 /// A consumer group of the template: a function with `PENSTOCK_GROUP` in its environment.
 #[derive(Debug, Clone)]
@@ -87,6 +55,8 @@ pub struct Stack {
     functions: BTreeMap<String, Function>,
     groups: Vec<Group>,
     statuses: Vec<(String, watch::Receiver<MappingStatus>)>,
+    metrics: MetricStore,
+    alarms: Watch,
     endpoint: String,
     port: u16,
     cancel: CancellationToken,
@@ -104,11 +74,13 @@ impl Stack {
     pub async fn start(options: Options) -> anyhow::Result<Self> {
         let listener = listen(options.port).await?;
         let port = listener.local_addr()?.port();
+        let metrics = MetricStore::new(options.alarm_speed);
         let services = Services::start(services::Options {
             state_dir: options.state.clone(),
             account_id: ACCOUNT.to_owned(),
             region: REGION.to_owned(),
             ports: services::Ports::default(),
+            metrics: metrics.clone(),
         })
         .await?;
         let context = TemplateContext {
@@ -136,8 +108,9 @@ impl Stack {
                 build_functions(&options.root, &names, options.profile).await?
             }
         };
-        let functions = start_functions(&pipeline, &services, &binaries, &options)?;
+        let functions = functions::start(&pipeline, &services, &binaries, &options, &metrics)?;
         let cancel = CancellationToken::new();
+        let alarms = Watch::new(metrics.clone(), pipeline.alarms.clone(), options.on_alarm.clone());
         let mut stack = Self {
             groups: groups(&pipeline)?,
             clients: services.clients().clone(),
@@ -145,6 +118,8 @@ impl Stack {
             services,
             functions,
             statuses: Vec::new(),
+            metrics,
+            alarms,
             endpoint: format!("http://127.0.0.1:{port}"),
             port,
             stop: cancel.clone().drop_guard(),
@@ -154,6 +129,7 @@ impl Stack {
         stack.serve_http(listener)?;
         stack.poll_streams(options.state.as_deref())?;
         stack.poll_queues()?;
+        stack.watch_alarms();
         (options.progress)(&format!(
             "functions are up: {}",
             stack.functions.keys().cloned().collect::<Vec<_>>().join(", ")
@@ -170,90 +146,6 @@ impl Stack {
         let cancel = self.cancel.clone();
         self.tasks
             .push(("the HTTP API".to_owned(), tokio::spawn(async move { Ok(gateway.serve(listener, cancel).await?) })));
-        Ok(())
-    }
-
-    fn poll_streams(&mut self, state: Option<&std::path::Path>) -> anyhow::Result<()> {
-        for mapping in &self.pipeline.kinesis_mappings {
-            let function = self.pipeline.functions.iter().find(|function| function.logical_id == mapping.function);
-            let function = function.with_context(|| format!("{} names no function", mapping.logical_id))?;
-            let stream = self.pipeline.streams.iter().find(|stream| stream.logical_id == mapping.stream);
-            let stream = stream.with_context(|| format!("{} names no stream", mapping.logical_id))?;
-            let on_failure = mapping.on_failure.as_ref().and_then(|arn| {
-                let queue = self.pipeline.queues.iter().find(|queue| queue.arn == *arn)?;
-                Some(queue.url.clone())
-            });
-            let config = event_source::KinesisMapping {
-                stream_name: stream.name.clone(),
-                source: EventSource {
-                    stream_arn: stream.arn.clone(),
-                    region: REGION.to_owned(),
-                    role_arn: format!("arn:aws:iam::{ACCOUNT}:role/{}", function.name),
-                },
-                function_arn: function.arn.clone(),
-                settings: Settings {
-                    starting_position: match mapping.start {
-                        template::model::Start::TrimHorizon => StartingPosition::TrimHorizon,
-                        template::model::Start::Latest => StartingPosition::Latest,
-                    },
-                    batch_size: mapping.batch_size as usize,
-                    batching_window: mapping.batching_window,
-                    report_batch_item_failures: mapping.report_batch_item_failures,
-                    bisect_batch_on_function_error: mapping.bisect_on_error,
-                    maximum_retry_attempts: mapping.max_retries,
-                    maximum_record_age: mapping.max_record_age,
-                    pacing: Pacing::default(),
-                },
-                on_failure_queue_url: on_failure,
-                grace: STOP_WITHIN,
-            };
-            let (sender, status) = watch::channel(MappingStatus::default());
-            self.statuses.push((mapping.function.clone(), status));
-            let (kinesis, sqs) = (self.clients.kinesis.clone(), self.clients.sqs.clone());
-            let invoker = self.function(&mapping.function)?.clone();
-            let cancel = self.cancel.clone();
-            let name = format!("the mapping {}", mapping.logical_id);
-            let task = match state {
-                Some(folder) => {
-                    let file = folder.join("mappings").join(format!("{}.json", mapping.logical_id));
-                    let checkpoints = FileCheckpoints::new(file);
-                    tokio::spawn(async move {
-                        Ok(event_source::run_kinesis(config, kinesis, sqs, invoker, checkpoints, sender, cancel)
-                            .await?)
-                    })
-                }
-                None => tokio::spawn(async move {
-                    let checkpoints = MemoryCheckpoints::default();
-                    Ok(event_source::run_kinesis(config, kinesis, sqs, invoker, checkpoints, sender, cancel).await?)
-                }),
-            };
-            self.tasks.push((name, task));
-        }
-        Ok(())
-    }
-
-    fn poll_queues(&mut self) -> anyhow::Result<()> {
-        for mapping in &self.pipeline.sqs_mappings {
-            let queue = self.pipeline.queues.iter().find(|queue| queue.logical_id == mapping.queue);
-            let queue = queue.with_context(|| format!("{} names no queue", mapping.logical_id))?;
-            let config = event_source::SqsMapping {
-                queue_url: queue.url.clone(),
-                queue_arn: queue.arn.clone(),
-                region: REGION.to_owned(),
-                batch_size: mapping.batch_size as usize,
-                report_batch_item_failures: mapping.report_batch_item_failures,
-                concurrency: 1,
-                long_poll: Duration::from_secs(1),
-                backoff: Backoff::default(),
-                grace: STOP_WITHIN,
-            };
-            let invoker = self.function(&mapping.function)?.clone();
-            let (sqs, cancel) = (self.clients.sqs.clone(), self.cancel.clone());
-            self.tasks.push((
-                format!("the mapping {}", mapping.logical_id),
-                tokio::spawn(async move { Ok(event_source::run_sqs(config, sqs, invoker, cancel).await?) }),
-            ));
-        }
         Ok(())
     }
 
@@ -388,35 +280,6 @@ async fn listen(port: u16) -> anyhow::Result<TcpListener> {
     })
 }
 
-fn start_functions(
-    pipeline: &Pipeline,
-    services: &Services,
-    binaries: &std::path::Path,
-    options: &Options,
-) -> anyhow::Result<BTreeMap<String, Function>> {
-    let mut functions = BTreeMap::new();
-    for function in &pipeline.functions {
-        let mut environment = services.environment();
-        // people read it here, and not CloudWatch
-        environment.insert("AWS_LAMBDA_LOG_FORMAT".to_owned(), "Text".to_owned());
-        environment.extend(function.environment.clone());
-        let config = FunctionConfig {
-            name: function.name.clone(),
-            arn: function.arn.clone(),
-            binary: binaries.join(&function.binary),
-            timeout: options.timeout_max.map_or(function.timeout, |max| max.min(function.timeout)),
-            memory_mb: function.memory_mb,
-            environment,
-            max_concurrency: function.reserved_concurrency.unwrap_or(CONCURRENCY_MAX) as usize,
-            on_timeout: options.on_timeout,
-        };
-        let (name, log) = (function.binary.clone(), options.log.clone());
-        let started = Function::new(config, Arc::new(move |line: &str| log(&name, line)))?;
-        functions.insert(function.logical_id.clone(), started);
-    }
-    Ok(functions)
-}
-
 fn groups(pipeline: &Pipeline) -> anyhow::Result<Vec<Group>> {
     let mut groups: Vec<Group> = Vec::new();
     for function in &pipeline.functions {
@@ -442,10 +305,4 @@ fn groups(pipeline: &Pipeline) -> anyhow::Result<Vec<Group>> {
         });
     }
     Ok(groups)
-}
-
-impl event_source::Invoke for Function {
-    async fn invoke(&self, payload: bytes::Bytes) -> Invocation {
-        Self::invoke(self, payload).await
-    }
 }

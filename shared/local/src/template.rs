@@ -5,6 +5,7 @@
 //! more than a bounded amount of memory and stack.
 //! Not imitated: nested stacks, macros, `Fn::ImportValue`, `Fn::ForEach`, YAML aliases, `AllowedPattern`.
 
+mod alarms;
 mod conditions;
 mod events;
 mod functions;

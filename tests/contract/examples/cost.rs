@@ -202,6 +202,7 @@ async fn main() {
         account_id: "000000000000".to_owned(),
         region: "eu-central-1".to_owned(),
         ports: services::Ports::default(),
+        metrics: penstock_local::metrics::MetricStore::default(),
     });
     let services = services.await.unwrap();
     let key = |name: &str| model::KeyAttribute { name: name.to_owned(), kind: "S".to_owned() };

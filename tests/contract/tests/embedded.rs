@@ -25,6 +25,7 @@ impl Embedded {
             account_id: ACCOUNT.to_owned(),
             region: REGION.to_owned(),
             ports: services::Ports::default(),
+            metrics: penstock_local::metrics::MetricStore::default(),
         });
         let services = services.await.unwrap();
         let stream = model::Stream {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use penstock::dead_letter::Message;
 use penstock::window::Counts;
 use penstock_local::lambda::OnTimeout;
+use penstock_local::metrics::{State, StateChange};
 use penstock_local::{Options, Profile, Stack, build_functions};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
@@ -41,6 +42,7 @@ pub struct Pipeline {
     /// A client.
     pub http: reqwest::Client,
     logs: Arc<Mutex<Vec<String>>>,
+    alarms: Arc<Mutex<Vec<StateChange>>>,
     _room: SemaphorePermit<'static>,
 }
 
@@ -53,6 +55,8 @@ pub struct Setup {
     pub parameters: BTreeMap<String, String>,
     /// Where state is kept.
     pub state: Option<PathBuf>,
+    /// How many times faster the alarms' periods pass; 1 unless set.
+    pub alarm_speed: Option<u32>,
 }
 
 impl Setup {
@@ -79,6 +83,8 @@ impl Setup {
         let room = ROOM.acquire().await.expect("the semaphore is never closed");
         let logs = Arc::new(Mutex::new(Vec::new()));
         let log = Arc::clone(&logs);
+        let alarms = Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::clone(&alarms);
         let options = Options {
             template: root().join(self.template.unwrap_or_else(|| "template.yaml".into())),
             root: root(),
@@ -89,13 +95,17 @@ impl Setup {
             binaries: Some(folder.to_path_buf()),
             timeout_max: None,
             on_timeout: OnTimeout::Kill,
+            alarm_speed: self.alarm_speed.unwrap_or(1),
+            on_alarm: Arc::new(move |change: &StateChange| {
+                told.lock().expect("no test panics while it hears").push(change.clone());
+            }),
             log: Arc::new(move |function: &str, line: &str| {
                 log.lock().expect("no test panics while it logs").push(format!("{function} | {line}"));
             }),
             progress: Arc::new(|_: &str| {}),
         };
         let stack = Stack::start(options).await.expect("the pipeline comes up");
-        Pipeline { stack, http: reqwest::Client::new(), logs, _room: room }
+        Pipeline { stack, http: reqwest::Client::new(), logs, alarms, _room: room }
     }
 }
 
@@ -181,6 +191,19 @@ impl Pipeline {
     pub fn logs(&self) -> String {
         let logs = self.logs.lock().expect("no test panics while it logs");
         logs[logs.len().saturating_sub(40)..].join("\n")
+    }
+
+    /// Waits until an alarm changes to `state`, and gives the first such change.
+    pub async fn alarm(&self, name: &str, state: State) -> StateChange {
+        let began = Instant::now();
+        loop {
+            let told = self.alarms.lock().expect("no test panics while it hears").clone();
+            if let Some(change) = told.iter().find(|change| change.name == name && change.to == state) {
+                return change.clone();
+            }
+            assert!(began.elapsed() < Duration::from_secs(60), "{name} was not {state}: {told:?}\n{}", self.logs());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// Stops it.

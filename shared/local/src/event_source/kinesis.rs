@@ -110,6 +110,9 @@ impl<I: Invoke> Work<I> {
 
     async fn invoke(self, shard: ShardId, records: Arc<[Record]>) -> Done {
         let payload = self.config.source.payload(&shard, &records);
+        if let Some(last) = records.last() {
+            self.invoker.sends(now().since(last.arrival));
+        }
         let invocation = self.invoker.invoke(payload).await;
         Done::Invoked { shard, invocation }
     }

@@ -30,7 +30,7 @@ async fn api() -> Api {
         max_concurrency: 1,
         on_timeout: crate::lambda::OnTimeout::Kill,
     };
-    let function = Function::new(config, Arc::new(|_: &str| {})).unwrap();
+    let function = Function::new(config, Arc::new(|_: &str| {}), &crate::metrics::MetricStore::default()).unwrap();
     let routes = vec![
         ("POST".to_owned(), "/v1/things/{id}".to_owned(), function.clone()),
         ("GET".to_owned(), "/v1/things".to_owned(), function.clone()),

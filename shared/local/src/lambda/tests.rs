@@ -27,6 +27,7 @@ fn config() -> FunctionConfig {
 
 struct Started {
     function: Function,
+    metrics: MetricStore,
     lines: Arc<Mutex<Vec<String>>>,
 }
 
@@ -34,7 +35,8 @@ fn start(config: FunctionConfig) -> Started {
     let lines = Arc::new(Mutex::new(Vec::new()));
     let sink = Arc::clone(&lines);
     let log: LogSink = Arc::new(move |line: &str| sink.lock().unwrap().push(line.to_owned()));
-    Started { function: Function::new(config, log).unwrap(), lines }
+    let metrics = MetricStore::default();
+    Started { function: Function::new(config, log, &metrics).unwrap(), metrics, lines }
 }
 
 async fn invoke(function: &Function, payload: Value) -> Invocation {
@@ -191,7 +193,7 @@ async fn a_function_that_uses_more_memory_than_it_has_is_killed() {
 async fn a_function_that_does_not_start_is_tried_twice_and_quoted() {
     let mut config = config();
     config.environment.insert("DIE_AT_START".into(), "1".into());
-    let Started { function, lines } = start(config);
+    let Started { function, lines, .. } = start(config);
     match invoke(&function, json!({})).await {
         Invocation::Failed { error_type, message } => {
             assert_eq!(error_type, "Runtime.ExitError");
@@ -216,10 +218,29 @@ async fn an_invocation_that_nobody_waits_for_ends_its_process() {
     function.shutdown().await;
 }
 
+#[tokio::test]
+async fn what_becomes_of_invocations_is_reported_under_the_names_of_aws() {
+    let Started { function, metrics, .. } = start(FunctionConfig { max_concurrency: 1, ..config() });
+    value(invoke(&function, json!({})).await);
+    error_type(invoke(&function, json!({ "do": "fail" })).await);
+    let slow = json!({ "do": "sleep", "ms": 300 });
+    join_all((0..2).map(|_| invoke(&function, slow.clone()))).await;
+    function.sends(Duration::from_secs(7));
+    let totals = metrics.totals();
+    let all = |name| totals[&crate::metrics::MetricKey::of("AWS/Lambda", name, "FunctionName", "obedient")].all;
+    assert_eq!((all("Invocations").sum, all("Errors").sum, all("Errors").count), (3.0, 1.0, 3.0));
+    assert_eq!((all("Throttles").sum, all("Throttles").count), (1.0, 4.0));
+    assert_eq!((all("Duration").count, all("IteratorAge").max), (3.0, 7_000.0));
+    assert!((300.0..2_000.0).contains(&all("Duration").max), "{:?}", all("Duration"));
+    function.shutdown().await;
+}
+
 #[test]
 fn a_missing_binary_is_named_with_the_way_to_build_it() {
     let config = FunctionConfig { binary: Path::new("nowhere/ingest").into(), ..config() };
-    let Err(error) = Function::new(config, Arc::new(|_: &str| {})) else { panic!("it cannot start") };
+    let Err(error) = Function::new(config, Arc::new(|_: &str| {}), &MetricStore::default()) else {
+        panic!("it cannot start")
+    };
     assert_eq!(
         error.to_string(),
         "the function obedient has no binary at nowhere/ingest; build it with `cargo build --bin ingest`"

@@ -5,6 +5,7 @@
 //! streams and records anew on every put, so that a put costs as much as the whole backlog.
 
 mod kept;
+mod reported;
 
 use std::io;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use tokio::sync::RwLock;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::metrics::MetricStore;
 use crate::services::StartError;
 use crate::services::state_dir::StateDir;
 use kept::Kept;
@@ -43,6 +45,7 @@ pub(crate) struct Kinesis {
     /// - no reader sees a record that a crash could take back: its sequence number would be given out again, below a
     ///   consumer's progress.
     kept: Arc<RwLock<Option<Kept>>>,
+    metrics: MetricStore,
 }
 
 impl std::fmt::Debug for Kinesis {
@@ -53,7 +56,12 @@ impl std::fmt::Debug for Kinesis {
 
 impl Kinesis {
     /// Opens the store with what an earlier run left.
-    pub(crate) async fn open(state: Option<&StateDir>, account_id: &str, region: &str) -> Result<Self, StartError> {
+    pub(crate) async fn open(
+        state: Option<&StateDir>,
+        account_id: &str,
+        region: &str,
+        metrics: MetricStore,
+    ) -> Result<Self, StartError> {
         let store = Store::new(StoreOptions {
             create_stream_ms: 0,
             delete_stream_ms: 0,
@@ -69,13 +77,15 @@ impl Kinesis {
             Some(state) => Some(Kept::open(&state.kinesis(), &store).await?),
             None => None,
         };
-        Ok(Self { store, kept: Arc::new(RwLock::new(kept)) })
+        Ok(Self { store, kept: Arc::new(RwLock::new(kept)), metrics })
     }
 
     /// The protocol.
     pub(crate) fn router(&self) -> Router {
         let router = ferrokinesis::create_router(self.store.clone());
-        router.layer(middleware::from_fn_with_state(self.clone(), one_writer_at_a_time))
+        let router = router.layer(middleware::from_fn_with_state(self.clone(), one_writer_at_a_time));
+        // the outermost, so that no lock is held while a request is read
+        router.layer(middleware::from_fn_with_state(self.metrics.clone(), reported::report))
     }
 
     /// What runs beside the protocol until `stop`.
@@ -128,10 +138,14 @@ async fn one_writer_at_a_time(State(kinesis): State<Kinesis>, request: Request, 
     }
 }
 
-fn reads_only(request: &Request) -> bool {
+/// The operation that a request names, or nothing.
+fn operation(request: &Request) -> &str {
     let target = request.headers().get("x-amz-target").and_then(|value| value.to_str().ok());
-    let operation = target.and_then(|target| target.split('.').next_back()).unwrap_or("");
-    ["Get", "List", "Describe", "Subscribe"].iter().any(|verb| operation.starts_with(verb))
+    target.and_then(|target| target.split('.').next_back()).unwrap_or("")
+}
+
+fn reads_only(request: &Request) -> bool {
+    ["Get", "List", "Describe", "Subscribe"].iter().any(|verb| operation(request).starts_with(verb))
 }
 
 /// The put happened and may be lost: a client has to treat it as not acknowledged.

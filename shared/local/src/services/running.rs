@@ -10,6 +10,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::Clients;
+use crate::metrics::MetricStore;
+use crate::metrics::Sample;
 use crate::services::kinesis::Kinesis;
 use crate::services::sqs::Sqs;
 use crate::services::state_dir::StateDir;
@@ -26,6 +28,8 @@ pub struct Options {
     pub region: String,
     /// Where to listen.
     pub ports: Ports,
+    /// What they report to.
+    pub metrics: MetricStore,
 }
 
 /// The ports on 127.0.0.1; 0 takes a free one.
@@ -63,13 +67,13 @@ impl Services {
     ///
     /// A [`StartError`] when the directory is in use, not writable or damaged, or a port is taken.
     pub async fn start(options: Options) -> Result<Self, StartError> {
-        let Options { state_dir, account_id, region, ports } = options;
+        let Options { state_dir, account_id, region, ports, metrics } = options;
         let state = state_dir.as_deref().map(StateDir::open).transpose()?;
         let (kinesis_listener, kinesis_url) = server::listen("Kinesis", ports.kinesis).await?;
         let (dynamodb_listener, dynamodb_url) = server::listen("DynamoDB", ports.dynamodb).await?;
         let (sqs_listener, sqs_url) = server::listen("SQS", ports.sqs).await?;
 
-        let kinesis = Kinesis::open(state.as_ref(), &account_id, &region).await?;
+        let kinesis = Kinesis::open(state.as_ref(), &account_id, &region, metrics).await?;
         let database = dynamodb::open(state.as_ref())?;
         let sqs = Sqs::open(state.as_ref(), &sqs_url, &account_id, &region)?;
 
@@ -102,6 +106,12 @@ impl Services {
     /// Where SQS listens. A queue's URL is `{sqs_url}/{account}/{name}`.
     pub fn sqs_url(&self) -> &str {
         &self.sqs_url
+    }
+
+    /// What reports the state of every queue when it is called.
+    pub(crate) fn sampler(&self) -> Sample {
+        let sqs = self.sqs.clone();
+        Box::new(move |metrics, at_ms| sqs.report(metrics, at_ms))
     }
 
     /// Clients for the three.

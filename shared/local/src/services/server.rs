@@ -20,7 +20,7 @@ use crate::services::StartError;
 pub(crate) const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The largest body: a full `PutRecords` of 10 MiB in base64, with room for its keys.
-const BODY_MAX: usize = 16 * 1024 * 1024;
+pub(crate) const BODY_MAX: usize = 16 * 1024 * 1024;
 
 /// Listens on 127.0.0.1, on a free port when `port` is 0. Gives the listener and its URL.
 pub(crate) async fn listen(service: &'static str, port: u16) -> Result<(TcpListener, String), StartError> {

@@ -10,6 +10,7 @@ mod backend;
 mod moves;
 mod queues;
 mod refusals;
+mod reported;
 
 use std::io;
 use std::sync::Arc;

@@ -2,6 +2,7 @@
 
 mod create;
 mod kinesis;
+mod metrics;
 mod sqs;
 mod state;
 
@@ -21,6 +22,7 @@ fn options(state_dir: Option<&Path>) -> Options {
         account_id: ACCOUNT.to_owned(),
         region: REGION.to_owned(),
         ports: Ports::default(),
+        metrics: crate::metrics::MetricStore::default(),
     }
 }
 

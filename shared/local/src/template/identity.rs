@@ -13,6 +13,7 @@ pub(super) enum Type {
     Function,
     HttpApi,
     Mapping,
+    Alarm,
     /// Permissions and log groups: nothing here could break them, nothing here enforces them.
     Unenforced(&'static str),
     /// What a user would see on AWS and does not see here: each type is named in a warning.
@@ -20,13 +21,14 @@ pub(super) enum Type {
 }
 
 /// The types that are run.
-pub(super) const RUN: [(&str, Type); 6] = [
+pub(super) const RUN: [(&str, Type); 7] = [
     ("AWS::Kinesis::Stream", Type::Stream),
     ("AWS::DynamoDB::Table", Type::Table),
     ("AWS::SQS::Queue", Type::Queue),
     ("AWS::Serverless::Function", Type::Function),
     ("AWS::Serverless::HttpApi", Type::HttpApi),
     ("AWS::Lambda::EventSourceMapping", Type::Mapping),
+    ("AWS::CloudWatch::Alarm", Type::Alarm),
 ];
 const UNENFORCED: [&str; 8] = [
     "AWS::IAM::Role",
@@ -38,8 +40,7 @@ const UNENFORCED: [&str; 8] = [
     "AWS::Logs::LogGroup",
     "AWS::SQS::QueuePolicy",
 ];
-const NOT_RUN: [&str; 6] = [
-    "AWS::CloudWatch::Alarm",
+const NOT_RUN: [&str; 5] = [
     "AWS::CloudWatch::CompositeAlarm",
     "AWS::CloudWatch::Dashboard",
     "AWS::SNS::Subscription",
@@ -68,14 +69,14 @@ impl Type {
             Self::Table => Some(("TableName", 3..=255, "_.-")),
             Self::Queue => Some(("QueueName", 1..=80, "_-")),
             Self::Function => Some(("FunctionName", 1..=64, "_-")),
-            Self::HttpApi | Self::Mapping | Self::Unenforced(_) | Self::NotRun(_) => None,
+            Self::HttpApi | Self::Mapping | Self::Alarm | Self::Unenforced(_) | Self::NotRun(_) => None,
         }
     }
 
     /// What `Fn::GetAtt` can ask for; `None` is anything, of what is not run here.
     pub(super) fn attributes(self) -> Option<&'static [&'static str]> {
         match self {
-            Self::Stream | Self::Table | Self::Function => Some(&["Arn"]),
+            Self::Stream | Self::Table | Self::Function | Self::Alarm => Some(&["Arn"]),
             Self::Queue => Some(&["Arn", "QueueName", "QueueUrl"]),
             Self::HttpApi => Some(&["ApiEndpoint", "ApiId"]),
             Self::Mapping => Some(&["Id", "EventSourceMappingArn"]),
@@ -106,6 +107,7 @@ impl Identity {
             Type::Stream => (name.clone(), [("Arn", arn("kinesis", &format!("stream/{name}")))].into()),
             Type::Table => (name.clone(), [("Arn", arn("dynamodb", &format!("table/{name}")))].into()),
             Type::Function => (name.clone(), [("Arn", arn("lambda", &format!("function:{name}")))].into()),
+            Type::Alarm => (name.clone(), [("Arn", arn("cloudwatch", &format!("alarm:{name}")))].into()),
             Type::Queue => {
                 let url = format!("{sqs_endpoint}/{account_id}/{name}");
                 let attributes = [("Arn", arn("sqs", &name)), ("QueueName", name.clone()), ("QueueUrl", url.clone())];

@@ -1,7 +1,11 @@
 //! What a template asks this machine to run, resolved: no intrinsic functions, no parameters, real names.
 
+mod alarm;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
+
+pub use alarm::{Alarm, Math, Measure, MetricStat};
 
 /// Everything that one template brings up.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -20,6 +24,8 @@ pub struct Pipeline {
     pub kinesis_mappings: Vec<KinesisMapping>,
     /// SQS event source mappings.
     pub sqs_mappings: Vec<SqsMapping>,
+    /// CloudWatch alarms that can be evaluated here.
+    pub alarms: Vec<Alarm>,
     /// The template's outputs, by name.
     pub outputs: BTreeMap<String, String>,
     /// What the template says and this machine does not do. Each is one sentence that names the resource and the property.

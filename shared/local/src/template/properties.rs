@@ -88,6 +88,16 @@ impl<'a> Properties<'a> {
         self.text(name)
     }
 
+    /// A number that AWS bounds in no way.
+    pub(super) fn float(&mut self, name: &'static str) -> Option<f64> {
+        let text = self.text(name)?;
+        let number = text.parse().ok().filter(|number: &f64| number.is_finite());
+        if number.is_none() {
+            self.problem(name, format!("is {}; it must be a number", quoted(&text)));
+        }
+        number
+    }
+
     /// One of the words that AWS takes.
     pub(super) fn one_of(&mut self, name: &'static str, words: &[&str]) -> Option<String> {
         let text = self.text(name)?;

@@ -11,7 +11,7 @@ use super::node::Node;
 use super::problem::{Problem, below, did_you_mean, quoted};
 use super::properties::{Findings, Properties};
 use super::resolve::{Scope, Value};
-use super::{Context, sections, storage};
+use super::{Context, alarms, sections, storage};
 
 /// A resource that is there: it is of a known type and its condition holds.
 struct Resource<'a> {
@@ -69,7 +69,8 @@ fn present<'a>(root: &'a Node, scope: &mut Scope<'_>) -> Vec<Resource<'a>> {
         match kind {
             Type::Unenforced(_) => unenforced = true,
             Type::NotRun(name) => not_run.entry(name).or_default().push(id),
-            Type::Stream | Type::Table | Type::Queue | Type::Function | Type::HttpApi | Type::Mapping => {}
+            Type::Stream | Type::Table | Type::Queue | Type::Function | Type::HttpApi | Type::Mapping | Type::Alarm => {
+            }
         }
         found.push(Resource { id, kind, node });
     }
@@ -178,6 +179,7 @@ fn read_all(root: &Node, resources: &[Resource<'_>], scope: &mut Scope<'_>, pipe
             Type::Queue => pipeline.queues.push(storage::queue(id, identity, &targets, properties)),
             Type::Mapping => mapping(id, &targets, pipeline, properties),
             Type::HttpApi => http_api(properties),
+            Type::Alarm => pipeline.alarms.extend(alarms::read(id, properties)),
             Type::Function | Type::Unenforced(_) | Type::NotRun(_) => {}
         }
     }

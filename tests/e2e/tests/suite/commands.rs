@@ -165,6 +165,8 @@ async fn a_missing_binary_is_one_clear_line_that_names_it() {
         profile: Profile::Dev,
         timeout_max: None,
         on_timeout: Default::default(),
+        alarm_speed: 1,
+        on_alarm: Arc::new(|_: &penstock_local::metrics::StateChange| {}),
         binaries: Some(empty.path().to_path_buf()),
         log: Arc::new(|_: &str, _: &str| {}),
         progress: Arc::new(|_: &str| {}),

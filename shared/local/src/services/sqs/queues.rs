@@ -37,6 +37,20 @@ pub(super) struct Inner {
     pub(super) origins: HashMap<String, String>,
     pub(super) tasks: VecDeque<MoveTask>,
     journal: Option<Journal>,
+    /// Messages that were sent to each queue since [`Queues::depths`] was asked.
+    sent: HashMap<String, usize>,
+}
+
+/// What is in a queue.
+pub(super) struct Depth {
+    /// Messages that a receive could give.
+    pub(super) visible: usize,
+    /// Messages that were received and not deleted since.
+    pub(super) in_flight: usize,
+    /// When the oldest message came, in flight or not; in ms since the epoch.
+    pub(super) oldest_sent: Option<i64>,
+    /// Messages that were sent since the last look.
+    pub(super) sent: usize,
 }
 
 impl Queues {
@@ -67,6 +81,21 @@ impl Queues {
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().expect("no holder of the lock panics")
+    }
+
+    /// What is in each queue, by name.
+    pub(super) fn depths(&self) -> Vec<(String, Depth)> {
+        let mut inner = self.lock();
+        let mut sent = std::mem::take(&mut inner.sent);
+        let depth = |(name, queue): (&String, &mut QueueState)| {
+            drop_expired(queue);
+            let visible = queue.messages.iter().filter(|message| message.is_visible()).count();
+            let received = |message: &&Message| message.approximate_receive_count > 0;
+            let in_flight = queue.messages.iter().filter(received).filter(|message| !message.is_visible()).count();
+            let oldest_sent = queue.messages.iter().map(|message| message.sent_timestamp).min();
+            (name.clone(), Depth { visible, in_flight, oldest_sent, sent: sent.remove(name).unwrap_or(0) })
+        };
+        inner.state.queues.iter_mut().map(depth).collect()
     }
 
     /// Creates the queue, or finds the same one.
@@ -124,6 +153,7 @@ impl Inner {
         let before = self.queue(name)?.messages.len();
         let sent = send(&mut self.state)?;
         let added: Vec<Kept> = self.queue(name)?.messages[before..].iter().map(Kept::from).collect();
+        *self.sent.entry(name.to_owned()).or_default() += added.len();
         self.note(added.into_iter().map(|message| Entry::sent(name, message, None)))?;
         Ok(sent)
     }

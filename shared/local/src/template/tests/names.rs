@@ -103,7 +103,7 @@ fn dynamodb_streams_are_refused_by_name() {
 
 #[test]
 fn what_is_not_run_may_use_what_is_not_supported() {
-    let text = "Resources: {A: {Type: AWS::CloudWatch::Alarm, Properties: {X: !ImportValue y, Z: !GetAtt T.TopicName}}, T: {Type: AWS::SNS::Topic}}";
+    let text = "Resources: {A: {Type: AWS::CloudWatch::Dashboard, Properties: {X: !ImportValue y, Z: !GetAtt T.TopicName}}, T: {Type: AWS::SNS::Topic}}";
     assert_eq!(read(text).unwrap().warnings.len(), 2);
 }
 

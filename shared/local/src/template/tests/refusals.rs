@@ -237,12 +237,12 @@ fn a_resource_of_another_type_is_refused_in_the_line_of_its_type() {
 fn what_has_no_effect_here_is_named_and_what_cannot_be_seen_is_not() {
     let text = SMALL.replace("VisibilityTimeout: 60", "Tags: [], KmsMasterKeyId: k, DelaySeconds: 5");
     let alarms =
-        "  A: {Type: AWS::CloudWatch::Alarm}\n  B: {Type: AWS::CloudWatch::Alarm}\n  R: {Type: AWS::IAM::Role}";
+        "  A: {Type: AWS::CloudWatch::Dashboard}\n  B: {Type: AWS::CloudWatch::Dashboard}\n  R: {Type: AWS::IAM::Role}";
     assert_eq!(
         read(&format!("{text}{alarms}\n")).unwrap().warnings,
         [
             "permissions and log groups are not enforced on this machine",
-            "2 resources of type AWS::CloudWatch::Alarm are not evaluated on this machine: A, B",
+            "2 resources of type AWS::CloudWatch::Dashboard are not evaluated on this machine: A, B",
             "Q: `DelaySeconds` has no effect on this machine",
         ]
     );

@@ -1,0 +1,47 @@
+//! What a stack is started with.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::Profile;
+use crate::lambda::OnTimeout;
+use crate::metrics::OnAlarm;
+
+/// Hears each line that a function logs: its name and the line.
+pub type LogLine = Arc<dyn Fn(&str, &str) + Send + Sync>;
+
+/// Hears what is being done while the stack comes up.
+pub type Progress = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// What a stack is started with.
+#[derive(Clone)]
+pub struct Options {
+    /// The workspace that the functions are built in.
+    pub root: PathBuf,
+    /// The template.
+    pub template: PathBuf,
+    /// Template parameters that are not left at their defaults.
+    pub parameters: BTreeMap<String, String>,
+    /// Where state outlives the process; `None` keeps it in memory.
+    pub state: Option<PathBuf>,
+    /// The port of the HTTP API on 127.0.0.1; 0 takes a free one.
+    pub port: u16,
+    /// How the functions are built.
+    pub profile: Profile,
+    /// Binaries that are built already; `None` builds them.
+    pub binaries: Option<PathBuf>,
+    /// No invocation of a function takes longer, whatever the template allows; `None` leaves it at the template's.
+    pub timeout_max: Option<Duration>,
+    /// What becomes of a process whose invocation timed out.
+    pub on_timeout: OnTimeout,
+    /// How many times faster than on AWS the alarms' periods pass, 1 to 60.
+    pub alarm_speed: u32,
+    /// Where the functions' logs go.
+    pub log: LogLine,
+    /// Where changes of the alarms' states are told.
+    pub on_alarm: OnAlarm,
+    /// Where the steps of the start are told.
+    pub progress: Progress,
+}
