@@ -58,7 +58,8 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let root = crate::project()?;
     let template = root.join(&options.template);
     let demo = options.demo;
-    let quiet = demo && !options.verbose;
+    let verbose = options.verbose;
+    let quiet = demo && !verbose;
     let stack = penstock_local::Options {
         root: root.clone(),
         template,
