@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use tracing::Span;
 
 use crate::dead_letter::DeadLetter;
 use crate::event::{self, Event};
@@ -54,6 +55,8 @@ pub struct Delivery {
     pub data: Bytes,
     /// The event, or why it is none.
     pub content: Result<Content, NotAnEvent>,
+    /// The span of its way through a group; none unless its trace is collected.
+    pub span: Span,
 }
 
 /// An event and its fingerprint.
@@ -138,6 +141,7 @@ impl Delivery {
             is_ours: false,
             data: letter.data.clone(),
             content,
+            span: Span::none(),
         }
     }
 }
@@ -152,7 +156,7 @@ fn delivery(
 ) -> Delivery {
     let position = Position::new(record.sequence.clone(), index);
     let content = read(&data).map(|event| Content { fingerprint: fingerprints.event(&event), event });
-    Delivery { position, arrival: record.arrival, key, hash_key, is_ours, data, content }
+    Delivery { position, arrival: record.arrival, key, hash_key, is_ours, data, content, span: Span::none() }
 }
 
 /// The bounds of what other producers put on the stream: Kinesis bounds the size, the rest is as at the edge.

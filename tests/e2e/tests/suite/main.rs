@@ -12,4 +12,5 @@ mod recovered;
 mod redrive;
 mod restart;
 mod told;
+mod traced;
 mod walk;
