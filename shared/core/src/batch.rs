@@ -14,6 +14,7 @@ use crate::limits::Limits;
 use crate::packing::aggregate::{self, Aggregate};
 use crate::position::{Position, SequenceNumber, ShardId};
 use crate::time::Timestamp;
+use crate::trace;
 
 /// One record of a shard.
 #[derive(Debug, Clone)]
@@ -159,8 +160,13 @@ fn delivery(
     Delivery { position, arrival: record.arrival, key, hash_key, is_ours, data, content, span: Span::none() }
 }
 
-/// The bounds of what other producers put on the stream: Kinesis bounds the size, the rest is as at the edge.
-const STORED: Limits = Limits { event_bytes: 10 * 1024 * 1024, ..Limits::DEFAULT };
+/// The bounds of what is on the stream. Other producers put events there too, whose size Kinesis bounds; the edge adds
+/// extensions of its own. The rest is as at the edge.
+const STORED: Limits = Limits {
+    event_bytes: 10 * 1024 * 1024,
+    extensions: Limits::DEFAULT.extensions + trace::EXTENSIONS,
+    ..Limits::DEFAULT
+};
 
 fn read(data: &[u8]) -> Result<Event, NotAnEvent> {
     let text = std::str::from_utf8(data).map_err(|error| NotAnEvent::NotText(error.valid_up_to()))?;

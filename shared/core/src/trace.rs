@@ -18,6 +18,9 @@ pub const TRACEPARENT: &str = "traceparent";
 /// The extension attribute with what tracing systems of the sender want to find again.
 pub const TRACESTATE: &str = "tracestate";
 
+/// Extensions that the edge adds to an event.
+pub const EXTENSIONS: usize = 2;
+
 /// The target of the spans that are made here, for whoever collects them. Nobody does unless traces are exported, and then
 /// they cost a look at a flag.
 pub const TARGET: &str = "penstock::trace";

@@ -78,6 +78,23 @@ fn the_trace_of_an_event_is_that_of_its_request_whatever_the_event_says() {
 }
 
 #[test]
+fn an_event_with_all_the_extensions_it_may_have_is_still_one_on_the_stream() {
+    let extensions: String = (0..Limits::DEFAULT.extensions).map(|n| format!(r#","e{n}":"x""#)).collect();
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let headers = [("content-type", STRUCTURED), ("traceparent", trace), ("tracestate", "a=1")];
+    let judged = read(&headers, EVENT.replace('}', &(extensions + "}"))).unwrap();
+    let record = penstock::batch::Record {
+        sequence: "1".parse().unwrap(),
+        arrival: penstock::time::Timestamp(1),
+        partition_key: "k".to_owned(),
+        data: judged[0].as_ref().unwrap().outgoing.body.clone().into(),
+    };
+    let batch = penstock::batch::ShardBatch { shard: penstock::ShardId::new("s"), records: vec![record] };
+    let deliveries = batch.deliveries(&penstock::fingerprint::Fingerprinter::new("x"));
+    assert!(deliveries[0].content.is_ok(), "{:?}", deliveries[0].content);
+}
+
+#[test]
 fn what_the_server_adds_counts_not_against_the_bound_of_an_event() {
     let limits = Limits { event_bytes: EVENT.len(), ..Limits::DEFAULT };
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
