@@ -29,6 +29,12 @@ async fn a_function_that_crashes_and_its_dead_letter_raise_their_alarms_and_the_
         (f64::from(u32::try_from(counters.invocations).unwrap()), f64::from(u32::try_from(counters.errors).unwrap()))
     });
     assert_eq!(of_lambda("IteratorAge").count, of_lambda("Invocations").sum, "it is told each time, and so at retries");
+    let own = |name: &str, dimensions: &[(&str, &str)]| {
+        let dimensions = dimensions.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        totals[&MetricKey { namespace: "Penstock".to_owned(), name: name.to_owned(), dimensions }].all.sum
+    };
+    assert!(own("isolation_runs", &[("Group", "obedient")]) >= 1.0, "it was found by isolation");
+    assert_eq!(own("dead_letters", &[("Group", "obedient"), ("Reason", "crashed")]), 1.0);
     let stream = pipeline.stack.pipeline().streams[0].name.clone();
     assert_eq!(all("AWS/Kinesis", "IncomingRecords", "StreamName", &stream).sum, 1.0);
     pipeline.stop().await;

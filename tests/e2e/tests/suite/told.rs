@@ -1,6 +1,7 @@
 //! What the functions tell: metrics in CloudWatch's format, and a line of log for what did not go well.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use e2e::{Pipeline, Setup, event};
 use serde_json::Value;
@@ -74,5 +75,27 @@ async fn every_event_is_counted_and_what_is_not_handled_is_named_without_its_pay
     };
     assert_eq!([told("dead_lettered", "2"), told("retried", "3"), told("dead_lettered", "3")], [1, 3, 1], "{lines:#?}");
     assert!(lines.iter().any(|line| line.contains("outcome=rejected") && line.contains("code=missing_attribute")));
+    pipeline.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_is_counted_once_a_run_and_shows_as_lag() {
+    let pipeline = Setup::obedient().start().await;
+    let events: Vec<_> = (0..12).map(|n| event(&n.to_string(), &format!("k{n}"), "t", "\"retry\"")).collect();
+    let (status, answer) = pipeline.post("application/cloudevents-batch+json", format!("[{}]", events.join(","))).await;
+    assert_eq!(status, 202, "{answer}");
+    let began = Instant::now();
+    let lines = loop {
+        let lines = metric_lines(&pipeline, "obedient");
+        if lines.iter().filter(|line| line["outage_stops"] == 1).count() >= 3 {
+            break lines;
+        }
+        assert!(began.elapsed() < Duration::from_secs(30), "{}", pipeline.logs());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let lags: Vec<_> = lines.iter().filter_map(|line| line["consumer_lag_ms"].as_f64()).collect();
+    assert!(lags.len() == lines.len() && lags.is_sorted(), "it is behind by what it does not settle: {lags:?}");
+    assert_eq!(sums(&lines).get("events_settled obedient"), Some(&0.0));
+    assert!(pipeline.dead_letters("obedient").await.is_empty(), "nothing is counted against any event");
     pipeline.stop().await;
 }
