@@ -20,6 +20,7 @@ pub(super) fn start(
     services: &Services,
     binaries: &Path,
     options: &Options,
+    telemetry: &BTreeMap<String, String>,
     metrics: &MetricStore,
 ) -> anyhow::Result<BTreeMap<String, Function>> {
     let mut functions = BTreeMap::new();
@@ -28,6 +29,7 @@ pub(super) fn start(
         let mut environment = services.environment();
         // people read it here, and not CloudWatch
         environment.insert("AWS_LAMBDA_LOG_FORMAT".to_owned(), "Text".to_owned());
+        environment.extend(telemetry.clone());
         environment.extend(function.environment.clone());
         let config = FunctionConfig {
             name: function.name.clone(),
