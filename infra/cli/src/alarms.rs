@@ -8,7 +8,7 @@ use penstock_local::metrics::{AlarmState, State};
 
 use crate::alarm::one_line;
 use crate::record::Record;
-use crate::terminal::{complain, harmless, say};
+use crate::terminal::{self, complain, harmless, say};
 
 /// None rings.
 const QUIET: u8 = 0;
@@ -41,7 +41,7 @@ pub(crate) async fn run(options: Options) -> ExitCode {
     };
     if options.json {
         // what was JSON can be written as JSON
-        say(&serde_json::to_string_pretty(&alarms).unwrap_or_default());
+        say(&terminal::json(&alarms).unwrap_or_default());
     } else {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);

@@ -9,7 +9,7 @@ use penstock_local::operator::SPANS_MAX;
 use penstock_local::operator::span::{EventSpans, Span};
 
 use crate::record::Record;
-use crate::terminal::{harmless, is_terminal, note, say};
+use crate::terminal::{self, harmless, is_terminal, note, say};
 use waterfall::Bars;
 
 /// Prints the spans of an event.
@@ -19,7 +19,7 @@ pub(crate) async fn run(port: u16, event_id: &str, json: bool) -> anyhow::Result
     let known = record.ask(&format!("/traces?event_id={query}")).await?;
     let known: EventSpans = serde_json::from_str(&known).context("the pipeline's answer cannot be read")?;
     if json {
-        say(&serde_json::to_string_pretty(&known)?);
+        say(&terminal::json(&known)?);
     }
     if known.traces.is_empty() {
         nothing(&known, port).iter().for_each(|line| note(line));
@@ -60,7 +60,7 @@ fn nothing(known: &EventSpans, port: u16) -> Vec<String> {
     if sent_to.is_empty() || *spans_kept > 0 {
         lines.push(format!(
             "check that it was sent to this pipeline under this id, and that its functions traced it: {spans_kept} spans \
-             are kept now. They are kept in memory only, since the pipeline's start, the latest {SPANS_MAX}"
+             are kept now; kept are the latest {SPANS_MAX} since the pipeline's start, in memory only"
         ));
     }
     lines
