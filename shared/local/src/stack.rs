@@ -26,6 +26,7 @@ use crate::services::{self, Services};
 use crate::template::{self, Context as TemplateContext, Pipeline};
 use crate::{Clients, StreamReader, build_functions, dead_letters};
 pub use options::{LogLine, Options, Progress};
+use telemetry::Telemetry;
 
 /// The account that everything here belongs to.
 const ACCOUNT: &str = "000000000000";
@@ -111,12 +112,11 @@ impl Stack {
             }
         };
         let endpoint = format!("http://127.0.0.1:{port}");
-        let telemetry = telemetry::variables(options.telemetry.as_ref(), &endpoint);
+        let telemetry = Telemetry::new(options.telemetry.as_ref(), &endpoint);
         let functions = functions::start(&pipeline, &services, &binaries, &options, &telemetry, &metrics)?;
         let cancel = CancellationToken::new();
         let alarms = Watch::new(metrics.clone(), pipeline.alarms.clone(), options.on_alarm.clone());
-        let sent_to = telemetry::elsewhere(&pipeline, &telemetry, &endpoint);
-        let operator = Operator::new(metrics.clone(), alarms.clone(), sent_to);
+        let operator = Operator::new(metrics.clone(), alarms.clone(), telemetry.elsewhere(&pipeline));
         let mut stack = Self {
             groups: groups(&pipeline)?,
             clients: services.clients().clone(),

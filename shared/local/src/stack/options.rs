@@ -38,8 +38,8 @@ pub struct Options {
     pub on_timeout: OnTimeout,
     /// How many times faster than on AWS the alarms' periods pass, 1 to 60.
     pub alarm_speed: u32,
-    /// The `OTEL_` variables of the functions, beneath those that the template sets. Unless an endpoint is among them, it is
-    /// that of the stack, which keeps the spans for `penstock trace`. With `None` nothing is set.
+    /// `OTEL_` variables for the functions, before those of the template. Unless one of both names an endpoint, it is the
+    /// stack, which keeps the spans for `penstock trace`. `None` leaves all to the template.
     pub telemetry: Option<BTreeMap<String, String>>,
     /// Where the functions' logs go.
     pub log: LogLine,
