@@ -3,7 +3,10 @@
 import copy
 import json
 import pathlib
+import re
+import subprocess
 import sys
+import tempfile
 import unittest
 
 import cfnlint.api
@@ -37,6 +40,19 @@ class TemplateTest(unittest.TestCase):
 
     def test_every_rule_has_a_planted_fault(self):
         self.assertEqual({rule for rule, _, _ in FAULTS}, {rule.__name__ for rule in rules.RULES})
+
+    def test_the_group_of_the_page_keeps_every_rule(self):
+        page = (ROOT / "docs/consumer-group.md").read_text(encoding="utf-8")
+        blocks = {kind: re.findall(rf"```{kind}\n(.*?)```", page, re.DOTALL) for kind in ("yaml", "diff")}
+        with tempfile.TemporaryDirectory() as folder:
+            template = pathlib.Path(folder) / "template.yaml"
+            text = (ROOT / "template.yaml").read_text(encoding="utf-8")
+            template.write_text(text.replace("\nOutputs:\n", "\n" + "".join(blocks["yaml"]) + "Outputs:\n", 1), encoding="utf-8")
+            for diff in blocks["diff"]:
+                subprocess.run(["git", "apply", "--recount", "-"], cwd=folder, input=diff, text=True, check=True)
+            expanded = expand.expand(expand.read(template))
+        self.assertIn("OrderReceipts", expanded["Resources"])
+        self.assertEqual(rules.findings(expanded), {})
 
     def test_a_role_that_sam_makes_is_noticed(self):
         source = copy.deepcopy(self.source)

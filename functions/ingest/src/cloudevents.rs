@@ -18,10 +18,13 @@ use http::HeaderMap;
 use penstock::event::{self, Event};
 use penstock::key::KeyRules;
 use penstock::producer::Outgoing;
+use penstock::trace::TraceContext;
 use penstock::{Limits, PartitionKey};
 use serde::Deserialize;
 
 pub(crate) use mode::ACCEPTED;
+
+use crate::trace::RequestTrace;
 
 pub use error::{Error, EventError, HeaderProblem};
 pub use mode::{Mode, Place};
@@ -46,6 +49,8 @@ pub struct Named {
     pub kind: String,
     /// What its order is kept by.
     pub key: PartitionKey,
+    /// The trace that it belongs to.
+    pub trace: TraceContext,
 }
 
 /// An event that cannot.
@@ -62,6 +67,11 @@ pub struct Refused {
 /// One event of a request.
 pub type Judged = Result<Ready, Refused>;
 
+/// Bytes of `,"traceparent":"..."`, whose value always has 55.
+const TRACE_BYTES: usize = 72;
+/// Bytes of `,"tracestate":""`.
+const STATE_BYTES: usize = 16;
+
 /// What events are judged by.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules<'a> {
@@ -69,6 +79,8 @@ pub struct Rules<'a> {
     pub limits: &'a Limits,
     /// What gives an event its partition key.
     pub keys: &'a KeyRules,
+    /// The trace that its events belong to.
+    pub trace: &'a RequestTrace,
 }
 
 impl Rules<'_> {
@@ -102,20 +114,24 @@ impl Rules<'_> {
         event: Result<Event, EventError>,
         id: impl FnOnce() -> Option<String>,
     ) -> Judged {
-        let ready = event.and_then(|event| self.prepare(&event));
+        let ready = event.and_then(|event| self.prepare(event));
         ready.map_err(|error| Refused { id: id(), place: error.place(mode, index), error })
     }
 
-    fn prepare(self, event: &Event) -> Result<Ready, EventError> {
-        let key = self.keys.key_of(event)?;
+    fn prepare(self, mut event: Event) -> Result<Ready, EventError> {
+        let key = self.keys.key_of(&event)?;
+        let trace = self.trace.of_event();
+        event.set_trace(&trace, self.trace.state());
         let body = event.to_json();
-        let (bytes, max) = (body.len(), self.limits.event_bytes);
+        // what the server adds is not the sender's
+        let added = TRACE_BYTES + self.trace.state().map_or(0, |state| STATE_BYTES + state.len());
+        let (bytes, max) = (body.len() - added, self.limits.event_bytes);
         // Looked at again although `from_json` has: escapes and base64 can make the stored form the longer one.
         if bytes > max {
             return Err(event::Error::TooLarge { bytes, max }.into());
         }
         let [id, source, kind] = [event.id(), event.source(), event.kind()].map(str::to_owned);
-        Ok(Ready { named: Named { id, source, kind, key: key.clone() }, outgoing: Outgoing { key, body } })
+        Ok(Ready { named: Named { id, source, kind, key: key.clone(), trace }, outgoing: Outgoing { key, body } })
     }
 }
 

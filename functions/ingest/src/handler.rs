@@ -4,7 +4,8 @@
 //! producer stops early enough for the answer still to be given; one line of log a request, without a payload.
 //! Does not authenticate: that is the gateway's business.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use http::Method;
@@ -15,12 +16,14 @@ use penstock::ports::{Clock, Stream};
 use penstock::producer::{Fate, Producer};
 use penstock::time::Timestamp;
 use penstock_aws::metrics::Metrics;
+use penstock_aws::trace::Traces;
 
 use crate::answer::{Answer, Outcome, Tally};
 use crate::cloudevents::{Judged, Named, Refused, Rules};
 use crate::code::Code;
 use crate::request;
 use crate::telling::{self, Told};
+use crate::trace::{RequestTrace, Times};
 
 /// What is kept back of an invocation's time to give the answer in.
 const ANSWER_MARGIN_MAX: Duration = Duration::from_secs(1);
@@ -34,6 +37,7 @@ pub struct Ingest<S, C> {
     limits: Limits,
     log_share: f64,
     metrics: Option<Metrics>,
+    traces: Option<Arc<Traces>>,
 }
 
 /// The requests that are measured.
@@ -49,13 +53,13 @@ enum Resource {
 impl<S: Stream, C: Clock> Ingest<S, C> {
     /// A function that puts events on the stream of `producer`. `clock` is the one that the producer has.
     pub fn new(producer: Producer<S, C>, clock: C, keys: KeyRules, limits: Limits) -> Self {
-        Self { producer, clock, keys, limits, log_share: 0.0, metrics: None }
+        Self { producer, clock, keys, limits, log_share: 0.0, metrics: None, traces: None }
     }
 
-    /// Writes metrics, and a line of log for a share of what is accepted, from 0 to 1.
+    /// Writes metrics, sends spans, and writes a line of log for a share of what is accepted, from 0 to 1.
     #[must_use]
-    pub fn telling(self, metrics: Metrics, log_share: f64) -> Self {
-        Self { metrics: Some(metrics), log_share, ..self }
+    pub fn telling(self, metrics: Metrics, traces: Option<Arc<Traces>>, log_share: f64) -> Self {
+        Self { metrics: Some(metrics), traces, log_share, ..self }
     }
 
     /// Handles one invocation of API Gateway's HTTP API, payload version 2.0.
@@ -67,7 +71,8 @@ impl<S: Stream, C: Clock> Ingest<S, C> {
         let bytes = request::received_bytes(body, payload.is_base64_encoded);
         let began = self.clock.now();
         let takes_events = (resource(&payload), &payload.request_context.http.method) == TAKES_EVENTS;
-        let answer = self.answer(payload, Timestamp(context.deadline)).await;
+        let trace = RequestTrace::of(&payload.headers, self.traces.as_ref());
+        let answer = self.answer(payload, &trace, Timestamp(context.deadline)).await;
         let Tally { accepted, rejected, retry } = answer.tally;
         if let Some(metrics) = self.metrics.as_ref().filter(|_| takes_events) {
             let now = self.clock.now();
@@ -80,17 +85,21 @@ impl<S: Stream, C: Clock> Ingest<S, C> {
             %gateway_request_id,
             status = answer.status,
             code = answer.code.map(Code::name),
+            trace_id = trace.id(),
             accepted,
             rejected,
             retry,
             bytes,
             "answered"
         );
+        if let Some(traces) = &self.traces {
+            traces.flush(Timestamp(context.deadline).since(self.clock.now())).await;
+        }
         answer.into()
     }
 
     /// The answer to a request that has to be answered before `deadline`.
-    pub async fn answer(&self, request: ApiGatewayV2httpRequest, deadline: Timestamp) -> Answer {
+    pub async fn answer(&self, request: ApiGatewayV2httpRequest, trace: &RequestTrace, deadline: Timestamp) -> Answer {
         let method = &request.request_context.http.method;
         match (resource(&request), method) {
             (None, _) => Answer::problem(
@@ -99,30 +108,38 @@ impl<S: Stream, C: Clock> Ingest<S, C> {
             ),
             (Some(Resource::Health), &Method::GET) => Answer::healthy(),
             (Some(Resource::Health), _) => Answer::method_not_allowed("GET"),
-            (Some(Resource::Events), &Method::POST) => self.take(request, deadline).await,
+            (Some(Resource::Events), &Method::POST) => self.take(request, trace, deadline).await,
             (Some(Resource::Events), _) => Answer::method_not_allowed("POST"),
         }
     }
 
-    async fn take(&self, request: ApiGatewayV2httpRequest, deadline: Timestamp) -> Answer {
-        match self.read(request) {
-            Ok(judged) => Answer::of(&self.publish(judged, deadline).await),
+    async fn take(&self, request: ApiGatewayV2httpRequest, trace: &RequestTrace, deadline: Timestamp) -> Answer {
+        let began = SystemTime::now();
+        match self.read(request, trace) {
+            Ok(judged) => Answer::of(&self.publish(judged, trace, began, deadline).await),
             Err(answer) => *answer,
         }
     }
 
     /// The events of a request; or the answer, if the request as a whole is refused.
-    fn read(&self, request: ApiGatewayV2httpRequest) -> Result<Vec<Judged>, Box<Answer>> {
+    fn read(&self, request: ApiGatewayV2httpRequest, trace: &RequestTrace) -> Result<Vec<Judged>, Box<Answer>> {
         let ApiGatewayV2httpRequest { headers, body, is_base64_encoded, .. } = request;
         let body = request::body(body, is_base64_encoded, &headers, &self.limits)
             .map_err(|error| Answer::problem(error.code(), &error.to_string()))?;
-        let rules = Rules { limits: &self.limits, keys: &self.keys };
+        let rules = Rules { limits: &self.limits, keys: &self.keys, trace };
         let judged = rules.read(&headers, &body);
         Ok(judged.map_err(|error| Answer::problem(error.code(), &error.to_string()))?)
     }
 
     /// Puts what is ready on the stream and says of every event, in its place, what became of it.
-    async fn publish(&self, judged: Vec<Judged>, deadline: Timestamp) -> Vec<Outcome> {
+    async fn publish(
+        &self,
+        judged: Vec<Judged>,
+        trace: &RequestTrace,
+        began: SystemTime,
+        deadline: Timestamp,
+    ) -> Vec<Outcome> {
+        let read = SystemTime::now();
         let mut names = Vec::with_capacity(judged.len());
         let mut outgoing = Vec::with_capacity(judged.len());
         for event in judged {
@@ -137,6 +154,7 @@ impl<S: Stream, C: Clock> Ingest<S, C> {
             self.producer.publish(outgoing, self.put_deadline(deadline)).await
         };
         log_troubles(&fates);
+        let times = Times { request: began, read, stored: SystemTime::now() };
         let mut fates = fates.into_iter();
         let mut told = Told::new(self.log_share);
         let outcome = |named: Result<Named, Refused>| match named {
@@ -145,6 +163,9 @@ impl<S: Stream, C: Clock> Ingest<S, C> {
                 let fate = fates.next().expect("a fate for every event that was published");
                 let outcome = Outcome::of_fate(std::mem::take(&mut named.id), fate);
                 told.tell(Some(&named), &outcome);
+                if let Some(traces) = &self.traces {
+                    trace.record(traces, &times, &named, &outcome);
+                }
                 outcome
             }
             Err(refused) => {

@@ -18,5 +18,6 @@ pub mod handler;
 pub mod media_type;
 pub mod request;
 mod telling;
+pub mod trace;
 
 pub use handler::Ingest;

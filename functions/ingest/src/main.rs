@@ -7,21 +7,23 @@ use penstock::producer::Producer;
 use penstock_aws::clock::{SystemClock, jitter};
 use penstock_aws::config::{Reader, process_environment};
 use penstock_aws::metrics::Metrics;
+use penstock_aws::trace::Traces;
 use penstock_aws::{KinesisStream, Sdk};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    penstock_aws::log::start();
     let mut env = Reader::new(process_environment);
     let stream = env.required("PENSTOCK_STREAM", "the name of the Kinesis stream");
     let keys = env.json("PENSTOCK_PARTITION_KEYS");
     let log_share = env.number("PENSTOCK_LOG_SHARE", 0.001, 0.0..=1.0);
     let metrics = Metrics::new(&penstock_aws::metrics::namespace(&env), None);
+    let traces = Traces::from_env("ingest", &mut env);
+    penstock_aws::log::start(traces.as_ref());
     env.finish()?;
 
     let stream = KinesisStream::new(Sdk::from_env().await.kinesis_for_puts(), stream);
     let producer = Producer::new(stream, SystemClock, jitter as fn() -> f64);
-    let ingest = &Ingest::new(producer, SystemClock, keys, Limits::DEFAULT).telling(metrics, log_share);
+    let ingest = &Ingest::new(producer, SystemClock, keys, Limits::DEFAULT).telling(metrics, traces, log_share);
     // boxed once a request: the compiler would otherwise lay out the SDK's futures as part of this one
     let answer = async |event: LambdaEvent<_>| Ok::<_, lambda_runtime::Error>(Box::pin(ingest.handle(event)).await);
     run(service_fn(answer)).await

@@ -53,11 +53,12 @@ impl Told {
     pub(crate) fn tell(&mut self, named: Option<&Named>, outcome: &Outcome) {
         let (source, kind) = (named.map(|named| &named.source), named.map(|named| &named.kind));
         let key_hash = named.map(|named| tracing::field::display(KeyHash(&named.key)));
+        let trace_id = named.map(|named| named.trace.trace_id());
         match outcome {
             Outcome::Accepted { id, shard, sequence } => {
                 if self.share > 0.0 && penstock_aws::clock::jitter() < self.share {
                     let (outcome, position) = ("accepted", sequence.as_str());
-                    info!(outcome, event_id = id, event_source = source, event_type = kind, key_hash, %shard, position, "event");
+                    info!(outcome, event_id = id, event_source = source, event_type = kind, key_hash, %shard, position, trace_id, "event");
                 }
             }
             Outcome::Rejected { id, code, detail, .. } if self.has_room() => {
@@ -65,7 +66,16 @@ impl Told {
             }
             Outcome::Retry { id, code, .. } if self.has_room() => {
                 let (outcome, code) = ("to_be_sent_again", code.name());
-                warn!(outcome, event_id = id, event_source = source, event_type = kind, key_hash, code, "event");
+                warn!(
+                    outcome,
+                    event_id = id,
+                    event_source = source,
+                    event_type = kind,
+                    key_hash,
+                    trace_id,
+                    code,
+                    "event"
+                );
             }
             Outcome::Rejected { .. } | Outcome::Retry { .. } => {}
         }

@@ -117,6 +117,12 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
         })
     }
 
+    /// Notes that a variable's value will not do.
+    pub fn refuse(&mut self, name: &str, why: &str) {
+        let value = self.optional(name).unwrap_or_default();
+        self.problems.push(Problem::Bad { name: name.to_owned(), value, why: why.to_owned() });
+    }
+
     /// Whether everything was there and sound.
     ///
     /// # Errors

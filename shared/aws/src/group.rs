@@ -1,5 +1,6 @@
 //! A consumer group as a Lambda function: configuration, clients, and the loop.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use lambda_runtime::{LambdaEvent, run, service_fn};
@@ -23,6 +24,7 @@ use crate::kinesis::KinesisShards;
 use crate::metrics::{self, Metrics};
 use crate::sdk::Sdk;
 use crate::sqs::DeadLetterQueue;
+use crate::trace::Traces;
 
 /// What a consumer group's environment says.
 #[derive(Debug, Clone)]
@@ -113,6 +115,7 @@ impl GroupConfig {
 pub struct Group {
     sdk: Sdk,
     config: GroupConfig,
+    traces: Option<Arc<Traces>>,
 }
 
 impl Group {
@@ -124,12 +127,13 @@ impl Group {
     pub async fn from_env<T>(
         more: impl FnOnce(&mut Reader<fn(&str) -> Option<String>>) -> T,
     ) -> Result<(Self, T), config::Error> {
-        crate::log::start();
         let mut reader = Reader::new(config::process_environment as fn(&str) -> Option<String>);
         let config = GroupConfig::read(&mut reader);
         let more = more(&mut reader);
+        let traces = Traces::from_env(&config.group, &mut reader);
+        crate::log::start(traces.as_ref());
         reader.finish()?;
-        Ok((Self { sdk: Sdk::from_env().await, config }, more))
+        Ok((Self { sdk: Sdk::from_env().await, config, traces }, more))
     }
 
     /// The SDK, for clients of the group's own.
@@ -159,7 +163,16 @@ impl Group {
         let ports = Ports::new(&self.sdk, &self.config);
         let settler = &Settler::new(self.config.settings(), fingerprints, work, ports);
         let metrics = &Metrics::new(&self.config.metrics_namespace, Some(("Group", &self.config.group)));
-        run(service_fn(move |event: LambdaEvent<Box<RawValue>>| crate::lambda::serve(settler, metrics, event))).await
+        let traces = self.traces.as_deref();
+        let serve = async |event: LambdaEvent<Box<RawValue>>| {
+            let deadline = Timestamp(event.context.deadline);
+            let answer = crate::lambda::serve(settler, metrics, event).await;
+            if let Some(traces) = traces {
+                traces.flush(deadline.since(SystemClock.now())).await;
+            }
+            answer
+        };
+        run(service_fn(serve)).await
     }
 }
 

@@ -16,6 +16,7 @@ pub mod metrics;
 mod recovery;
 mod sdk;
 mod sqs;
+pub mod trace;
 
 pub use dynamodb::{ProgressTable, RedriveItems, StateTable, WindowTable};
 pub use group::{Group, GroupConfig, Ports};

@@ -31,7 +31,7 @@ struct RecoveredGroup {
 /// # Errors
 /// Every variable that is missing or bad; when the Runtime API fails.
 pub async fn recover_from_env() -> Result<(), lambda_runtime::Error> {
-    crate::log::start();
+    crate::log::start(None);
     let mut reader = Reader::new(config::process_environment as fn(&str) -> Option<String>);
     reader.required("PENSTOCK_GROUPS", "JSON: for the name of each function its `group` and `deadLetterQueueUrl`");
     let groups: BTreeMap<String, RecoveredGroup> = reader.json("PENSTOCK_GROUPS");

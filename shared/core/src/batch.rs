@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use tracing::Span;
 
 use crate::dead_letter::DeadLetter;
 use crate::event::{self, Event};
@@ -13,6 +14,7 @@ use crate::limits::Limits;
 use crate::packing::aggregate::{self, Aggregate};
 use crate::position::{Position, SequenceNumber, ShardId};
 use crate::time::Timestamp;
+use crate::trace;
 
 /// One record of a shard.
 #[derive(Debug, Clone)]
@@ -54,6 +56,8 @@ pub struct Delivery {
     pub data: Bytes,
     /// The event, or why it is none.
     pub content: Result<Content, NotAnEvent>,
+    /// The span of its way through a group; none unless its trace is collected.
+    pub span: Span,
 }
 
 /// An event and its fingerprint.
@@ -138,6 +142,7 @@ impl Delivery {
             is_ours: false,
             data: letter.data.clone(),
             content,
+            span: Span::none(),
         }
     }
 }
@@ -152,11 +157,16 @@ fn delivery(
 ) -> Delivery {
     let position = Position::new(record.sequence.clone(), index);
     let content = read(&data).map(|event| Content { fingerprint: fingerprints.event(&event), event });
-    Delivery { position, arrival: record.arrival, key, hash_key, is_ours, data, content }
+    Delivery { position, arrival: record.arrival, key, hash_key, is_ours, data, content, span: Span::none() }
 }
 
-/// The bounds of what other producers put on the stream: Kinesis bounds the size, the rest is as at the edge.
-const STORED: Limits = Limits { event_bytes: 10 * 1024 * 1024, ..Limits::DEFAULT };
+/// The bounds of what is on the stream. Other producers put events there too, whose size Kinesis bounds; the edge adds
+/// extensions of its own. The rest is as at the edge.
+const STORED: Limits = Limits {
+    event_bytes: 10 * 1024 * 1024,
+    extensions: Limits::DEFAULT.extensions + trace::EXTENSIONS,
+    ..Limits::DEFAULT
+};
 
 fn read(data: &[u8]) -> Result<Event, NotAnEvent> {
     let text = std::str::from_utf8(data).map_err(|error| NotAnEvent::NotText(error.valid_up_to()))?;

@@ -17,6 +17,8 @@ use std::collections::BTreeMap;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
+use crate::trace::{self, TraceContext};
+
 pub use builder::EventBuilder;
 pub use error::Error;
 
@@ -124,6 +126,17 @@ impl Event {
     /// The extension attributes, by name.
     pub fn extensions(&self) -> &BTreeMap<String, ExtensionValue> {
         &self.extensions
+    }
+
+    /// Sets the trace that the event belongs to. What a sender has said of it is overwritten: the server says it.
+    pub fn set_trace(&mut self, context: &TraceContext, state: Option<&str>) {
+        self.extensions.insert(trace::TRACEPARENT.to_owned(), ExtensionValue::String(context.to_string()));
+        match state {
+            Some(state) => {
+                self.extensions.insert(trace::TRACESTATE.to_owned(), ExtensionValue::String(state.to_owned()))
+            }
+            None => self.extensions.remove(trace::TRACESTATE),
+        };
     }
 
     /// The data as it came.

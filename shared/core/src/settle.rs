@@ -267,6 +267,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
         let deliveries = batch.deliveries(&self.fingerprints);
         self.make_room_for(shard, &mut window, deliveries.len());
         let mut run = Run::new(deliveries, begun, &window, range, &self.fingerprints);
+        run.begin_spans(&self.settings.group, shard);
         let context = LaneContext {
             outside: &self.outside,
             settings: &self.settings,
@@ -300,6 +301,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
         }
         let ending = Ending { isolated, searching, outage };
         let settled = self.finish(&mut run, &mut window, begun, shard, ending, said).await?;
+        run.end_spans();
         window.set_epoch(begun.epoch);
         self.tell_sample(&run, shard);
         let (letters, retries) = context.tally.into_parts();

@@ -12,6 +12,7 @@ use penstock::window::Counts;
 use penstock_local::lambda::OnTimeout;
 use penstock_local::metrics::{State, StateChange};
 use penstock_local::{Options, Profile, Stack, build_functions};
+pub use rustix::process::Signal;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 
@@ -57,6 +58,8 @@ pub struct Setup {
     pub state: Option<PathBuf>,
     /// How many times faster the alarms' periods pass; 1 unless set.
     pub alarm_speed: Option<u32>,
+    /// No invocation takes longer.
+    pub timeout_max: Option<Duration>,
 }
 
 impl Setup {
@@ -93,7 +96,7 @@ impl Setup {
             port: 0,
             profile: Profile::Dev,
             binaries: Some(folder.to_path_buf()),
-            timeout_max: None,
+            timeout_max: self.timeout_max,
             on_timeout: OnTimeout::Kill,
             alarm_speed: self.alarm_speed.unwrap_or(1),
             telemetry: Some(BTreeMap::new()),
@@ -196,13 +199,22 @@ impl Pipeline {
 
     /// Waits until an alarm changes to `state`, and gives the first such change.
     pub async fn alarm(&self, name: &str, state: State) -> StateChange {
+        self.change(name, &format!("was not {state}"), |change| change.to == state).await
+    }
+
+    /// Waits until an alarm has rung and does not any more.
+    pub async fn alarm_over(&self, name: &str) -> StateChange {
+        self.change(name, "is not over", |change| change.from == State::Alarm).await
+    }
+
+    async fn change(&self, name: &str, missing: &str, is_it: impl Fn(&StateChange) -> bool) -> StateChange {
         let began = Instant::now();
         loop {
             let told = self.alarms.lock().expect("no test panics while it hears").clone();
-            if let Some(change) = told.iter().find(|change| change.name == name && change.to == state) {
+            if let Some(change) = told.iter().find(|change| change.name == name && is_it(change)) {
                 return change.clone();
             }
-            assert!(began.elapsed() < Duration::from_secs(60), "{name} was not {state}: {told:?}\n{}", self.logs());
+            assert!(began.elapsed() < Duration::from_secs(90), "{name} {missing}: {told:?}\n{}", self.logs());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -269,6 +281,11 @@ pub fn children(parent: u32) -> Vec<Child> {
 
 /// `kill -9`; false if the process had ended already.
 pub fn kill(pid: u32) -> bool {
+    signal(pid, Signal::KILL)
+}
+
+/// Sends a signal; false if the process had ended already.
+pub fn signal(pid: u32, signal: Signal) -> bool {
     let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
-    pid.is_some_and(|pid| rustix::process::kill_process(pid, rustix::process::Signal::KILL).is_ok())
+    pid.is_some_and(|pid| rustix::process::kill_process(pid, signal).is_ok())
 }

@@ -15,7 +15,8 @@ fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
 
 fn read_with(limits: &Limits, pairs: &[(&str, &str)], body: &[u8]) -> Result<Vec<Judged>, Error> {
     let keys = serde_json::from_str(r#"{"keyed":"/order/id"}"#).unwrap();
-    Rules { limits, keys: &keys }.read(&headers(pairs), body)
+    let headers = headers(pairs);
+    Rules { limits, keys: &keys, trace: &RequestTrace::of(&headers, None) }.read(&headers, body)
 }
 
 fn read(pairs: &[(&str, &str)], body: impl AsRef<[u8]>) -> Result<Vec<Judged>, Error> {
@@ -51,11 +52,54 @@ fn in_header(text: &str) -> Option<Place> {
     Some(Place::Header(text.to_owned()))
 }
 
+/// An event as it is stored, without the trace context that every one gets.
+fn body(ready: &Ready) -> String {
+    let trace = format!(r#","traceparent":"{}""#, ready.named.trace);
+    assert_eq!(ready.outgoing.body.matches(&trace).count(), 1, "{trace} in {}", ready.outgoing.body);
+    ready.outgoing.body.replace(&trace, "")
+}
+
 #[test]
 fn a_structured_event_is_ready_as_it_was_sent() {
     let judged = structured(EVENT).unwrap();
     let ready = judged[0].as_ref().unwrap();
-    assert_eq!((ready.named.id.as_str(), ready.outgoing.body.as_str()), ("1", EVENT));
+    assert_eq!((ready.named.id.as_str(), body(ready).as_str()), ("1", EVENT));
+}
+
+#[test]
+fn the_trace_of_an_event_is_that_of_its_request_whatever_the_event_says() {
+    let [of_request, of_event] = ["4bf92f3577b34da6a3ce929d0e0e4736", "11111111111111111111111111111111"];
+    let trace = |id| format!("00-{id}-00f067aa0ba902b7-01");
+    let claims = format!(r#","traceparent":"{}","tracestate":"x=1"}}"#, trace(of_event));
+    let headers = [("content-type", STRUCTURED), ("traceparent", &*trace(of_request)), ("tracestate", "a=1")];
+    let judged = read(&headers, EVENT.replace('}', &claims)).unwrap();
+    let added = format!(r#","traceparent":"{}","tracestate":"a=1"}}"#, trace(of_request));
+    assert_eq!(judged[0].as_ref().unwrap().outgoing.body, EVENT.replace('}', &added));
+}
+
+#[test]
+fn an_event_with_all_the_extensions_it_may_have_is_still_one_on_the_stream() {
+    let extensions: String = (0..Limits::DEFAULT.extensions).map(|n| format!(r#","e{n}":"x""#)).collect();
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let headers = [("content-type", STRUCTURED), ("traceparent", trace), ("tracestate", "a=1")];
+    let judged = read(&headers, EVENT.replace('}', &(extensions + "}"))).unwrap();
+    let record = penstock::batch::Record {
+        sequence: "1".parse().unwrap(),
+        arrival: penstock::time::Timestamp(1),
+        partition_key: "k".to_owned(),
+        data: judged[0].as_ref().unwrap().outgoing.body.clone().into(),
+    };
+    let batch = penstock::batch::ShardBatch { shard: penstock::ShardId::new("s"), records: vec![record] };
+    let deliveries = batch.deliveries(&penstock::fingerprint::Fingerprinter::new("x"));
+    assert!(deliveries[0].content.is_ok(), "{:?}", deliveries[0].content);
+}
+
+#[test]
+fn what_the_server_adds_counts_not_against_the_bound_of_an_event() {
+    let limits = Limits { event_bytes: EVENT.len(), ..Limits::DEFAULT };
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let headers = [("content-type", STRUCTURED), ("traceparent", trace), ("tracestate", "a=1,b=2")];
+    assert!(read_with(&limits, &headers, EVENT.as_bytes()).unwrap()[0].is_ok());
 }
 
 #[test]
@@ -152,13 +196,13 @@ fn a_binary_event_is_made_of_headers_and_body() {
         r#"{"specversion":"1.0","id":"1","source":"/s","type":"t","subject":"café \"x\"","#,
         r#""datacontenttype":"application/json","tenant":"7","data":{"a" : 1.0}}"#
     );
-    assert_eq!(ready.outgoing.body, expected);
+    assert_eq!(body(&ready), expected);
     assert_eq!(ready.outgoing.key.as_str(), "café \"x\"");
 }
 
 #[test]
 fn binary_data_that_is_not_json_is_kept_as_bytes() {
-    let body = |more: &[(&str, &str)], data: &[u8]| binary(more, data).unwrap().outgoing.body;
+    let body = |more: &[(&str, &str)], data: &[u8]| self::body(&binary(more, data).unwrap());
     assert!(
         body(&[("content-type", "text/plain; charset=latin1")], b"caf\xE9")
             .ends_with(r#""datacontenttype":"text/plain; charset=latin1","data_base64":"Y2Fm6Q=="}"#)
@@ -213,7 +257,9 @@ fn a_header_that_comes_twice_is_a_duplicate_attribute() {
     let mut twice = headers(&[("ce-specversion", "1.0"), ("ce-id", "1"), ("ce-source", "/s"), ("ce-type", "t")]);
     twice.append("ce-id", HeaderValue::from_static("2"));
     let keys = KeyRules::default();
-    let judged = Rules { limits: &Limits::DEFAULT, keys: &keys }.read(&twice, b"").unwrap();
+    let judged = Rules { limits: &Limits::DEFAULT, keys: &keys, trace: &RequestTrace::of(&twice, None) }
+        .read(&twice, b"")
+        .unwrap();
     assert_eq!(fault(&judged[0]), ("duplicate_attribute", in_header("ce-id")));
 }
 

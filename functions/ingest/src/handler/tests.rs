@@ -62,9 +62,10 @@ impl Clock for &Ticks {
 fn answer_by(memory: &Memory, clock: &Ticks, request: Value, deadline: u64) -> Answer {
     let producer = Producer::new(memory, clock, (|| 0.5) as fn() -> f64);
     let ingest = Ingest::new(producer, clock, KeyRules::default(), Limits::DEFAULT);
-    let request = serde_json::from_value(request).unwrap();
+    let request: ApiGatewayV2httpRequest = serde_json::from_value(request).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(ingest.answer(request, Timestamp(deadline)))
+    let trace = RequestTrace::of(&request.headers, None);
+    runtime.block_on(ingest.answer(request, &trace, Timestamp(deadline)))
 }
 
 fn answer_on(memory: &Memory, request: Value) -> Answer {

@@ -5,6 +5,7 @@ use std::pin::pin;
 
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
+use tracing::Instrument;
 
 use super::Outside;
 use super::lane::{LaneContext, LaneEnd, Stop, Work};
@@ -13,6 +14,7 @@ use super::run::Outcome;
 use crate::batch::Delivery;
 use crate::dead_letter::Code;
 use crate::handler::{EventHandler, Failure, HandlerContext};
+use crate::trace;
 
 /// Runs an [`EventHandler`] over each lane.
 #[derive(Debug)]
@@ -51,6 +53,7 @@ impl<H: EventHandler> Handling<H> {
             deadline: context.times.stop,
         };
         let handled = AssertUnwindSafe(self.0.handle(&content.event, &about)).catch_unwind();
+        let handled = handled.instrument(trace::process(delivery));
         let result = match select(pin!(handled), pin!(context.outside.sleep(left))).await {
             Either::Left((result, _)) => result,
             Either::Right(((), _)) => return Err(context.out_of_time(left)),

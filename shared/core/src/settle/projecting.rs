@@ -22,6 +22,7 @@ use crate::key::PartitionKey;
 use crate::ports::{self, States};
 use crate::position::Position;
 use crate::projection::{Projection, Refusal, Stored, StoredState};
+use crate::trace;
 
 /// Events that a state remembers by name: those that were redriven, and strays.
 const REDRIVEN_MAX: usize = 1000;
@@ -185,6 +186,8 @@ impl<P: Projection, S: States> Projecting<P, S> {
 
 impl<P: Projection, S: States> Work for Projecting<P, S> {
     async fn run<O: Outside>(&self, events: &[&Delivery], context: &LaneContext<'_, O>) -> LaneEnd {
+        // a lane is one load, one fold and one store for all of its events
+        let _spans: Vec<_> = events.iter().map(|event| trace::process(event)).collect();
         for _ in 0..RACES_MAX {
             if context.time_left().is_zero() {
                 return LaneEnd::nothing(Stop::OutOfTime);

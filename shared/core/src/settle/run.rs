@@ -5,15 +5,16 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use tracing::warn;
+use tracing::{Span, warn};
 
 use super::lane::{LaneEnd, Stop};
 use crate::batch::Delivery;
 use crate::fingerprint::{Fingerprint, Fingerprinter};
 use crate::hash::HashRange;
-use crate::position::Position;
+use crate::position::{Position, ShardId};
 use crate::progress::{Begun, FAILURES_MAX};
 use crate::time::Timestamp;
+use crate::trace;
 use crate::window::{Counts, Segment, Window};
 
 /// What became of an event. An event without an outcome is unsettled.
@@ -29,6 +30,19 @@ pub enum Outcome {
     DeadLettered,
     /// Penstock's own, and not this shard's: it is on the right one too.
     Foreign,
+}
+
+impl Outcome {
+    /// The stable text form.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Before => "settled_before",
+            Self::Handled => "handled",
+            Self::Duplicate => "duplicate",
+            Self::DeadLettered => "dead_lettered",
+            Self::Foreign => "foreign",
+        }
+    }
 }
 
 /// Some events of one lane that can run now.
@@ -131,6 +145,25 @@ impl Run {
             recorded,
             parts: 0,
             latest,
+        }
+    }
+
+    /// Begins the spans of the events that are this run's to settle.
+    pub(super) fn begin_spans(&mut self, group: &str, shard: &ShardId) {
+        for (delivery, outcome) in self.deliveries.iter_mut().zip(&self.outcomes) {
+            if *outcome != Some(Outcome::Before) {
+                delivery.span = trace::consume(delivery, group, shard);
+            }
+        }
+    }
+
+    /// Ends them.
+    pub(super) fn end_spans(&mut self) {
+        for (delivery, outcome) in self.deliveries.iter_mut().zip(&self.outcomes) {
+            if !delivery.span.is_disabled() {
+                delivery.span.record("outcome", outcome.map_or("left", Outcome::as_str));
+                delivery.span = Span::none();
+            }
         }
     }
 

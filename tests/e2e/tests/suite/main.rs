@@ -13,4 +13,5 @@ mod recovered;
 mod redrive;
 mod restart;
 mod told;
+mod traced;
 mod walk;
