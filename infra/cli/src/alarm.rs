@@ -11,9 +11,14 @@ pub(crate) fn lines(change: &StateChange) -> Vec<String> {
     }
     let mut lines = vec![format!("alarm {name}: {from} -> {to}: {reason}")];
     if *to == State::Alarm && !description.trim().is_empty() {
-        lines.push(format!("  {}", description.split_whitespace().collect::<Vec<_>>().join(" ")));
+        lines.push(format!("  {}", one_line(description)));
     }
     lines
+}
+
+/// What the template says about an alarm, as one line.
+pub(crate) fn one_line(description: &str) -> String {
+    description.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

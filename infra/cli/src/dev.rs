@@ -1,8 +1,10 @@
 //! `penstock dev`: the pipeline of `template.yaml`, up until Ctrl-C, or for as long as the demo takes.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use penstock_local::lambda::OnTimeout;
@@ -46,11 +48,20 @@ pub(crate) struct Options {
     /// Let the periods of the template's alarms pass N times faster: a period of a minute then lasts 60/N seconds
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=60))]
     alarm_speed: u32,
+    /// Let no invocation of a function take longer, whatever the template allows: to see what a function that hangs does
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    timeout_max: Option<u64>,
 }
 
 fn parameter(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
+}
+
+/// What this process was told about telemetry, for the functions: they inherit nothing else.
+fn telemetry() -> BTreeMap<String, String> {
+    let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+    std::env::vars_os().filter_map(text).filter(|(name, _)| name.starts_with("OTEL_")).collect()
 }
 
 /// Runs the command.
@@ -68,9 +79,10 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
         port: options.port,
         profile: if options.release { Profile::Release } else { Profile::Dev },
         binaries: None,
-        timeout_max: None,
+        timeout_max: options.timeout_max.map(Duration::from_secs),
         on_timeout: OnTimeout::Kill,
         alarm_speed: options.alarm_speed,
+        telemetry: Some(telemetry()),
         on_alarm: std::sync::Arc::new(move |change: &StateChange| {
             if !demo {
                 alarm::lines(change).iter().for_each(|line| note(line));
@@ -127,8 +139,12 @@ async fn serve(stack: &mut Stack) -> anyhow::Result<ExitCode> {
     );
     say("see what became of it:");
     say(&format!("  cargo penstock state{flag} order-status ORDER-1"));
+    say(&format!("  cargo penstock trace{flag} 1"));
     say("send the samples:");
     say(&format!("  cargo penstock send{flag} events/samples/orders.ndjson"));
+    say("see what rings, and all metrics:");
+    say(&format!("  cargo penstock alarms{flag}"));
+    say(&format!("  curl {endpoint}/_penstock/metrics"));
     say("");
     say("Ctrl-C stops it");
     tokio::select! {

@@ -1,6 +1,7 @@
 //! The `penstock` command: runs the pipeline on this machine, sends events to it and shows what became of them.
 
 mod alarm;
+mod alarms;
 mod ask;
 mod chaos;
 mod demo;
@@ -9,6 +10,7 @@ mod record;
 mod send;
 mod simulate;
 mod terminal;
+mod trace;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -39,6 +41,18 @@ enum Command {
         group: String,
         /// The partition key, an order's id for example
         key: String,
+        #[command(flatten)]
+        running: Running,
+    },
+    /// Show the alarms that ring, and why. The exit code is 0 when none does, 1 when one does, 2 when it cannot be told
+    Alarms(alarms::Options),
+    /// Show what was done about an event, step by step. The exit code is 1 when nothing is known of it
+    Trace {
+        /// The event's id
+        event_id: String,
+        /// Print the spans as JSON
+        #[arg(long)]
+        json: bool,
         #[command(flatten)]
         running: Running,
     },
@@ -91,6 +105,8 @@ async fn main() -> ExitCode {
         Command::Chaos(options) => Box::pin(chaos::run(options)).await,
         Command::Send(options) => send::run(options).await,
         Command::State { group, key, running } => ask::state(running.port, &group, &key).await,
+        Command::Alarms(options) => Ok(alarms::run(options).await),
+        Command::Trace { event_id, json, running } => trace::run(running.port, &event_id, json).await,
         Command::Dlq(Dlq::Redrive { group, running }) => ask::redrive(running.port, &group).await,
         Command::Dlq(Dlq::List { group, json, running }) => ask::dead_letters(running.port, &group, json).await,
     };

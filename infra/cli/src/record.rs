@@ -1,7 +1,7 @@
 //! The record of a running `penstock dev`: where its services are, for the other commands.
 //!
 //! One file a port under `.penstock/` of the project. It is removed when the pipeline stops; one that a killed
-//! pipeline left behind is found out by asking the pipeline's health.
+//! pipeline left behind is found out by asking the pipeline, which answers even when its functions do not.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,6 +9,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
+
+/// How long an answer may take; a trace can have many spans.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
 
 /// What a running pipeline says of itself.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -47,9 +50,18 @@ impl Record {
         };
         let bytes = std::fs::read(file(port)?).map_err(|_| none())?;
         let record: Self = serde_json::from_slice(&bytes).map_err(|_| none())?;
-        let health = reqwest::Client::new().get(format!("{}/v1/health", record.endpoint));
-        health.timeout(Duration::from_secs(5)).send().await.map_err(|_| none())?;
+        record.ask("/alarms").await.map_err(|_| none())?;
         Ok(record)
+    }
+
+    /// What the pipeline answers below `/_penstock`.
+    pub(crate) async fn ask(&self, path: &str) -> anyhow::Result<String> {
+        let url = format!("{}{}{path}", self.endpoint, penstock_local::operator::PREFIX);
+        let ask = async || {
+            let response = reqwest::Client::new().get(&url).timeout(ANSWER_MAX).send().await?;
+            response.error_for_status()?.text().await
+        };
+        ask().await.with_context(|| format!("the pipeline does not answer {url}"))
     }
 
     /// The environment of a group's function.
@@ -67,7 +79,7 @@ pub(crate) struct Published(PathBuf);
 
 impl Drop for Published {
     fn drop(&mut self) {
-        // a record that stays is told from a running pipeline by its health
+        // a record that stays is told from a running pipeline by asking
         _ = std::fs::remove_file(&self.0);
     }
 }

@@ -1,11 +1,18 @@
 //! What is written to the terminal, and how.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the one module that talks to the terminal")]
+#![expect(clippy::print_stderr, reason = "this is the one module that talks to the terminal")]
+
+use std::io::{ErrorKind, IsTerminal, Write};
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 /// Writes a line of the result.
 pub(crate) fn say(line: &str) {
-    println!("{line}");
+    match writeln!(std::io::stdout(), "{line}") {
+        // whoever reads it has read enough, as `head` does
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+        Err(error) => complain(&format!("cannot write the result: {error}")),
+        Ok(()) => {}
+    }
 }
 
 /// Writes a line about what is going on.
@@ -16,6 +23,43 @@ pub(crate) fn note(line: &str) {
 /// Writes why the command failed.
 pub(crate) fn complain(line: &str) {
     eprintln!("penstock: {line}");
+}
+
+/// Whether somebody may be looking at what [`say`] writes.
+pub(crate) fn is_terminal() -> bool {
+    std::io::stdout().is_terminal()
+}
+
+/// A text from outside, with whatever would steer the terminal written out.
+pub(crate) fn harmless(text: &str) -> String {
+    let mut harmless = String::with_capacity(text.len());
+    for c in text.chars() {
+        if steers(c) {
+            harmless.extend(c.escape_default());
+        } else {
+            harmless.push(c);
+        }
+    }
+    harmless
+}
+
+/// A value as JSON, harmless too.
+pub(crate) fn json(value: &impl serde::Serialize) -> serde_json::Result<String> {
+    let mut json = String::new();
+    for c in serde_json::to_string_pretty(value)?.chars() {
+        // outside of strings JSON has no such character but line feeds, and within strings it has none of those
+        if steers(c) && c != '\n' {
+            json.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            json.push(c);
+        }
+    }
+    Ok(json)
+}
+
+/// Control characters, line separators, and what turns the direction of writing around.
+fn steers(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// A table whose first column is text and whose others are figures.
@@ -31,4 +75,18 @@ pub(crate) fn figures(header: &[&str], rows: &[Vec<String>]) -> String {
     let text = table.trim_fmt();
     // the table pads its first column on the left too
     text.lines().map(|line| line.strip_prefix(' ').unwrap_or(line)).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_from_outside_steers_the_terminal_and_json_stays_what_it_was() {
+        let text = "ü \u{1b}[2J\u{9b}31m\u{7f}\r\n\u{202e}\u{2028}";
+        assert_eq!(harmless(text), "ü \\u{1b}[2J\\u{9b}31m\\u{7f}\\r\\n\\u{202e}\\u{2028}");
+        let json = json(&[text]).unwrap();
+        assert!(!json.chars().any(|c| steers(c) && c != '\n'), "{json}");
+        assert_eq!(serde_json::from_str::<[String; 1]>(&json).unwrap(), [text]);
+    }
 }

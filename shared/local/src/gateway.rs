@@ -20,6 +20,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::lambda::{Function, Invocation, PAYLOAD_MAX};
+use crate::operator::Operator;
 pub use routes::RouteError;
 use routes::Routes;
 
@@ -36,6 +37,7 @@ const STOP_WITHIN: Duration = Duration::from_secs(5);
 /// An HTTP API in front of functions.
 pub struct Gateway {
     routes: Routes<Function>,
+    beside: Router,
 }
 
 impl Gateway {
@@ -44,7 +46,13 @@ impl Gateway {
     /// # Errors
     /// A path that is no route, or one route twice.
     pub fn new(routes: Vec<(String, String, Function)>) -> Result<Self, RouteError> {
-        Ok(Self { routes: Routes::new(routes)? })
+        Ok(Self { routes: Routes::new(routes)?, beside: Router::new() })
+    }
+
+    /// Answers what is below [`PREFIX`](crate::operator::PREFIX) too, before the routes.
+    #[must_use]
+    pub fn beside(self, operator: Operator) -> Self {
+        Self { beside: operator.router(), ..self }
     }
 
     /// Serves until `cancel`, then lets open requests end.
@@ -54,7 +62,7 @@ impl Gateway {
     pub async fn serve(self, listener: TcpListener, cancel: CancellationToken) -> std::io::Result<()> {
         let port = listener.local_addr()?.port();
         let state = Arc::new(Shared { routes: self.routes, domain: format!("127.0.0.1:{port}") });
-        let router = Router::new().fallback(answer).with_state(state);
+        let router = Router::new().fallback(answer).with_state(state).merge(self.beside);
         let service = router.into_make_service_with_connect_info::<std::net::SocketAddr>();
         let serving = axum::serve(listener, service).with_graceful_shutdown(cancel.clone().cancelled_owned());
         let late = async {

@@ -13,6 +13,7 @@ pub mod gateway;
 pub mod lambda;
 mod ledger;
 pub mod metrics;
+pub mod operator;
 pub mod services;
 mod stack;
 pub mod template;

@@ -4,6 +4,7 @@ mod alarms;
 mod functions;
 mod mappings;
 mod options;
+mod telemetry;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,10 +21,12 @@ use crate::gateway::Gateway;
 use crate::lambda::Function;
 use crate::ledger::group_counts;
 use crate::metrics::{MetricStore, Watch};
+use crate::operator::Operator;
 use crate::services::{self, Services};
 use crate::template::{self, Context as TemplateContext, Pipeline};
 use crate::{Clients, StreamReader, build_functions, dead_letters};
 pub use options::{LogLine, Options, Progress};
+use telemetry::Telemetry;
 
 /// The account that everything here belongs to.
 const ACCOUNT: &str = "000000000000";
@@ -108,9 +111,12 @@ impl Stack {
                 build_functions(&options.root, &names, options.profile).await?
             }
         };
-        let functions = functions::start(&pipeline, &services, &binaries, &options, &metrics)?;
+        let endpoint = format!("http://127.0.0.1:{port}");
+        let telemetry = Telemetry::new(options.telemetry.as_ref(), &endpoint);
+        let functions = functions::start(&pipeline, &services, &binaries, &options, &telemetry, &metrics)?;
         let cancel = CancellationToken::new();
         let alarms = Watch::new(metrics.clone(), pipeline.alarms.clone(), options.on_alarm.clone());
+        let operator = Operator::new(metrics.clone(), alarms.clone(), telemetry.elsewhere(&pipeline));
         let mut stack = Self {
             groups: groups(&pipeline)?,
             clients: services.clients().clone(),
@@ -120,13 +126,13 @@ impl Stack {
             statuses: Vec::new(),
             metrics,
             alarms,
-            endpoint: format!("http://127.0.0.1:{port}"),
+            endpoint,
             port,
             stop: cancel.clone().drop_guard(),
             cancel,
             tasks: Vec::new(),
         };
-        stack.serve_http(listener)?;
+        stack.serve_http(listener, operator)?;
         stack.poll_streams(options.state.as_deref())?;
         stack.poll_queues()?;
         stack.watch_alarms();
@@ -137,12 +143,12 @@ impl Stack {
         Ok(stack)
     }
 
-    fn serve_http(&mut self, listener: TcpListener) -> anyhow::Result<()> {
+    fn serve_http(&mut self, listener: TcpListener, operator: Operator) -> anyhow::Result<()> {
         let mut routes = Vec::new();
         for route in &self.pipeline.routes {
             routes.push((route.method.clone(), route.path.clone(), self.function(&route.function)?.clone()));
         }
-        let gateway = Gateway::new(routes)?;
+        let gateway = Gateway::new(routes)?.beside(operator);
         let cancel = self.cancel.clone();
         self.tasks
             .push(("the HTTP API".to_owned(), tokio::spawn(async move { Ok(gateway.serve(listener, cancel).await?) })));

@@ -56,6 +56,14 @@ pub struct Totals {
     pub last: f64,
 }
 
+impl Totals {
+    /// As if the values of both had been recorded as one metric, those of `later` last.
+    pub(crate) fn merge(&mut self, later: &Self) {
+        self.all.merge(&later.all);
+        self.last = later.last;
+    }
+}
+
 /// All metrics. Clones are the same store.
 #[derive(Debug, Clone)]
 pub struct MetricStore(Arc<Inner>);

@@ -7,6 +7,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::store::now;
@@ -20,7 +21,7 @@ const SETTLE_MAX_MS: u64 = 2_000;
 const BASE_SECONDS: u32 = 60;
 
 /// What an alarm says now.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AlarmState {
     /// Its logical id.
     pub name: String,

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::Options;
+use super::telemetry::Telemetry;
 use crate::lambda::{Function, FunctionConfig};
 use crate::metrics::MetricStore;
 use crate::metrics::emf::EmfReader;
@@ -20,6 +21,7 @@ pub(super) fn start(
     services: &Services,
     binaries: &Path,
     options: &Options,
+    telemetry: &Telemetry,
     metrics: &MetricStore,
 ) -> anyhow::Result<BTreeMap<String, Function>> {
     let mut functions = BTreeMap::new();
@@ -29,6 +31,7 @@ pub(super) fn start(
         // people read it here, and not CloudWatch
         environment.insert("AWS_LAMBDA_LOG_FORMAT".to_owned(), "Text".to_owned());
         environment.extend(function.environment.clone());
+        telemetry.complete(&mut environment);
         let config = FunctionConfig {
             name: function.name.clone(),
             arn: function.arn.clone(),

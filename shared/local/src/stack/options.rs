@@ -38,6 +38,9 @@ pub struct Options {
     pub on_timeout: OnTimeout,
     /// How many times faster than on AWS the alarms' periods pass, 1 to 60.
     pub alarm_speed: u32,
+    /// `OTEL_` variables for the functions, before those of the template. Unless one of both names an endpoint, it is the
+    /// stack, which keeps the spans for `penstock trace`. `None` leaves all to the template.
+    pub telemetry: Option<BTreeMap<String, String>>,
     /// Where the functions' logs go.
     pub log: LogLine,
     /// Where changes of the alarms' states are told.

@@ -9,14 +9,20 @@ use penstock_local::{Options, Profile, Stack};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 /// A port that nothing listens on just now.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Starts `penstock dev` on `port`; the process, and what it printed until it was up.
 async fn start_dev(port: &str) -> (tokio::process::Child, String) {
+    start_dev_with(port, &[]).await
+}
+
+/// As `start_dev`, with more arguments.
+pub(crate) async fn start_dev_with(port: &str, arguments: &[&str]) -> (tokio::process::Child, String) {
     let mut dev = tokio::process::Command::new(binaries().await.join("penstock"))
         .args(["dev", "--port", port])
+        .args(arguments)
         .current_dir(root())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -166,6 +172,7 @@ async fn a_missing_binary_is_one_clear_line_that_names_it() {
         timeout_max: None,
         on_timeout: Default::default(),
         alarm_speed: 1,
+        telemetry: None,
         on_alarm: Arc::new(|_: &penstock_local::metrics::StateChange| {}),
         binaries: Some(empty.path().to_path_buf()),
         log: Arc::new(|_: &str, _: &str| {}),

@@ -8,6 +8,7 @@ mod demo;
 mod faults;
 mod http;
 mod killed;
+mod operator;
 mod recovered;
 mod redrive;
 mod restart;
