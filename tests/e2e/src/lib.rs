@@ -99,7 +99,7 @@ impl Setup {
             timeout_max: self.timeout_max,
             on_timeout: OnTimeout::Kill,
             alarm_speed: self.alarm_speed.unwrap_or(1),
-            telemetry: Some(BTreeMap::new()),
+            telemetry: None,
             on_alarm: Arc::new(move |change: &StateChange| {
                 told.lock().expect("no test panics while it hears").push(change.clone());
             }),
