@@ -211,6 +211,16 @@ FAULTS = [
     ),
     ("alarms_reach_whoever_is_named", "no topic", lambda t: props(t, "GiveUpsAlarm").pop("AlarmActions")),
     ("alarms_reach_whoever_is_named", "no end", lambda t: props(t, "OrderStatusLagAlarm").pop("OKActions")),
+    (
+        "alarms_say_what_to_do",
+        "no first step",
+        lambda t: props(t, "GiveUpsAlarm").update(AlarmDescription="Given up. docs/runbook/give-ups.md"),
+    ),
+    (
+        "alarms_say_what_to_do",
+        "a page that is not there",
+        lambda t: props(t, "OrderStatusLagAlarm").update(AlarmDescription="Late. First: look. docs/runbook/late.md"),
+    ),
     ("the_dashboard_has_three_rows", "none", lambda t: t["Resources"].pop("Dashboard")),
     (
         "the_dashboard_has_three_rows",

@@ -15,6 +15,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 import expand
 import rules
+import watching
 from faults import FAULTS
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -40,6 +41,12 @@ class TemplateTest(unittest.TestCase):
 
     def test_every_rule_has_a_planted_fault(self):
         self.assertEqual({rule for rule, _, _ in FAULTS}, {rule.__name__ for rule in rules.RULES})
+
+    def test_every_page_of_the_runbook_belongs_to_an_alarm(self):
+        described = json.dumps(self.expanded["Resources"])
+        pages = [page for page in watching.RUNBOOK.glob("*.md") if page.name != "README.md"]
+        self.assertEqual([page.name for page in pages if f"docs/runbook/{page.name}" not in described], [])
+        self.assertGreater(len(pages), 10)
 
     def test_the_group_of_the_page_keeps_every_rule(self):
         page = (ROOT / "docs/consumer-group.md").read_text(encoding="utf-8")

@@ -4,14 +4,17 @@ The rules ask by what an alarm measures and not by its name, so they also hold f
 """
 
 import json
+import pathlib
 import re
 
 from stack import target, variables
 
-# An alarm on the duration rings before the time-out does, and not on half of it.
-NEAR_THE_TIMEOUT = (0.5, 0.95)
+# An alarm on the duration rings before the time-out does, and not on half of it. A group's run stops four seconds before.
+NEAR_THE_TIMEOUT = (0.5, 0.98)
 # Below so many requests a minute, one that fails is a large share and no sign.
 REQUESTS_MIN = 100
+
+RUNBOOK = pathlib.Path(__file__).resolve().parents[2] / "docs/runbook"
 
 
 def alarms(stack):
@@ -149,6 +152,19 @@ def alarms_reach_whoever_is_named(stack):
                 yield f"{name}: {actions} is not the topic"
 
 
+def alarms_say_what_to_do(stack):
+    """What it means, what to do first, and a page of the runbook that is there."""
+    for name, alarm in alarms(stack):
+        description = alarm.get("AlarmDescription", "")
+        page = re.search(r"docs/runbook/([a-z-]+)\.md$", description)
+        if "First: " not in description:
+            yield f"{name}: its description does not say what to do first"
+        if not page:
+            yield f"{name}: its description does not end with a page of the runbook"
+        elif not (RUNBOOK / f"{page[1]}.md").is_file():
+            yield f"{name}: {page[0]} is not there"
+
+
 def the_dashboard_has_three_rows(stack):
     """Producer, log and consumers, in JSON that CloudWatch can read."""
     for name, dashboard in stack.of("AWS::CloudWatch::Dashboard"):
@@ -176,5 +192,6 @@ RULES = [
     throttling_is_told,
     alarms_are_silent_while_nothing_happens,
     alarms_reach_whoever_is_named,
+    alarms_say_what_to_do,
     the_dashboard_has_three_rows,
 ]

@@ -90,6 +90,7 @@ impl<S: Stream, C: Clock> Ingest<S, C> {
             rejected,
             retry,
             bytes,
+            took_ms = self.clock.now().since(began).as_millis(),
             "answered"
         );
         if let Some(traces) = &self.traces {

@@ -289,7 +289,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
         let isolated = crashes >= isolation::CRASHES_TOLERATED && run.unsettled() > 0;
         let (mut searching, mut outage) = (false, false);
         if isolated {
-            warn!(%shard, crashes, "runs ended without a word: handling events one at a time");
+            warn!(outcome = "isolated", %shard, crashes, "runs ended without a word: handling events one at a time");
             let suspect = begun.suspect.as_ref().map(|(suspect, suspicions)| {
                 // the suspicion of a run that failed in this process, and could not take it back
                 let innocent = known.innocent.as_ref() == begun.suspect.as_ref();
@@ -353,6 +353,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
                 .collect()
                 .await;
             let outage = gauge.outage();
+            let mut cause = None;
             let (mut failing, mut lanes) = (Vec::new(), Vec::new());
             for (segment, end) in ends {
                 let stop = run.apply(&segment, end);
@@ -363,7 +364,10 @@ impl<W: Work, O: Outside> Settler<W, O> {
                         lanes.push(segment.lane);
                         continue;
                     }
-                    Stop::Retry(_) => context.tally.count_retry(),
+                    Stop::Retry(reason) => {
+                        context.tally.count_retry();
+                        cause.get_or_insert(reason);
+                    }
                     Stop::OutOfTime => {}
                     Stop::Outside(error) => context.tell(Decision::Left, run.delivery(index), &error),
                 }
@@ -375,7 +379,8 @@ impl<W: Work, O: Outside> Settler<W, O> {
                 }
             }
             if outage {
-                warn!(shard = %context.shard, "most keys fail: an outage, nothing is counted against any event");
+                let (shard, reason) = (context.shard, cause);
+                warn!(outcome = "outage", %shard, reason, "most keys fail: nothing is counted against any event; the first says why");
                 return true;
             }
         }

@@ -86,6 +86,7 @@ async fn consume<W: Work, O: Outside>(
     metrics: &Metrics,
     event: LambdaEvent<Box<RawValue>>,
 ) -> Result<KinesisEventResponse, Error> {
+    let began = settler.now();
     let batch = KinesisEvent::parse(event.payload.get())?.into_batch()?;
     let deadline = Timestamp(event.context.deadline);
     // boxed once a batch: the run is a deep tree of futures, and users' own mains would have to lay it out
@@ -98,12 +99,15 @@ async fn consume<W: Work, O: Outside>(
         Err(error) => measure_failure(&mut measured, error, &batch, settler.now()),
     }
     metrics.write(&measured, settler.now());
+    let request_id = &event.context.request_id;
+    let took_ms = settler.now().since(began).as_millis();
     let settled = settled.inspect_err(|error| {
         let outcome = if matches!(error, penstock::settle::Error::Fenced(_)) { "fenced" } else { "failed" };
-        warn!(outcome, shard = %batch.shard, records = batch.records.len(), %error, "batch");
+        warn!(outcome, %request_id, shard = %batch.shard, records = batch.records.len(), took_ms, %error, "batch");
     })?;
     info!(
         outcome = "settled",
+        %request_id,
         shard = %batch.shard,
         records = batch.records.len(),
         handled = settled.counts.handled,
@@ -112,6 +116,7 @@ async fn consume<W: Work, O: Outside>(
         foreign = settled.counts.foreign,
         passed_over = settled.passed_over,
         unsettled = settled.unsettled,
+        took_ms,
         lag_ms = settled.lag.map(|lag| lag.as_millis()),
         resume_at = settled.resume_at.as_ref().map(penstock::SequenceNumber::as_str),
         isolated = settled.isolated,

@@ -69,7 +69,7 @@ pub async fn recover<O: Outside>(
         let complete = match one(groups, message.body.as_deref().unwrap_or_default(), deadline).await {
             Ok(recovered) => recovered.complete,
             Err(error) => {
-                error!(message = message.message_id, %error, "not recovered; the notice stays in its queue");
+                error!(message_id = message.message_id, %error, "not recovered; the notice stays in its queue");
                 false
             }
         };

@@ -23,7 +23,7 @@ pub(super) async fn redrive<W: Work, O: Outside>(
     let (assembled, unreadable) = assemble(&bodies, settler.group());
     let mut left = Vec::new();
     for (index, why) in unreadable {
-        warn!(message = messages.records[index].message_id, %why, "not redriven");
+        warn!(message_id = messages.records[index].message_id, %why, "not redriven");
         left.push(index);
     }
     let letters: Vec<DeadLetter> = assembled.iter().map(|Assembled { letter, .. }| letter.clone()).collect();
