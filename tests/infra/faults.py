@@ -1,5 +1,7 @@
 """Faults to plant in the expanded template, each with the rule that has to notice it."""
 
+import json
+
 
 def props(template, name):
     """The properties of a resource."""
@@ -43,7 +45,7 @@ FAULTS = [
     (
         "giving_up_is_announced",
         "a role that may not send",
-        lambda t: statement(t, "ConsumerAccess", 3).update(Action="sqs:ReceiveMessage"),
+        lambda t: statement(t, "ConsumerAccess", 1).update(Action="sqs:ReceiveMessage"),
     ),
     (
         "a_new_group_reads_from_the_start",
@@ -53,7 +55,12 @@ FAULTS = [
     (
         "each_group_has_its_own_name_and_dead_letters",
         "a shared name",
-        lambda t: env(t, "OrderAlerts").update(PENSTOCK_GROUP="order-status"),
+        lambda t: [
+            env(t, "OrderAlerts").update(PENSTOCK_GROUP="order-status"),
+            props(t, "OrderAlertsRole").update(
+                Policies=json.loads(json.dumps(props(t, "OrderAlertsRole")["Policies"]).replace("order-alerts/*", "order-status/*"))
+            ),
+        ],
     ),
     (
         "each_group_has_its_own_name_and_dead_letters",
@@ -82,11 +89,28 @@ FAULTS = [
     ("data_is_encrypted", "a plain queue", lambda t: props(t, "Alerts").pop("SqsManagedSseEnabled")),
     ("data_outlives_the_stack", "a stream that goes", lambda t: t["Resources"]["Events"].pop("DeletionPolicy")),
     ("data_outlives_the_stack", "four days", lambda t: props(t, "GiveUps").pop("MessageRetentionPeriod")),
+    (
+        "queues_take_the_largest_letter",
+        "whatever the default is",
+        lambda t: props(t, "OrderAlertsDeadLetters").pop("MaximumMessageSize"),
+    ),
+    (
+        "a_group_keeps_to_its_own_items",
+        "everybody's progress",
+        lambda t: statement(t, "OrderAlertsRole", 3).pop("Condition"),
+    ),
+    (
+        "a_group_keeps_to_its_own_items",
+        "another group's window",
+        lambda t: statement(t, "OrderStatusRole", 4)["Condition"].update(
+            {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["order-alerts/*"]}}
+        ),
+    ),
     ("policies_name_what_they_allow", "all resources", lambda t: statement(t, "IngestRole", 1).update(Resource="*")),
     (
         "policies_name_what_they_allow",
         "all actions",
-        lambda t: statement(t, "OrderStatusRole", 3).update(Action="dynamodb:*"),
+        lambda t: statement(t, "OrderStatusRole", 5).update(Action="dynamodb:*"),
     ),
     (
         "policies_name_what_they_allow",
@@ -161,6 +185,14 @@ FAULTS = [
         lambda t: props(t, "FailedGiveUpsAlarm").update(Threshold=10),
     ),
     ("the_edge_answers_before_the_api_gives_up", "the time of the API", lambda t: props(t, "Ingest").update(Timeout=30)),
+    (
+        "the_edge_is_bounded",
+        "no limit of requests",
+        lambda t: props(t, "HttpApiApiGatewayDefaultStage").pop("DefaultRouteSettings"),
+    ),
+    ("the_edge_is_bounded", "no log", lambda t: props(t, "HttpApiApiGatewayDefaultStage").pop("AccessLogSettings")),
+    ("the_edge_is_bounded", "no limit of functions", lambda t: props(t, "Ingest").pop("ReservedConcurrentExecutions")),
+    ("the_edge_is_bounded", "patient for half a minute", lambda t: t["Parameters"]["PutSeconds"].update(Default=28)),
     (
         "metrics_of_two_stacks_stay_apart",
         "one namespace for all",

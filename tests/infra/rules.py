@@ -13,6 +13,8 @@ from stack import Stack, listed, target, variables
 FOURTEEN_DAYS = 14 * 24 * 3600
 # An HTTP API gives an integration 30 seconds at most.
 API_TIMEOUT = 30
+# A request that waits for a stream takes up a function.
+PUT_SECONDS_MAX = 10
 # Between the mapping's giving up and the stream's forgetting, somebody has to be able to read the records back.
 RECOVERY_SECONDS = 3600
 
@@ -23,6 +25,15 @@ RECOVERY_ACTIONS = {
     "PENSTOCK_PROGRESS_TABLE": ["dynamodb:GetItem", "dynamodb:UpdateItem"],
     "PENSTOCK_WINDOW_TABLE": ["dynamodb:Query", "dynamodb:GetItem", "dynamodb:PutItem"],
 }
+
+# One key for the windows of a stack, which a redeployment keeps; the stack's id unless somebody gives one.
+FINGERPRINT_KEY = {"Fn::If": ["OwnFingerprintKey", {"Ref": "FingerprintKey"}, {"Ref": "AWS::StackId"}]}
+
+# A first deployment that fails cleans up; CloudFormation takes that word for a deletion only.
+RETAINED = {"DeletionPolicy": "RetainExceptOnCreate", "UpdateReplacePolicy": "Retain"}
+
+# What a letter of the largest event takes; the default has been another one in other years.
+MESSAGE_BYTES = 1024 * 1024
 
 GROUP_VARIABLES = [
     "PENSTOCK_STREAM",
@@ -111,8 +122,8 @@ def groups_are_given_all_they_read(stack):
         for name in GROUP_VARIABLES:
             if name not in env:
                 yield f"{function}: {name} is not set"
-        if env.get("PENSTOCK_FINGERPRINT_KEY", {"Ref": "AWS::StackId"}) != {"Ref": "AWS::StackId"}:
-            yield f"{function}: PENSTOCK_FINGERPRINT_KEY is not the stack's id"
+        if env.get("PENSTOCK_FINGERPRINT_KEY", FINGERPRINT_KEY) != FINGERPRINT_KEY:
+            yield f"{function}: PENSTOCK_FINGERPRINT_KEY is neither the parameter nor the stack's id"
 
 
 def windows_expire(stack):
@@ -148,11 +159,30 @@ def data_outlives_the_stack(stack):
     """Deleting or replacing a resource keeps what it holds; queues keep it as long as SQS can."""
     for kind in ("AWS::Kinesis::Stream", "AWS::DynamoDB::Table", "AWS::SQS::Queue"):
         for name, properties in stack.of(kind):
-            for policy in ("DeletionPolicy", "UpdateReplacePolicy"):
-                if stack.resources[name].get(policy) != "Retain":
-                    yield f"{name}: {policy} is not Retain"
+            for policy, wanted in RETAINED.items():
+                if stack.resources[name].get(policy) != wanted:
+                    yield f"{name}: {policy} is not {wanted}"
             if kind == "AWS::SQS::Queue" and properties.get("MessageRetentionPeriod") != FOURTEEN_DAYS:
                 yield f"{name}: keeps messages for less than 14 days"
+
+
+def queues_take_the_largest_letter(stack):
+    """The default of a message's size has been 256 KiB and is 1 MiB: it is said, and what writes letters counts on it."""
+    for name, queue in stack.of("AWS::SQS::Queue"):
+        if queue.get("MaximumMessageSize") != MESSAGE_BYTES:
+            yield f"{name}: MaximumMessageSize is not {MESSAGE_BYTES}"
+
+
+def a_group_keeps_to_its_own_items(stack):
+    """Every group's progress and window stand in one table each: a role reaches those of its group and no others."""
+    for function, properties in stack.groups():
+        env = variables(properties)
+        own = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": [f"{env.get('PENSTOCK_GROUP')}/*"]}}
+        tables = {target(env.get("PENSTOCK_PROGRESS_TABLE")), target(env.get("PENSTOCK_WINDOW_TABLE"))}
+        for statement in stack.statements(properties):
+            shared = tables & set(map(target, listed(statement["Resource"])))
+            if shared - {None} and statement.get("Condition") != own:
+                yield f"{function}: its role reaches all of {', '.join(sorted(shared))}"
 
 
 def policies_name_what_they_allow(stack):
@@ -254,6 +284,25 @@ def the_edge_answers_before_the_api_gives_up(stack):
                 yield f"{name}: its time-out of {timeout} s is not below {API_TIMEOUT} s"
 
 
+def the_edge_is_bounded(stack):
+    """Somebody who floods the API takes neither the groups' concurrency nor the account's, and is seen in a log."""
+    for name, stage in stack.of("AWS::ApiGatewayV2::Stage"):
+        limits = stage.get("DefaultRouteSettings", {})
+        if not {"ThrottlingRateLimit", "ThrottlingBurstLimit"} <= limits.keys():
+            yield f"{name}: takes as many requests as the account does"
+        if stack.kind(stage.get("AccessLogSettings", {}).get("DestinationArn")) != "AWS::Logs::LogGroup":
+            yield f"{name}: nobody sees who sent what"
+    for _, permission in stack.of("AWS::Lambda::Permission"):
+        if permission["Principal"] == "apigateway.amazonaws.com":
+            name = target(permission["FunctionName"])
+            function = stack.resources[name]["Properties"]
+            if "ReservedConcurrentExecutions" not in function:
+                yield f"{name}: no parameter bounds its concurrency"
+            seconds = int(stack.value(variables(function).get("PENSTOCK_PUT_SECONDS", API_TIMEOUT)))
+            if seconds > PUT_SECONDS_MAX:
+                yield f"{name}: a request waits {seconds} s for a stream that throttles"
+
+
 RULES = [
     one_run_a_shard_at_a_time,
     failures_are_reported_by_record,
@@ -267,11 +316,14 @@ RULES = [
     tables_can_be_restored,
     data_is_encrypted,
     data_outlives_the_stack,
+    queues_take_the_largest_letter,
+    a_group_keeps_to_its_own_items,
     policies_name_what_they_allow,
     dead_letters_can_be_sent_back,
     what_is_given_up_is_recovered,
     notices_that_fail_are_kept_and_told,
     the_edge_answers_before_the_api_gives_up,
+    the_edge_is_bounded,
     *watching.RULES,
 ]
 

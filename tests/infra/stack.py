@@ -44,16 +44,20 @@ class Stack:
             for name, policy in self.of(kind):
                 yield name, policy["PolicyDocument"]
 
-    def may(self, function, action, resource):
-        """Whether the role of `function` allows `action` on the resource called `resource`."""
+    def statements(self, function):
+        """Every statement of the policies of a function's role."""
         role = target(function["Role"])
         attached = self.resources[role]["Properties"].get("ManagedPolicyArns", [])
         owners = {role, *map(target, attached)}
+        for owner, document in self.policies():
+            if owner in owners:
+                yield from document["Statement"]
+
+    def may(self, function, action, resource):
+        """Whether the role of `function` allows `action` on the resource called `resource`."""
         return any(
             action in listed(statement["Action"]) and resource in map(target, listed(statement["Resource"]))
-            for owner, document in self.policies()
-            if owner in owners
-            for statement in document["Statement"]
+            for statement in self.statements(function)
         )
 
 

@@ -28,6 +28,10 @@ use crate::trace::{RequestTrace, Times};
 /// What is kept back of an invocation's time to give the answer in.
 const ANSWER_MARGIN_MAX: Duration = Duration::from_secs(1);
 
+/// How long a request waits for a stream that throttles or does not answer, unless told otherwise. A sender that is told to come
+/// again sooner takes up no function meanwhile.
+const PUT_TIME_MAX: Duration = Duration::from_secs(5);
+
 /// The function.
 #[derive(Debug)]
 pub struct Ingest<S, C> {
@@ -35,6 +39,7 @@ pub struct Ingest<S, C> {
     clock: C,
     keys: KeyRules,
     limits: Limits,
+    put_time_max: Duration,
     log_share: f64,
     metrics: Option<Metrics>,
     traces: Option<Arc<Traces>>,
@@ -53,7 +58,13 @@ enum Resource {
 impl<S: Stream, C: Clock> Ingest<S, C> {
     /// A function that puts events on the stream of `producer`. `clock` is the one that the producer has.
     pub fn new(producer: Producer<S, C>, clock: C, keys: KeyRules, limits: Limits) -> Self {
-        Self { producer, clock, keys, limits, log_share: 0.0, metrics: None, traces: None }
+        Self { producer, clock, keys, limits, put_time_max: PUT_TIME_MAX, log_share: 0.0, metrics: None, traces: None }
+    }
+
+    /// Waits so long at most for the stream to take the events of a request.
+    #[must_use]
+    pub fn waiting(self, put_time_max: Duration) -> Self {
+        Self { put_time_max, ..self }
     }
 
     /// Writes metrics, sends spans, and writes a line of log for a share of what is accepted, from 0 to 1.
@@ -180,11 +191,12 @@ impl<S: Stream, C: Clock> Ingest<S, C> {
         outcomes
     }
 
-    /// When the producer has to stop, so that the answer still gets out: a second before the invocation ends, or a
-    /// quarter of what is left if that is less.
+    /// When the producer has to stop: when it has had its time, and so that the answer still gets out: a second before the
+    /// invocation ends, or a quarter of what is left if that is less.
     fn put_deadline(&self, deadline: Timestamp) -> Timestamp {
-        let left = deadline.since(self.clock.now());
-        deadline.minus(ANSWER_MARGIN_MAX.min(left / 4))
+        let now = self.clock.now();
+        let left = deadline.since(now);
+        deadline.minus(ANSWER_MARGIN_MAX.min(left / 4)).min(now.plus(self.put_time_max))
     }
 }
 

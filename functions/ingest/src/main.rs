@@ -1,5 +1,7 @@
 //! The `ingest` function: its configuration, its clients, and the loop.
 
+use std::time::Duration;
+
 use ingest::Ingest;
 use lambda_runtime::{LambdaEvent, run, service_fn};
 use penstock::Limits;
@@ -15,6 +17,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let mut env = Reader::new(process_environment);
     let stream = env.required("PENSTOCK_STREAM", "the name of the Kinesis stream");
     let keys = env.json("PENSTOCK_PARTITION_KEYS");
+    let put_seconds = env.number("PENSTOCK_PUT_SECONDS", 5, 1..=28);
     let log_share = env.number("PENSTOCK_LOG_SHARE", 0.001, 0.0..=1.0);
     let metrics = Metrics::new(&penstock_aws::metrics::namespace(&env), None);
     let traces = Traces::from_env("ingest", &mut env);
@@ -23,7 +26,8 @@ async fn main() -> Result<(), lambda_runtime::Error> {
 
     let stream = KinesisStream::new(Sdk::from_env().await.kinesis_for_puts(), stream);
     let producer = Producer::new(stream, SystemClock, jitter as fn() -> f64);
-    let ingest = &Ingest::new(producer, SystemClock, keys, Limits::DEFAULT).telling(metrics, traces, log_share);
+    let ingest = Ingest::new(producer, SystemClock, keys, Limits::DEFAULT).telling(metrics, traces, log_share);
+    let ingest = &ingest.waiting(Duration::from_secs(put_seconds));
     // boxed once a request: the compiler would otherwise lay out the SDK's futures as part of this one
     let answer = async |event: LambdaEvent<_>| Ok::<_, lambda_runtime::Error>(Box::pin(ingest.handle(event)).await);
     run(service_fn(answer)).await

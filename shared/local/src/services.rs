@@ -20,4 +20,5 @@ mod tests;
 pub(crate) use clock::now_ms;
 pub use create::{CreateError, Created};
 pub use running::{Options, Ports, Services};
+pub(crate) use sqs::MESSAGE_MAX;
 pub use start_error::StartError;

@@ -232,8 +232,8 @@ fn a_stream_that_refuses_rejects_only_what_the_edge_itself_rejects() {
 
 #[test]
 fn the_producer_stops_in_time_for_the_answer() {
-    // a second of ten is kept back, and a quarter of two
-    for (left, latest) in [(10_000, 9_000), (2_000, 1_500)] {
+    // it has five seconds of ten; a second of four and a quarter of two are kept back
+    for (left, latest) in [(10_000, 5_000), (4_000, 3_000), (2_000, 1_500)] {
         let clock = Ticks::default();
         let answer = answer_by(&Memory::default(), &clock, post(STRUCTURED, event("1", "slow")), left);
         assert_eq!(status_and_code(&answer), (429, "throttled".to_owned()));

@@ -32,7 +32,7 @@ use refusals::Refusal;
 
 /// The largest message, attributes included, and the largest batch.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html>
-const MESSAGE_MAX: usize = 1_048_576;
+pub(crate) const MESSAGE_MAX: usize = 1_048_576;
 /// Larger than any request with a message or batch that is taken, however much of it JSON escapes.
 const BODY_MAX: usize = 8 * MESSAGE_MAX;
 

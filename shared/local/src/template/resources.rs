@@ -190,9 +190,17 @@ fn read_all(root: &Node, resources: &[Resource<'_>], scope: &mut Scope<'_>, pipe
 
 fn http_api(properties: Properties<'_>) {
     properties.finish(
-        &["Description", "FailOnWarnings", "Name", "PropagateTags", "StageName", "StageVariables", "Tags"],
         &[
             "AccessLogSettings",
+            "Description",
+            "FailOnWarnings",
+            "Name",
+            "PropagateTags",
+            "StageName",
+            "StageVariables",
+            "Tags",
+        ],
+        &[
             "Auth",
             "CorsConfiguration",
             "DefaultRouteSettings",

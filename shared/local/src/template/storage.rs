@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::services::MESSAGE_MAX;
+
 use super::identity::Identity;
 use super::mappings::Targets;
 use super::model::{KeyAttribute, Queue, Stream, Table};
@@ -135,9 +137,13 @@ pub(super) fn queue(id: &str, identity: &Identity, targets: &Targets, mut proper
     let retention = properties.number("MessageRetentionPeriod", 345_600, 60..=1_209_600);
     properties.number("ReceiveMessageWaitTimeSeconds", 0, 0..=20);
     let redrive = properties.has("RedrivePolicy").then(|| redrive(identity.arn(), targets, &mut properties)).flatten();
+    let size = properties.number("MaximumMessageSize", MESSAGE_MAX, 1024..=MESSAGE_MAX);
+    if size != MESSAGE_MAX {
+        properties.warn(format_args!("messages of up to {MESSAGE_MAX} bytes are taken on this machine"));
+    }
     properties.finish(
         &["KmsDataKeyReusePeriodSeconds", "KmsMasterKeyId", "RedriveAllowPolicy", "SqsManagedSseEnabled", "Tags"],
-        &["DelaySeconds", "MaximumMessageSize"],
+        &["DelaySeconds"],
     );
     Queue {
         logical_id: id.to_owned(),

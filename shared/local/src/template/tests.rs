@@ -168,6 +168,7 @@ fn the_template_of_this_project_is_honoured_whole() {
     let expected = [
         "permissions and log groups are not enforced on this machine",
         "1 resource of type AWS::CloudWatch::Dashboard is not evaluated on this machine: Dashboard",
+        "HttpApi: `DefaultRouteSettings` has no effect on this machine",
     ];
     assert_eq!(pipeline.warnings, expected);
     assert_eq!(pipeline.alarms.len(), 30);
