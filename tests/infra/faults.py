@@ -89,6 +89,17 @@ FAULTS = [
     ("data_is_encrypted", "a plain queue", lambda t: props(t, "Alerts").pop("SqsManagedSseEnabled")),
     ("data_outlives_the_stack", "a stream that goes", lambda t: t["Resources"]["Events"].pop("DeletionPolicy")),
     ("data_outlives_the_stack", "four days", lambda t: props(t, "GiveUps").pop("MessageRetentionPeriod")),
+    ("queues_refuse_plain_http", "no policy", lambda t: t["Resources"].pop("OrderAlertsDeadLettersPolicy")),
+    (
+        "queues_refuse_plain_http",
+        "of another queue",
+        lambda t: props(t, "AlertsPolicy").update(Queues=[{"Ref": "GiveUps"}]),
+    ),
+    (
+        "tables_can_refuse_to_be_deleted",
+        "not this one",
+        lambda t: props(t, "OrderStatusState").pop("DeletionProtectionEnabled"),
+    ),
     (
         "queues_take_the_largest_letter",
         "whatever the default is",

@@ -155,6 +155,29 @@ def data_is_encrypted(stack):
             yield f"{name}: not encrypted"
 
 
+def queues_refuse_plain_http(stack):
+    """A policy of each queue denies what does not come over TLS."""
+    denying = {
+        target(queue)
+        for _, policy in stack.of("AWS::SQS::QueuePolicy")
+        for queue in policy["Queues"]
+        for statement in policy["PolicyDocument"]["Statement"]
+        if (statement["Effect"], statement["Principal"], statement["Action"]) == ("Deny", "*", "sqs:*")
+        and target(statement["Resource"]) == target(queue)
+        and statement.get("Condition") == {"Bool": {"aws:SecureTransport": "false"}}
+    }
+    for name, _ in stack.of("AWS::SQS::Queue"):
+        if name not in denying:
+            yield f"{name}: takes requests without TLS"
+
+
+def tables_can_refuse_to_be_deleted(stack):
+    """A parameter says whether they do."""
+    for name, table in stack.of("AWS::DynamoDB::Table"):
+        if table.get("DeletionProtectionEnabled") != {"Ref": "TableDeletionProtection"}:
+            yield f"{name}: TableDeletionProtection does not protect it"
+
+
 def data_outlives_the_stack(stack):
     """Deleting or replacing a resource keeps what it holds; queues keep it as long as SQS can."""
     for kind in ("AWS::Kinesis::Stream", "AWS::DynamoDB::Table", "AWS::SQS::Queue"):
@@ -315,6 +338,8 @@ RULES = [
     windows_expire,
     tables_can_be_restored,
     data_is_encrypted,
+    queues_refuse_plain_http,
+    tables_can_refuse_to_be_deleted,
     data_outlives_the_stack,
     queues_take_the_largest_letter,
     a_group_keeps_to_its_own_items,
