@@ -28,6 +28,9 @@ use routes::Routes;
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html>.
 const BODY_MAX: usize = 10 * 1024 * 1024;
 
+/// Bytes of the request line and of the headers' values together. Same page.
+const HEAD_MAX: usize = 10_240;
+
 /// How long an integration may take. Same page.
 const INTEGRATION_MAX: Duration = Duration::from_secs(30);
 
@@ -90,6 +93,9 @@ async fn answer(
     let Some(found) = shared.routes.find(&parts.method, parts.uri.path()) else {
         return response::message(StatusCode::NOT_FOUND, "Not Found");
     };
+    if head_bytes(&parts) > HEAD_MAX {
+        return response::message(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "Request Header Fields Too Large");
+    }
     let body = match read(body).await {
         Ok(body) => body,
         Err(status) => {
@@ -117,6 +123,11 @@ async fn answer(
         }
         Some(Invocation::Throttled) | None => response::message(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
     }
+}
+
+fn head_bytes(parts: &http::request::Parts) -> usize {
+    let line = parts.method.as_str().len() + parts.uri.to_string().len() + " HTTP/1.1 ".len();
+    line + parts.headers.values().map(http::HeaderValue::len).sum::<usize>()
 }
 
 async fn read(body: Body) -> Result<bytes::Bytes, StatusCode> {

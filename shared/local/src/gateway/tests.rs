@@ -77,6 +77,9 @@ async fn the_event_is_that_of_payload_format_2() {
     }
     assert_eq!(event["headers"]["x-two"], "one,two");
     assert!(event["headers"].get("cookie").is_none());
+    for name in ["host", "x-amzn-trace-id", "x-forwarded-for", "x-forwarded-port", "x-forwarded-proto"] {
+        assert!(event["headers"][name].is_string(), "{name}");
+    }
     let context = &event["requestContext"];
     assert_eq!((&context["stage"], &context["http"]["method"]), (&json!("$default"), &json!("POST")));
     // the shape that the functions read it with
@@ -92,7 +95,8 @@ async fn a_body_that_is_no_text_travels_as_base64() {
         ("application/octet-stream", None, &b"text"[..], true),
         ("text/plain", None, b"text", false),
         ("text/plain", None, b"\xff", true),
-        ("application/cloudevents+json", None, b"{}", false),
+        ("application/json; charset=utf-8", None, b"{}", false),
+        ("application/cloudevents+json", None, b"{}", true),
         ("application/json", Some("gzip"), b"{}", true),
     ] {
         let mut request = api.http.post(&url).header("content-type", kind).body(body);
@@ -114,6 +118,8 @@ async fn what_the_gateway_answers_itself() {
     assert_eq!(api.send(api.http.get(&url)).await, not_found, "the method has no route");
     let too_large = api.http.post(&url).body(vec![b'x'; BODY_MAX + 1]);
     assert_eq!(api.send(too_large).await, (413, json!({ "message": "Request Entity Too Large" })));
+    let head = api.http.post(&url).header("x-long", "x".repeat(HEAD_MAX));
+    assert_eq!(api.send(head).await, (431, json!({ "message": "Request Header Fields Too Large" })));
     // over Lambda's 6 MB once it is base64 in an event
     let too_long = api.http.post(&url).body(vec![0; 5 * 1024 * 1024]);
     assert_eq!(api.send(too_long).await, (413, json!({ "message": "Request Too Long" })));
