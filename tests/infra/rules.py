@@ -8,7 +8,7 @@ cfn-lint checks: that a property exists and its value is legal.
 import json
 
 import watching
-from stack import Stack, listed, target, variables
+from stack import PARAMETERS, Stack, listed, target, variables
 
 FOURTEEN_DAYS = 14 * 24 * 3600
 # An HTTP API gives an integration 30 seconds at most.
@@ -25,9 +25,6 @@ RECOVERY_ACTIONS = {
     "PENSTOCK_PROGRESS_TABLE": ["dynamodb:GetItem", "dynamodb:UpdateItem"],
     "PENSTOCK_WINDOW_TABLE": ["dynamodb:Query", "dynamodb:GetItem", "dynamodb:PutItem"],
 }
-
-# One key for the windows of a stack, which a redeployment keeps; the stack's id unless somebody gives one.
-FINGERPRINT_KEY = {"Fn::If": ["OwnFingerprintKey", {"Ref": "FingerprintKey"}, {"Ref": "AWS::StackId"}]}
 
 # A first deployment that fails cleans up; CloudFormation takes that word for a deletion only.
 RETAINED = {"DeletionPolicy": "RetainExceptOnCreate", "UpdateReplacePolicy": "Retain"}
@@ -122,7 +119,7 @@ def groups_are_given_all_they_read(stack):
         for name in GROUP_VARIABLES:
             if name not in env:
                 yield f"{function}: {name} is not set"
-        if env.get("PENSTOCK_FINGERPRINT_KEY", FINGERPRINT_KEY) != FINGERPRINT_KEY:
+        if env.get("PENSTOCK_FINGERPRINT_KEY", stack.chosen.fingerprint_key) != stack.chosen.fingerprint_key:
             yield f"{function}: PENSTOCK_FINGERPRINT_KEY is neither the parameter nor the stack's id"
 
 
@@ -172,9 +169,9 @@ def queues_refuse_plain_http(stack):
 
 
 def tables_can_refuse_to_be_deleted(stack):
-    """A parameter says whether they do."""
+    """Whoever deploys says whether they do."""
     for name, table in stack.of("AWS::DynamoDB::Table"):
-        if table.get("DeletionProtectionEnabled") != {"Ref": "TableDeletionProtection"}:
+        if table.get("DeletionProtectionEnabled") != stack.chosen.deletion_protection:
             yield f"{name}: TableDeletionProtection does not protect it"
 
 
@@ -319,7 +316,7 @@ def the_edge_is_bounded(stack):
         if permission["Principal"] == "apigateway.amazonaws.com":
             name = target(permission["FunctionName"])
             function = stack.resources[name]["Properties"]
-            if "ReservedConcurrentExecutions" not in function:
+            if stack.chosen.reserves_concurrency and "ReservedConcurrentExecutions" not in function:
                 yield f"{name}: no parameter bounds its concurrency"
             seconds = int(stack.value(variables(function).get("PENSTOCK_PUT_SECONDS", API_TIMEOUT)))
             if seconds > PUT_SECONDS_MAX:
@@ -353,7 +350,7 @@ RULES = [
 ]
 
 
-def findings(template):
+def findings(template, chosen=PARAMETERS):
     """Every rule that the expanded `template` breaks, with what breaks it."""
-    stack = Stack(template)
+    stack = Stack(template, chosen)
     return {rule.__name__: found for rule in RULES if (found := list(rule(stack)))}

@@ -1,11 +1,35 @@
 """An expanded template, and the questions that the rules ask of it."""
 
+import dataclasses
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Chosen:
+    """What somebody who deploys may choose, as it has to stand in the resources."""
+
+    deletion_protection: Any
+    # One key for the windows of a stack, which a redeployment keeps; the stack's id unless somebody gives one.
+    fingerprint_key: Any
+    alarm_actions: Any
+    reserves_concurrency: bool
+
+
+# The template leaves all of it to parameters.
+PARAMETERS = Chosen(
+    deletion_protection={"Ref": "TableDeletionProtection"},
+    fingerprint_key={"Fn::If": ["OwnFingerprintKey", {"Ref": "FingerprintKey"}, {"Ref": "AWS::StackId"}]},
+    alarm_actions={"Fn::If": ["Alarmed", [{"Ref": "AlarmTopicArn"}], {"Ref": "AWS::NoValue"}]},
+    reserves_concurrency=True,
+)
+
 
 class Stack:
     """An expanded template, with the questions that the rules ask of it."""
 
-    def __init__(self, template):
+    def __init__(self, template, chosen=PARAMETERS):
         self.template = template
+        self.chosen = chosen
         self.resources = template["Resources"]
 
     def of(self, kind):

@@ -144,11 +144,10 @@ def alarms_are_silent_while_nothing_happens(stack):
 
 
 def alarms_reach_whoever_is_named(stack):
-    """The topic of the parameter hears that an alarm rings and that it is over."""
-    wanted = {"Fn::If": ["Alarmed", [{"Ref": "AlarmTopicArn"}], {"Ref": "AWS::NoValue"}]}
+    """The topic that is named hears that an alarm rings and that it is over."""
     for name, alarm in alarms(stack):
         for actions in ("AlarmActions", "OKActions"):
-            if alarm.get(actions) != wanted:
+            if alarm.get(actions) != stack.chosen.alarm_actions:
                 yield f"{name}: {actions} is not the topic"
 
 

@@ -1,0 +1,47 @@
+// The app: one stack, the same as that of `template.yaml`.
+//
+// Settings come from the context, under their names: `npx cdk deploy --context retentionHours=48`.
+
+import { App, Aws, CfnOutput, Stack } from 'aws-cdk-lib';
+
+import { EventPipeline, RetainedQueue } from '../lib/index.ts';
+import { given } from './context.ts';
+
+const app = new App();
+const stack = new Stack(app, 'penstock', {
+  description:
+    'Penstock - CloudEvents over HTTP onto a Kinesis stream, and consumer groups that settle each event once and in order.',
+});
+const pipeline = new EventPipeline(stack, 'Pipeline', given(app.node));
+
+// A projection: the state of every order.
+const orderStatus = pipeline.addConsumerGroup('order-status', { projection: true });
+
+// An event handler with a side effect: a message for every order that needs a human. Nothing in this stack receives from its
+// queue; how often a message may be received is for whoever does to say.
+const alerts = new RetainedQueue(stack, 'Alerts');
+const orderAlerts = pipeline.addConsumerGroup('order-alerts', {
+  sendsTo: [alerts],
+  environment: { ALERTS_QUEUE_URL: alerts.url },
+});
+
+const dashboards = `https://${Aws.REGION}.console.aws.amazon.com/cloudwatch/home?region=${Aws.REGION}#dashboards:name=`;
+output('DashboardUrl', `${dashboards}${Aws.STACK_NAME}`, 'Producer, log and consumers, a row each.');
+output('ApiEndpoint', pipeline.edge.endpoint, 'POST events to /v1/events below it.');
+output('StreamName', pipeline.stream.streamName);
+output('ProgressTable', pipeline.progress.tableName);
+output('WindowTable', pipeline.window.tableName);
+output('GiveUpsQueueUrl', pipeline.giveUps.notices.url);
+output(
+  'FailedGiveUpsQueueUrl',
+  pipeline.giveUps.failed.url,
+  'Notices of given-up records that could not be recovered. Empty, unless something has to be mended.',
+);
+output('OrderStatusStateTable', orderStatus.state!.tableName);
+output('OrderStatusDeadLettersQueueUrl', orderStatus.deadLetters.url);
+output('OrderAlertsDeadLettersQueueUrl', orderAlerts.deadLetters.url);
+output('AlertsQueueUrl', alerts.url);
+
+function output(name: string, value: string, description?: string): void {
+  new CfnOutput(stack, name, { value, ...(description !== undefined && { description }) });
+}

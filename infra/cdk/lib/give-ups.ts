@@ -1,0 +1,149 @@
+// What the mappings give up, and the function `recover` that makes dead letters of it.
+
+import { Aws, aws_lambda as lambda, Lazy } from 'aws-cdk-lib';
+import { Construct } from 'constructs';
+
+import { LASTING, alarm, mathAlarm } from './alarms.ts';
+import { PenstockFunction, type Surroundings } from './function.ts';
+import type { Settings } from './props.ts';
+import { RetainedQueue, type RetainedTable } from './retained.ts';
+
+const TIMEOUT_SECONDS = 300;
+
+/** What `recover` has to know of a group. */
+export interface RecoveredGroup {
+  readonly groupName: string;
+  readonly functionName: string;
+  readonly deadLetters: RetainedQueue;
+}
+
+/**
+ * Notices of what mappings gave up. A notice names a range of sequence numbers; the bytes are still on the stream (see
+ * `giveUpAfterSeconds`), and `recover` makes dead letters of them.
+ *
+ * `groups` is asked at synthesis, so a group that is added later is recovered too.
+ */
+export class GiveUps extends Construct {
+  readonly notices: RetainedQueue;
+  /**
+   * Notices that `recover` cannot work off: its log says why. A notice is moved back to `notices` once that is mended. It is
+   * kept for the rest of its 14 days.
+   */
+  readonly failed: RetainedQueue;
+
+  constructor(
+    scope: Construct,
+    id: string,
+    surroundings: Surroundings,
+    tables: { readonly progress: RetainedTable; readonly window: RetainedTable },
+    groups: () => readonly RecoveredGroup[],
+  ) {
+    super(scope, id);
+    const { settings, stream } = surroundings;
+    this.failed = new RetainedQueue(this, 'FailedGiveUps');
+    this.notices = new RetainedQueue(this, 'GiveUps', {
+      // Six times the time-out of its function, as Lambda advises.
+      visibilityTimeout: 6 * TIMEOUT_SECONDS,
+      // 100 receives, half an hour apart, are two days: longer than the records of a notice are kept, so that what is left
+      // of an outage is a letter by then. A recovery that runs out of time takes a receive too, but a notice is one batch,
+      // 6 MB at most: a few receives. Much more than 100 would outlast the queue's 14 days, and the notice be deleted.
+      deadLetters: { queue: this.failed, maxReceiveCount: 100 },
+    });
+    mathAlarm(
+      this.notices,
+      'Alarm',
+      settings,
+      { id: 'notices', expression: 'visible + hidden' },
+      {
+        visible: this.notices.metric('ApproximateNumberOfMessagesVisible'),
+        hidden: this.notices.metric('ApproximateNumberOfMessagesNotVisible'),
+      },
+      {
+        description:
+          'A mapping has given records up because of their age, and `recover` has not made dead letters of them ' +
+          'yet. First: read the log of `recover`. docs/runbook/give-ups.md',
+        threshold: 0,
+      },
+    );
+    alarm(this.failed, 'Alarm', settings, this.failed.metric('ApproximateNumberOfMessagesVisible'), {
+      description:
+        'For two days `recover` could not make dead letters of what a mapping gave up (GiveUpsAlarm rang then). ' +
+        "Unless RetentionHours is longer, those records have expired. First: mend what the function's log says, " +
+        'then move the notices back to the queue GiveUps. docs/runbook/failed-give-ups.md',
+      threshold: 0,
+    });
+
+    const recover = new PenstockFunction(this, 'Recover', surroundings, {
+      binary: 'recover',
+      policy: 'recover',
+      timeout: TIMEOUT_SECONDS,
+      environment: {
+        PENSTOCK_PROGRESS_TABLE: tables.progress.tableName,
+        PENSTOCK_WINDOW_TABLE: tables.window.tableName,
+        PENSTOCK_WINDOW_HORIZON_SECONDS: String(settings.windowHorizonSeconds),
+        PENSTOCK_FINGERPRINT_KEY: fingerprintKey(settings),
+        PENSTOCK_GROUPS: Lazy.string({ produce: () => listed(groups()) }),
+      },
+      statements: () => [
+        {
+          Effect: 'Allow',
+          Action: ['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:GetQueueAttributes'],
+          Resource: this.notices.arn,
+        },
+        {
+          Effect: 'Allow',
+          Action: ['kinesis:GetRecords', 'kinesis:GetShardIterator', 'kinesis:ListShards'],
+          Resource: stream.arn,
+        },
+        { Effect: 'Allow', Action: ['dynamodb:GetItem', 'dynamodb:UpdateItem'], Resource: tables.progress.arn },
+        // what is settled, and how far a recovery has come
+        { Effect: 'Allow', Action: ['dynamodb:Query', 'dynamodb:GetItem', 'dynamodb:PutItem'], Resource: tables.window.arn },
+        { Effect: 'Allow', Action: 'sqs:SendMessage', Resource: groups().map((group) => group.deadLetters.arn) },
+      ],
+    });
+    new lambda.CfnEventSourceMapping(recover, 'Notices', {
+      eventSourceArn: this.notices.arn,
+      functionName: recover.functionName,
+      batchSize: 1,
+      functionResponseTypes: ['ReportBatchItemFailures'],
+    });
+    recover.watch({
+      errors: {
+        description:
+          '`recover` failed as a whole: notices of what was given up wait for half an hour each time. First: read ' +
+          'its log group for `error`. docs/runbook/function-errors.md',
+        ...LASTING,
+      },
+      throttles: {
+        description:
+          'Lambda does not start `recover`: what was given up is not made into dead letters. First: compare the ' +
+          "account's concurrency with its limit. docs/runbook/function-throttles.md",
+        ...LASTING,
+      },
+      duration: {
+        description:
+          'Recoveries come close to their time-out; they go on where they stopped. First: see what its `recovered` ' +
+          'lines leave. docs/runbook/function-duration.md',
+        threshold: 270_000,
+        ...LASTING,
+      },
+    });
+  }
+}
+
+/**
+ * What names of events are fingerprinted with: unique to the deployment and never changed, because with another key a group
+ * would not know its own window.
+ */
+export function fingerprintKey(settings: Settings): string {
+  return settings.fingerprintKey === '' ? Aws.STACK_ID : settings.fingerprintKey;
+}
+
+/** `PENSTOCK_GROUPS`: for the name of each group's function, the group and where its dead letters go. */
+function listed(groups: readonly RecoveredGroup[]): string {
+  const entries = groups.map(
+    ({ groupName, functionName, deadLetters }) =>
+      `"${functionName}": {"group": "${groupName}", "deadLetterQueueUrl": "${deadLetters.url}"}`,
+  );
+  return `{${entries.join(', ')}}`;
+}

@@ -1,0 +1,6 @@
+// Penstock as CDK constructs.
+
+export { ConsumerGroup, type ConsumerGroupProps } from './consumer-group.ts';
+export { EventPipeline, type EventPipelineProps } from './pipeline.ts';
+export type { PipelineSettings } from './props.ts';
+export { RetainedQueue, RetainedTable } from './retained.ts';

@@ -1,0 +1,170 @@
+// The settings of a pipeline: those of `template.yaml`, with its defaults and its ranges.
+//
+// `tests/infra/test_cdk.py` compares this table with the template's parameters.
+
+import { Token } from 'aws-cdk-lib';
+
+/** What can be set of a pipeline. All of it has a default; what is out of its range is refused at synthesis. */
+export interface PipelineSettings {
+  /** `PROVISIONED` is cheaper under a steady load; `ON_DEMAND` adds shards by itself. */
+  readonly streamMode?: 'PROVISIONED' | 'ON_DEMAND';
+  /** Shards of a `PROVISIONED` stream. One takes 1 MB or 1,000 records a second. */
+  readonly shardCount?: number;
+  /** How long an event can be read again from the stream, in hours. */
+  readonly retentionHours?: number;
+  /**
+   * Age in seconds at which a group's mapping gives a record up: at least an hour below `retentionHours`, because what was
+   * given up has to be read back from the stream before it is gone.
+   */
+  readonly giveUpAfterSeconds?: number;
+  /** Records that a group is given at a time, at most. */
+  readonly batchSize?: number;
+  /** How long an event that is sent again is recognised as a duplicate, in seconds. */
+  readonly windowHorizonSeconds?: number;
+  /**
+   * What names of events are fingerprinted with; empty takes the stack's id. A stack that takes over the tables of another
+   * has to be given that one's key, or it knows no duplicate of what was settled there. A plain string is readable in the
+   * template: pass a `CfnParameter` with `noEcho`, or a dynamic reference.
+   */
+  readonly fingerprintKey?: string;
+  /** Requests that the API takes in a second; more are told 429 before they reach a function. */
+  readonly requestsPerSecond?: number;
+  /** Requests that it takes at once. */
+  readonly requestsBurst?: number;
+  /**
+   * Concurrent executions that are kept for `ingest`, and that it never exceeds; 0 leaves it to share those of the account.
+   * Lambda leaves 100 to all functions without a number: a new account, which has 10, cannot reserve any.
+   */
+  readonly ingestConcurrency?: number;
+  /** How long a request waits for a stream that throttles, before its sender is told to come again, in seconds. */
+  readonly putSeconds?: number;
+  /**
+   * Whether tables refuse to be deleted. Say true once they hold what you would miss: a first deployment that fails cannot
+   * be cleaned up if its tables refuse to go.
+   */
+  readonly tableDeletionProtection?: boolean;
+  /** The least severe lines that functions log. */
+  readonly logLevel?: 'error' | 'warn' | 'info' | 'debug' | 'trace';
+  /** The share of events that the log names although all went well with them. Whatever did not is always named. */
+  readonly logShare?: number;
+  /** An OpenTelemetry collector that takes OTLP over HTTP, such as http://localhost:4318; empty sends no spans. */
+  readonly otlpEndpoint?: string;
+  /** The share of traces whose spans are sent, where a request does not say so itself. */
+  readonly traceShare?: number;
+  /** How long logs are kept, in days. */
+  readonly logRetentionDays?: 1 | 3 | 5 | 7 | 14 | 30 | 60 | 90 | 180 | 365;
+  /** The SNS topic that alarms are sent to; without one they are only seen in CloudWatch. */
+  readonly alarmTopicArn?: string;
+  /** A group whose oldest unsettled event is older than this for 5 minutes rings. */
+  readonly lagAlarmMilliseconds?: number;
+}
+
+/** Every setting, with the default where none was given. */
+export type Settings = Required<PipelineSettings>;
+
+/** The default of a setting, and what it may be. Numbers are whole unless they are a share. */
+export interface Range {
+  readonly default: string | number | boolean;
+  readonly min?: number;
+  readonly max?: number;
+  readonly share?: true;
+  readonly allowed?: readonly (string | number | boolean)[];
+}
+
+/** The range of every setting. */
+export const RANGES: Readonly<Record<keyof PipelineSettings, Range>> = {
+  streamMode: { default: 'PROVISIONED', allowed: ['PROVISIONED', 'ON_DEMAND'] },
+  shardCount: { default: 2, min: 1 },
+  retentionHours: { default: 24, min: 24, max: 8760 },
+  giveUpAfterSeconds: { default: 72_000, min: 60, max: 604_800 },
+  batchSize: { default: 500, min: 1, max: 10_000 },
+  windowHorizonSeconds: { default: 900, min: 60, max: 86_400 },
+  fingerprintKey: { default: '' },
+  requestsPerSecond: { default: 500, min: 1, max: 100_000 },
+  requestsBurst: { default: 1000, min: 1, max: 100_000 },
+  ingestConcurrency: { default: 0, min: 0, max: 10_000 },
+  putSeconds: { default: 5, min: 1, max: 28 },
+  tableDeletionProtection: { default: false, allowed: [true, false] },
+  logLevel: { default: 'info', allowed: ['error', 'warn', 'info', 'debug', 'trace'] },
+  logShare: { default: 0.001, min: 0, max: 1, share: true },
+  otlpEndpoint: { default: '' },
+  traceShare: { default: 1, min: 0, max: 1, share: true },
+  logRetentionDays: { default: 30, allowed: [1, 3, 5, 7, 14, 30, 60, 90, 180, 365] },
+  alarmTopicArn: { default: '' },
+  lagAlarmMilliseconds: { default: 60_000, min: 1000, max: 604_800_000 },
+};
+
+/** Between a mapping's giving up and the stream's forgetting, `recover` has to be able to read the records back. */
+const RECOVERY_SECONDS = 3600;
+
+/** Names of consumer groups. */
+const GROUP_NAME = /^[a-z0-9-]{1,40}$/;
+
+/**
+ * `given`, with the default for whatever is not there.
+ *
+ * @throws Error with a line for each setting that is out of its range.
+ */
+export function settled(given: PipelineSettings): Settings {
+  const settings: Record<string, unknown> = {};
+  const faults: string[] = [];
+  for (const [name, range] of Object.entries(RANGES)) {
+    const value: unknown = given[name as keyof PipelineSettings] ?? range.default;
+    settings[name] = value;
+    if (!Token.isUnresolved(value) && !inside(value, range)) {
+      faults.push(`${name}: ${JSON.stringify(value)} is not ${described(range)}`);
+    }
+  }
+  const { giveUpAfterSeconds, retentionHours } = settings as Settings;
+  const latest = retentionHours * 3600 - RECOVERY_SECONDS;
+  if (faults.length === 0 && !Token.isUnresolved(giveUpAfterSeconds) && giveUpAfterSeconds > latest) {
+    faults.push(
+      `giveUpAfterSeconds: ${giveUpAfterSeconds} is more than ${latest}, an hour below the ${retentionHours} hours of retentionHours`,
+    );
+  }
+  if (faults.length > 0) {
+    throw new Error(faults.join('\n'));
+  }
+  return settings as unknown as Settings;
+}
+
+/**
+ * `name`, if it can be that of a consumer group beside those that are `taken`.
+ *
+ * @throws Error that says what a name may be.
+ */
+export function groupName(name: string, taken: readonly string[]): string {
+  if (!GROUP_NAME.test(name)) {
+    throw new Error(`name: ${JSON.stringify(name)} is not 1 to 40 lower-case letters, digits and hyphens`);
+  }
+  if (taken.includes(name)) {
+    throw new Error(`name: ${JSON.stringify(name)} is a group of this pipeline already; its positions would be shared`);
+  }
+  return name;
+}
+
+function inside(value: unknown, range: Range): boolean {
+  if (range.allowed) {
+    return range.allowed.includes(value as string);
+  }
+  if (typeof range.default !== 'number') {
+    return typeof value === typeof range.default;
+  }
+  return (
+    typeof value === 'number' &&
+    (range.share ? Number.isFinite(value) : Number.isSafeInteger(value)) &&
+    value >= (range.min ?? -Infinity) &&
+    value <= (range.max ?? Infinity)
+  );
+}
+
+function described({ default: value, min, max, share, allowed }: Range): string {
+  if (allowed) {
+    return `one of ${allowed.join(', ')}`;
+  }
+  if (typeof value !== 'number') {
+    return `a ${typeof value}`;
+  }
+  const kind = share ? 'a number' : 'a whole number';
+  return max === undefined ? `${kind} of at least ${min}` : `${kind} from ${min} to ${max}`;
+}

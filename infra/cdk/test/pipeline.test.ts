@@ -1,0 +1,152 @@
+// What the constructs refuse, and what they do with groups that the app does not have.
+
+import assert from 'node:assert/strict';
+import { chmodSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { suite, test } from 'node:test';
+
+import { App, Stack } from 'aws-cdk-lib';
+import { Annotations, Match, Template } from 'aws-cdk-lib/assertions';
+
+import { EventPipeline, type EventPipelineProps } from '../lib/index.ts';
+
+/** A folder in which nothing is built. */
+const NOTHING = mkdtempSync(join(tmpdir(), 'penstock-'));
+
+function pipeline(props: object = {}): EventPipeline {
+  const stack = new Stack(new App(), 'penstock');
+  return new EventPipeline(stack, 'Pipeline', { functions: NOTHING, ...props } as EventPipelineProps);
+}
+
+function synthesized(made: EventPipeline): Template {
+  return Template.fromStack(Stack.of(made));
+}
+
+suite('settings', () => {
+  for (const [props, message] of [
+    [{ shardCount: 0 }, 'shardCount: 0 is not a whole number of at least 1'],
+    [{ shardCount: 1.5 }, 'shardCount: 1.5 is not a whole number of at least 1'],
+    [{ retentionHours: 8761 }, 'retentionHours: 8761 is not a whole number from 24 to 8760'],
+    [{ logShare: 2 }, 'logShare: 2 is not a number from 0 to 1'],
+    [{ streamMode: 'BOTH' }, 'streamMode: "BOTH" is not one of PROVISIONED, ON_DEMAND'],
+    [{ logRetentionDays: 2 }, 'logRetentionDays: 2 is not one of 1, 3, 5, 7, 14, 30, 60, 90, 180, 365'],
+    [{ tableDeletionProtection: 'false' }, 'tableDeletionProtection: "false" is not one of true, false'],
+    [{ alarmTopicArn: 7 }, 'alarmTopicArn: 7 is not a string'],
+    [{ batchSize: '500' }, 'batchSize: "500" is not a whole number from 1 to 10000'],
+    [{ putSeconds: 29, batchSize: 0 }, 'batchSize: 0 is not a whole number from 1 to 10000\nputSeconds: 29 is not a whole number from 1 to 28'],
+    [
+      { giveUpAfterSeconds: 82_801 },
+      'giveUpAfterSeconds: 82801 is more than 82800, an hour below the 24 hours of retentionHours',
+    ],
+  ] as const) {
+    test(`${JSON.stringify(props)} is refused`, () => {
+      assert.throws(() => pipeline(props), { message });
+    });
+  }
+
+  test('a share may be a fraction, and the ends of a range are in it', () => {
+    pipeline({ logShare: 0, traceShare: 0.5, putSeconds: 28, retentionHours: 8760, giveUpAfterSeconds: 604_800 });
+  });
+});
+
+suite('groups', () => {
+  for (const name of ['', 'Order', 'order_status', 'order status', 'a'.repeat(41)]) {
+    test(`${JSON.stringify(name)} is no name`, () => {
+      assert.throws(() => pipeline().addConsumerGroup(name), {
+        message: `name: ${JSON.stringify(name)} is not 1 to 40 lower-case letters, digits and hyphens`,
+      });
+    });
+  }
+
+  test('two of one name are refused', () => {
+    const made = pipeline();
+    made.addConsumerGroup('receipts');
+    assert.throws(() => made.addConsumerGroup('receipts'), /"receipts" is a group of this pipeline already/);
+  });
+
+  test('names that differ in a hyphen alone stay apart', () => {
+    const made = pipeline();
+    made.addConsumerGroup('order-status');
+    made.addConsumerGroup('orderstatus');
+    synthesized(made).resourceCountIs('AWS::Lambda::Function', 4);
+  });
+
+  test('a pipeline without one is refused', () => {
+    assert.throws(() => synthesized(pipeline()), /it has no consumer group: call addConsumerGroup/);
+  });
+
+  test('recover knows every group, and may send to the dead letters of each', () => {
+    const made = pipeline();
+    const names = ['one', 'two', 'three'];
+    const groups = names.map((name) => made.addConsumerGroup(name));
+    const stack = Stack.of(made);
+    const recover = (type: string) => {
+      const found = Object.entries<any>(synthesized(made).findResources(type));
+      return found.find(([id]) => id.startsWith('PipelineRecovery'))![1].Properties;
+    };
+    const written = JSON.stringify(recover('AWS::Lambda::Function').Environment.Variables.PENSTOCK_GROUPS);
+    const allowed = JSON.stringify(recover('AWS::IAM::Role').Policies[0].PolicyDocument.Statement.at(-1));
+    for (const group of groups) {
+      assert.ok(written.includes(`\\"group\\": \\"${group.groupName}\\"`), written);
+      assert.ok(written.includes(JSON.stringify(stack.resolve(group.functionName))), written);
+      assert.ok(written.includes(JSON.stringify(stack.resolve(group.deadLetters.url))), written);
+      assert.ok(allowed.includes(JSON.stringify(stack.resolve(group.deadLetters.arn))), allowed);
+    }
+  });
+
+  test('a projection has a table of its own, and another group has none', () => {
+    const made = pipeline();
+    assert.equal(made.addConsumerGroup('handler').state, undefined);
+    const { state } = made.addConsumerGroup('projection', { projection: true });
+    synthesized(made).resourceCountIs('AWS::DynamoDB::Table', 3);
+    synthesized(made).hasResourceProperties('AWS::Lambda::Function', {
+      Environment: {
+        Variables: Match.objectLike({
+          PENSTOCK_GROUP: 'projection',
+          PENSTOCK_STATE_TABLE: Stack.of(made).resolve(state?.tableName),
+        }),
+      },
+    });
+  });
+
+  test('its own variables cannot replace those of the protocol', () => {
+    const made = pipeline();
+    assert.throws(
+      () => made.addConsumerGroup('receipts', { environment: { PENSTOCK_GROUP: 'other' } }),
+      /environment: PENSTOCK_GROUP is set by the pipeline/,
+    );
+  });
+});
+
+test('a stack has one pipeline', () => {
+  const made = pipeline();
+  assert.throws(() => new EventPipeline(Stack.of(made), 'Second'), /its stack has the pipeline penstock\/Pipeline already/);
+});
+
+suite('code', () => {
+  test('a function that is not built is a stub: it warns, and CloudFormation refuses the template', () => {
+    const made = pipeline();
+    made.addConsumerGroup('receipts');
+    const warnings = Annotations.fromStack(Stack.of(made)).findWarning('*', Match.stringLikeRegexp('cannot be deployed'));
+    assert.equal(warnings.length, 3);
+    assert.ok(synthesized(made).toJSON().Rules.FunctionsAreBuilt);
+  });
+
+  test('functions that are built are taken as they are', () => {
+    const functions = mkdtempSync(join(tmpdir(), 'penstock-'));
+    for (const binary of ['ingest', 'recover', 'receipts']) {
+      mkdirSync(join(functions, binary));
+      writeFileSync(join(functions, binary, 'bootstrap'), binary);
+      chmodSync(join(functions, binary, 'bootstrap'), 0o755);
+    }
+    const made = pipeline({ functions });
+    made.addConsumerGroup('receipts');
+    const template = synthesized(made).toJSON();
+    assert.equal(template.Rules?.FunctionsAreBuilt, undefined);
+    const keys = Object.values<any>(template.Resources)
+      .filter((resource) => resource.Type === 'AWS::Lambda::Function')
+      .map((resource) => resource.Properties.Code.S3Key);
+    assert.equal(new Set(keys).size, 3);
+  });
+});
