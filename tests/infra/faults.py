@@ -231,6 +231,7 @@ FAULTS = [
         "not silent",
         lambda t: props(t, "ProduceErrorsAlarm")["Metrics"][0].update(Expression="100 * failed / requests"),
     ),
+    ("failing_requests_are_told", "few may all fail", lambda t: t["Resources"].pop("ProduceOutageAlarm")),
     ("dead_letters_are_told", "no alarm", lambda t: t["Resources"].pop("OrderAlertsDeadLettersAlarm")),
     ("dead_letters_are_told", "an alarm at ten", lambda t: props(t, "OrderStatusDeadLettersAlarm").update(Threshold=10)),
     ("stuck_redrives_are_told", "no alarm", lambda t: t["Resources"].pop("OrderStatusRedriveAgeAlarm")),

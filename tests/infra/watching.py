@@ -84,14 +84,17 @@ def every_function_is_watched(stack):
 
 
 def failing_requests_are_told(stack):
-    """The share of requests that fail, and silence while there are few."""
+    """The share of requests that fail, where they are many; and that all of them do, where they are few."""
+    shares = []
     for _, alarm in alarms(stack):
         expression = next((query["Expression"] for query in alarm.get("Metrics", []) if "Expression" in query), "")
         metrics = {(name, stat) for _, name, stat, _ in measured(alarm)}
         if {("produce_requests_failed", "Sum"), ("produce_requests_failed", "SampleCount")} <= metrics:
-            if re.match(rf"IF\(\w+ >= {REQUESTS_MIN}, ", expression) and alarm["Threshold"] == 1:
-                return
-    yield f"no alarm on more than 1 % of at least {REQUESTS_MIN} requests"
+            shares.append((re.sub(r"^IF\(requests >= (\d+), (.*), 0\)$", r"\1: \2", expression), alarm["Threshold"]))
+    if (f"{REQUESTS_MIN}: 100 * failed / requests", 1) not in shares:
+        yield f"no alarm on more than 1 % of at least {REQUESTS_MIN} requests"
+    if ("100 * failed / requests", 99) not in shares:
+        yield "no alarm on requests that all fail"
 
 
 def dead_letters_are_told(stack):

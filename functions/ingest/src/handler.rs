@@ -168,7 +168,7 @@ impl<S: Stream, C: Clock> Ingest<S, C> {
         log_troubles(&fates);
         let times = Times { request: began, read, stored: SystemTime::now() };
         let mut fates = fates.into_iter();
-        let mut told = Told::new(self.log_share);
+        let mut told = Told::new(trace, self.log_share);
         let outcome = |named: Result<Named, Refused>| match named {
             Ok(mut named) => {
                 #[expect(clippy::expect_used, reason = "the producer promises one fate an event")]
@@ -176,13 +176,16 @@ impl<S: Stream, C: Clock> Ingest<S, C> {
                 let outcome = Outcome::of_fate(std::mem::take(&mut named.id), fate);
                 told.tell(Some(&named), &outcome);
                 if let Some(traces) = &self.traces {
-                    trace.record(traces, &times, &named, &outcome);
+                    trace.record(traces, &times, Some(&named), &outcome);
                 }
                 outcome
             }
             Err(refused) => {
                 let outcome = refused.into();
                 told.tell(None, &outcome);
+                if let Some(traces) = &self.traces {
+                    trace.record(traces, &times, None, &outcome);
+                }
                 outcome
             }
         };

@@ -9,7 +9,6 @@ use penstock::producer::Producer;
 use penstock_aws::clock::{SystemClock, jitter};
 use penstock_aws::config::{Reader, process_environment};
 use penstock_aws::metrics::Metrics;
-use penstock_aws::trace::Traces;
 use penstock_aws::{KinesisStream, Sdk};
 
 #[tokio::main(flavor = "current_thread")]
@@ -20,8 +19,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let put_seconds = env.number("PENSTOCK_PUT_SECONDS", 5, 1..=28);
     let log_share = env.number("PENSTOCK_LOG_SHARE", 0.001, 0.0..=1.0);
     let metrics = Metrics::new(&penstock_aws::metrics::namespace(&env), None);
-    let traces = Traces::from_env("ingest", &mut env);
-    penstock_aws::log::start(traces.as_ref());
+    let traces = penstock_aws::trace::start("ingest");
     env.finish()?;
 
     let stream = KinesisStream::new(Sdk::from_env().await.kinesis_for_puts(), stream);

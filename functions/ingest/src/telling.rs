@@ -8,6 +8,7 @@ use tracing::{info, warn};
 
 use crate::answer::{Answer, Outcome, Tally};
 use crate::cloudevents::Named;
+use crate::trace::RequestTrace;
 
 /// Lines of one request about events that are not stored: a sender of garbage must not fill the log.
 const LINES_MAX: usize = 20;
@@ -27,16 +28,17 @@ pub(crate) fn measure(answer: &Answer, took: Duration, bytes: usize) -> Measured
 }
 
 /// Tells of the events of one request.
-pub(crate) struct Told {
+pub(crate) struct Told<'a> {
+    trace: &'a RequestTrace,
     share: f64,
     lines: usize,
     untold: usize,
 }
 
-impl Told {
+impl<'a> Told<'a> {
     /// Tells of a share of what is stored.
-    pub(crate) fn new(share: f64) -> Self {
-        Self { share, lines: 0, untold: 0 }
+    pub(crate) fn new(trace: &'a RequestTrace, share: f64) -> Self {
+        Self { trace, share, lines: 0, untold: 0 }
     }
 
     fn has_room(&mut self) -> bool {
@@ -53,7 +55,7 @@ impl Told {
     pub(crate) fn tell(&mut self, named: Option<&Named>, outcome: &Outcome) {
         let (source, kind) = (named.map(|named| &named.source), named.map(|named| &named.kind));
         let key_hash = named.map(|named| tracing::field::display(KeyHash(&named.key)));
-        let trace_id = named.map(|named| named.trace.trace_id());
+        let trace_id = self.trace.id();
         match outcome {
             Outcome::Accepted { id, shard, sequence } => {
                 if self.share > 0.0 && penstock_aws::clock::jitter() < self.share {
@@ -62,7 +64,7 @@ impl Told {
                 }
             }
             Outcome::Rejected { id, code, detail, .. } if self.has_room() => {
-                warn!(outcome = "rejected", event_id = id, code = code.name(), reason = detail, "event");
+                warn!(outcome = "rejected", event_id = id, trace_id, code = code.name(), reason = detail, "event");
             }
             Outcome::Retry { id, code, .. } if self.has_room() => {
                 let (outcome, code) = ("to_be_sent_again", code.name());

@@ -58,44 +58,50 @@ impl RequestTrace {
         self.context.trace_id()
     }
 
-    /// The spans of one event: its way through the function, and in it the stream's part.
-    pub(crate) fn record(&self, traces: &Traces, times: &Times, named: &Named, outcome: &Outcome) {
+    /// The spans of one event: its way through the function, and in it the stream's part, if it came that far.
+    pub(crate) fn record(&self, traces: &Traces, times: &Times, named: Option<&Named>, outcome: &Outcome) {
         if !self.collects {
             return;
         }
         let (id, place, failed) = match outcome {
-            Outcome::Accepted { id, shard, sequence } => (id, Some((shard, sequence)), None),
-            Outcome::Retry { id, code, .. } => (id, None, Some(code.name())),
-            Outcome::Rejected { .. } => return,
+            Outcome::Accepted { id, shard, sequence } => (Some(id), Some((shard, sequence)), None),
+            Outcome::Retry { id, code, .. } => (Some(id), None, Some(code.name())),
+            Outcome::Rejected { id, code, .. } => (id.as_ref(), None, Some(code.name())),
         };
-        let mut attributes = vec![
-            ("event_id", id.clone()),
-            ("event_source", named.source.clone()),
-            ("event_type", named.kind.clone()),
-            ("key_hash", KeyHash(&named.key).to_string()),
-        ];
+        let mut attributes: Vec<_> = id.map(|id| ("event_id", id.clone())).into_iter().collect();
+        let context = named.map_or_else(|| self.of_event(), |named| named.trace);
+        if let Some(named) = named {
+            let of_named = [
+                ("event_source", named.source.clone()),
+                ("event_type", named.kind.clone()),
+                ("key_hash", KeyHash(&named.key).to_string()),
+            ];
+            traces.record(Span {
+                name: "partition_assign",
+                context: context.at(new_span_id()),
+                parent: Some(context.span),
+                is_remote: false,
+                kind: Kind::Internal,
+                began: times.read,
+                ended: times.stored,
+                attributes: match place {
+                    Some((shard, sequence)) => {
+                        let place = [("shard", shard.to_string()), ("position", sequence.to_string())];
+                        attributes.iter().cloned().chain(place).collect()
+                    }
+                    None => attributes.clone(),
+                },
+                failed,
+            });
+            attributes.extend(of_named);
+        }
         traces.record(Span {
             name: "produce_event",
-            context: named.trace,
+            context,
             parent: self.parent.map(|parent| parent.span),
             is_remote: self.parent.is_some(),
             kind: Kind::Producer,
             began: times.request,
-            ended: times.stored,
-            attributes: attributes.clone(),
-            failed,
-        });
-        attributes.truncate(1);
-        if let Some((shard, sequence)) = place {
-            attributes.extend([("shard", shard.to_string()), ("position", sequence.to_string())]);
-        }
-        traces.record(Span {
-            name: "partition_assign",
-            context: named.trace.at(new_span_id()),
-            parent: Some(named.trace.span),
-            is_remote: false,
-            kind: Kind::Internal,
-            began: times.read,
             ended: times.stored,
             attributes,
             failed,

@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use penstock_local::dead_letters;
 
 use crate::record::Record;
-use crate::terminal::{note, say};
+use crate::terminal::{self, harmless, json_line, note, say};
 
 /// Prints the state of a key.
 pub(crate) async fn state(port: u16, group: &str, key: &str) -> anyhow::Result<ExitCode> {
@@ -33,7 +33,7 @@ pub(crate) async fn state(port: u16, group: &str, key: &str) -> anyhow::Result<E
         Some(state) => serde_json::from_str(state).context("the stored state is not JSON")?,
         None => serde_json::Value::Null,
     };
-    say(&serde_json::to_string_pretty(&state)?);
+    say(&terminal::json(&state)?);
     let applied: penstock::Position = applied.parse().context("the stored position cannot be read")?;
     note(&format!("applied up to {applied}"));
     Ok(ExitCode::SUCCESS)
@@ -48,12 +48,12 @@ pub(crate) async fn dead_letters(port: u16, group: &str, json: bool) -> anyhow::
     let letters = dead_letters::peek(&clients.sqs, url).await?;
     for letter in &letters {
         if json {
-            say(&serde_json::to_string(letter)?);
+            say(&json_line(letter)?);
             continue;
         }
         let part =
             if letter.parts > 1 { format!(" (part {} of {})", letter.part, letter.parts) } else { String::new() };
-        say(&format!(
+        say(&harmless(&format!(
             "{} {}.{}  key {}  {}: {}{part}",
             letter.shard,
             letter.sequence,
@@ -61,7 +61,7 @@ pub(crate) async fn dead_letters(port: u16, group: &str, json: bool) -> anyhow::
             letter.partition_key,
             letter.code.as_str(),
             letter.reason
-        ));
+        )));
     }
     note(&format!("{} dead letters of {group}", letters.len()));
     Ok(ExitCode::SUCCESS)

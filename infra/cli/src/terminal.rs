@@ -4,6 +4,8 @@
 use std::io::{ErrorKind, IsTerminal, Write};
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+pub(crate) use penstock::text::harmless;
+use penstock::text::is_harmful;
 
 /// Writes a line of the result.
 pub(crate) fn say(line: &str) {
@@ -30,36 +32,29 @@ pub(crate) fn is_terminal() -> bool {
     std::io::stdout().is_terminal()
 }
 
-/// A text from outside, with whatever would steer the terminal written out.
-pub(crate) fn harmless(text: &str) -> String {
-    let mut harmless = String::with_capacity(text.len());
-    for c in text.chars() {
-        if steers(c) {
-            harmless.extend(c.escape_default());
-        } else {
-            harmless.push(c);
-        }
-    }
-    harmless
+/// A value as JSON over several lines, harmless too.
+pub(crate) fn json(value: &impl serde::Serialize) -> serde_json::Result<String> {
+    Ok(harmless_json(&serde_json::to_string_pretty(value)?))
 }
 
-/// A value as JSON, harmless too.
-pub(crate) fn json(value: &impl serde::Serialize) -> serde_json::Result<String> {
-    let mut json = String::new();
-    for c in serde_json::to_string_pretty(value)?.chars() {
+/// A value as JSON in one line, harmless too.
+pub(crate) fn json_line(value: &impl serde::Serialize) -> serde_json::Result<String> {
+    Ok(harmless_json(&serde_json::to_string(value)?))
+}
+
+fn harmless_json(text: &str) -> String {
+    let mut json = String::with_capacity(text.len());
+    for c in text.chars() {
         // outside of strings JSON has no such character but line feeds, and within strings it has none of those
-        if steers(c) && c != '\n' {
-            json.push_str(&format!("\\u{:04x}", u32::from(c)));
+        if is_harmful(c) && c != '\n' {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                json.push_str(&format!("\\u{unit:04x}"));
+            }
         } else {
             json.push(c);
         }
     }
-    Ok(json)
-}
-
-/// Control characters, line separators, and what turns the direction of writing around.
-fn steers(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    json
 }
 
 /// A table whose first column is text and whose others are figures.
@@ -83,10 +78,10 @@ mod tests {
 
     #[test]
     fn nothing_from_outside_steers_the_terminal_and_json_stays_what_it_was() {
-        let text = "ü \u{1b}[2J\u{9b}31m\u{7f}\r\n\u{202e}\u{2028}";
-        assert_eq!(harmless(text), "ü \\u{1b}[2J\\u{9b}31m\\u{7f}\\r\\n\\u{202e}\\u{2028}");
+        let text = "ü \u{1b}[2J\u{9b}31m\u{7f}\r\n\u{202e}\u{2028}\u{e0041}";
+        assert_eq!(harmless(text), "ü \\u{1b}[2J\\u{9b}31m\\u{7f}\\r\\n\\u{202e}\\u{2028}\\u{e0041}");
         let json = json(&[text]).unwrap();
-        assert!(!json.chars().any(|c| steers(c) && c != '\n'), "{json}");
+        assert!(!json.chars().any(|c| is_harmful(c) && c != '\n'), "{json}");
         assert_eq!(serde_json::from_str::<[String; 1]>(&json).unwrap(), [text]);
     }
 }

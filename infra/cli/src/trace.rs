@@ -60,7 +60,8 @@ fn nothing(known: &EventSpans, port: u16) -> Vec<String> {
     if sent_to.is_empty() || *spans_kept > 0 {
         lines.push(format!(
             "check that it was sent to this pipeline under this id, and that its functions traced it: {spans_kept} spans \
-             are kept now; kept are the latest {SPANS_MAX} since the pipeline's start, in memory only"
+             are kept now; kept are the latest {SPANS_MAX} since the pipeline's start, in memory only; a trace that its \
+             sampler leaves out (OTEL_TRACES_SAMPLER, OTEL_SDK_DISABLED) has none"
         ));
     }
     lines

@@ -23,6 +23,7 @@ fn main() {
             "metrics" => metrics.write(&batch(), Timestamp(1_700_000_000_000 + round)),
             "batch" => tracing::info!(
                 outcome = "settled",
+                request_id = "8f5a3c1e-6a38-4a2f-9a38-2f2f3f0a7d11",
                 shard = "shardId-000000000000",
                 records = 500,
                 handled = round,
@@ -31,6 +32,7 @@ fn main() {
                 foreign = 0,
                 passed_over = 0,
                 unsettled = 0,
+                took_ms = 31,
                 lag_ms = 120,
                 isolated = false,
                 outage = false,

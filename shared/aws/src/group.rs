@@ -130,8 +130,7 @@ impl Group {
         let mut reader = Reader::new(config::process_environment as fn(&str) -> Option<String>);
         let config = GroupConfig::read(&mut reader);
         let more = more(&mut reader);
-        let traces = Traces::from_env(&config.group, &mut reader);
-        crate::log::start(traces.as_ref());
+        let traces = crate::trace::start(&config.group);
         reader.finish()?;
         Ok((Self { sdk: Sdk::from_env().await, config, traces }, more))
     }

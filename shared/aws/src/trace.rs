@@ -24,7 +24,7 @@ use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanExporter as _, SpanLink
 use penstock::trace::TraceContext;
 use tracing::warn;
 
-use crate::config::Reader;
+use crate::config::{self, Reader};
 use client::Client;
 pub(crate) use layer::SpanLayer;
 pub use sampler::Sampler;
@@ -85,20 +85,23 @@ pub struct Traces {
 
 impl Traces {
     /// As the environment says, in OpenTelemetry's variables
-    /// (<https://opentelemetry.io/docs/specs/otel/protocol/exporter/>): `None` without an endpoint, or with
-    /// `OTEL_SDK_DISABLED`. Spans go out as protobuf over HTTP. `service` is the name unless `OTEL_SERVICE_NAME` says another.
-    pub fn from_env<L: Fn(&str) -> Option<String>>(service: &str, reader: &mut Reader<L>) -> Option<Arc<Self>> {
+    /// (<https://opentelemetry.io/docs/specs/otel/protocol/exporter/>): `None` without an endpoint, with `OTEL_SDK_DISABLED`, or
+    /// with variables that will not do, which `reader` says: a function works without traces. Spans go out as protobuf over
+    /// HTTP. `service` is their name unless the environment says another.
+    fn from_env<L: Fn(&str) -> Option<String>>(service: &str, reader: &mut Reader<L>) -> Option<Arc<Self>> {
         let endpoint = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
-        let is_on = endpoint.iter().any(|name| reader.optional(name).is_some());
-        if !is_on || reader.optional("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+        let endpoint = endpoint.into_iter().find(|name| reader.optional(name).is_some())?;
+        if reader.optional("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
             return None;
         }
-        let flush_max = reader.number("OTEL_EXPORTER_OTLP_TIMEOUT", 500, 1..=60_000);
+        let flush_max = reader.number("OTEL_EXPORTER_OTLP_TIMEOUT", 500, 1..=u64::MAX);
         let sampler = Sampler::read(reader);
-        let resource = Resource::builder();
-        let resource = match reader.optional("OTEL_SERVICE_NAME") {
-            Some(_) => resource,
-            None => resource.with_service_name(service.to_owned()),
+        let name = reader.optional("OTEL_SERVICE_NAME");
+        let is_named = || reader.optional("OTEL_RESOURCE_ATTRIBUTES").is_some_and(|all| all.contains("service.name="));
+        let resource = match name {
+            Some(name) => Resource::builder().with_service_name(name),
+            None if is_named() => Resource::builder(),
+            None => Resource::builder().with_service_name(service.to_owned()),
         };
         // the exporter reads the endpoint and the headers; sending again would take the invocation's time
         let exporter = SpanExporter::builder()
@@ -118,7 +121,7 @@ impl Traces {
                 }))
             }
             Err(error) => {
-                reader.refuse("OTEL_EXPORTER_OTLP_ENDPOINT", &error.to_string());
+                reader.refuse(endpoint, &error.to_string());
                 None
             }
         }
@@ -167,6 +170,18 @@ impl Traces {
         );
         *lock(&self.failed) = Some(Instant::now());
     }
+}
+
+/// Starts a function's log, and its traces if the environment asks for them. What is wrong with its variables about traces
+/// is logged, and the function works without them or with their defaults.
+pub fn start(service: &str) -> Option<Arc<Traces>> {
+    let mut reader = Reader::new(config::process_environment);
+    let traces = Traces::from_env(service, &mut reader);
+    crate::log::start(traces.as_ref());
+    if let Err(error) = reader.finish() {
+        warn!(%error, collected = traces.is_some(), "traces are not set up as they should be");
+    }
+    traces
 }
 
 /// A new id of a span.

@@ -64,7 +64,8 @@ impl Operator {
 }
 
 async fn metrics(State(operator): State<Operator>) -> Response {
-    let text = prometheus::render(&operator.metrics.totals(), &operator.alarms.alarms());
+    let now_ms = u64::try_from(crate::services::now_ms()).unwrap_or_default();
+    let text = prometheus::render(&operator.metrics.totals(), &operator.alarms.alarms(), now_ms);
     ([(CONTENT_TYPE, prometheus::CONTENT_TYPE)], text).into_response()
 }
 

@@ -66,10 +66,12 @@ pub async fn recover<O: Outside>(
     let mut response = SqsBatchResponse::default();
     let deadline = Timestamp(event.context.deadline);
     for message in event.payload.records {
-        let complete = match one(groups, message.body.as_deref().unwrap_or_default(), deadline).await {
+        let body = message.body.as_deref().unwrap_or_default();
+        let complete = match one(groups, body, &event.context.request_id, deadline).await {
             Ok(recovered) => recovered.complete,
             Err(error) => {
-                error!(message_id = message.message_id, %error, "not recovered; the notice stays in its queue");
+                let request_id = &event.context.request_id;
+                error!(%request_id, message_id = message.message_id, %error, "not recovered; the notice stays in its queue");
                 false
             }
         };
@@ -85,6 +87,7 @@ pub async fn recover<O: Outside>(
 async fn one<O: Outside>(
     groups: &BTreeMap<String, (Recoverer<O>, Metrics)>,
     body: &str,
+    request_id: &str,
     deadline: Timestamp,
 ) -> Result<Recovered, Error> {
     let notice: Notice = serde_json::from_str(body).map_err(|error| Error::Notice(error.to_string()))?;
@@ -104,8 +107,10 @@ async fn one<O: Outside>(
         attempts: approximate_invoke_count,
         reason: format!("the event source mapping gave up: {condition}"),
     };
+    let began = recoverer.outside.now();
     let recovered = recoverer.recover(&given_up, deadline).await?;
     let mut measured = Measured::default();
+    measured.property("request_id", request_id);
     measured.property("shard", given_up.shard.as_str());
     let expired = u32::from(recovered.expired);
     let given_up_letters = recovered.letters.saturating_sub(expired as usize);
@@ -113,6 +118,7 @@ async fn one<O: Outside>(
     measured.count_by("dead_letters", ("Reason", Code::Expired.as_str()), expired);
     metrics.write(&measured, recoverer.outside.now());
     info!(
+        request_id,
         group = recoverer.group,
         shard = %given_up.shard,
         first = %given_up.first,
@@ -121,6 +127,7 @@ async fn one<O: Outside>(
         settled = recovered.settled,
         expired = recovered.expired,
         complete = recovered.complete,
+        took_ms = recoverer.outside.now().since(began).as_millis(),
         "recovered"
     );
     Ok(recovered)

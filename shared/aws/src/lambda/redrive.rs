@@ -18,6 +18,7 @@ pub(super) async fn redrive<W: Work, O: Outside>(
     metrics: &Metrics,
     event: LambdaEvent<Box<RawValue>>,
 ) -> Result<SqsBatchResponse, Error> {
+    let began = settler.now();
     let messages: SqsEvent = serde_json::from_str(event.payload.get()).map_err(Error::Messages)?;
     let bodies: Vec<&str> = messages.records.iter().map(|record| record.body.as_deref().unwrap_or_default()).collect();
     let (assembled, unreadable) = assemble(&bodies, settler.group());
@@ -39,7 +40,14 @@ pub(super) async fn redrive<W: Work, O: Outside>(
     measured.count("letters_redriven", redriven);
     measured.count("letters_left", results.len() - redriven);
     metrics.write(&measured, settler.now());
-    info!(letters = letters.len(), messages = bodies.len(), left = left.len(), "redriven");
+    info!(
+        request_id = %event.context.request_id,
+        letters = letters.len(),
+        messages = bodies.len(),
+        left = left.len(),
+        took_ms = settler.now().since(began).as_millis(),
+        "redriven"
+    );
     let failure = |index: usize| {
         let mut failure = BatchItemFailure::default();
         failure.item_identifier = messages.records[index].message_id.clone().unwrap_or_default();

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write};
 
+use penstock::text::is_harmful;
 use serde_json::Value;
 use tracing::Event;
 use tracing::field::{Field, Visit};
@@ -100,12 +101,6 @@ impl Write for Harmless {
         }
         Ok(())
     }
-}
-
-/// Control characters, C1 with its escape sequences too, line separators, and what turns the direction of writing around.
-fn is_harmful(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

@@ -57,8 +57,11 @@ where
         write!(to, "{:>5} {}", event.metadata().level(), fields.message)?;
         for (name, value) in &fields.others {
             match value {
-                Value::String(text) if text.is_empty() || text.contains(char::is_whitespace) => {
-                    write!(to, " {name}=\"{text}\"")?;
+                // a value that could pass for more than one field is quoted, and a quote in it is no end
+                Value::String(text)
+                    if text.is_empty() || text.contains(|c: char| c.is_whitespace() || "\"\\=".contains(c)) =>
+                {
+                    write!(to, " {name}=\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))?;
                 }
                 Value::String(text) => write!(to, " {name}={text}")?,
                 value => write!(to, " {name}={value}")?,
@@ -121,6 +124,12 @@ mod tests {
             let line: Value = serde_json::from_str(&json).unwrap();
             assert_eq!((line["level"].as_str(), line["attempts"].as_u64()), (Some("WARN"), Some(3)));
         }
+    }
+
+    #[test]
+    fn a_value_passes_for_no_field_in_text_either() {
+        let [_, plain] = written("x\" outcome=handled code=\"fine\\");
+        assert!(plain.contains(r#"event_id="x\" outcome=handled code=\"fine\\""#), "{plain}");
     }
 
     #[test]

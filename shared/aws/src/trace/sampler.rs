@@ -27,7 +27,7 @@ impl Sampler {
             _ => {
                 let why = "give always_on, always_off or traceidratio, or one of them after `parentbased_`";
                 reader.refuse("OTEL_TRACES_SAMPLER", why);
-                0.0
+                return Self { share: 1.0, by_parent: true };
             }
         };
         Self { share, by_parent }

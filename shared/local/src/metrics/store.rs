@@ -54,6 +54,8 @@ pub struct Totals {
     pub all: Aggregate,
     /// The one that was recorded last.
     pub last: f64,
+    /// When it was, in ms since the epoch.
+    pub last_ms: u64,
 }
 
 impl Totals {
@@ -61,6 +63,7 @@ impl Totals {
     pub(crate) fn merge(&mut self, later: &Self) {
         self.all.merge(&later.all);
         self.last = later.last;
+        self.last_ms = self.last_ms.max(later.last_ms);
     }
 }
 
@@ -142,11 +145,13 @@ impl MetricStore {
             }
             return;
         }
-        let metric = metrics
-            .entry(key.clone())
-            .or_insert_with(|| Metric { periods: BTreeMap::new(), totals: Totals { all: Aggregate::NONE, last } });
+        let metric = metrics.entry(key.clone()).or_insert_with(|| Metric {
+            periods: BTreeMap::new(),
+            totals: Totals { all: Aggregate::NONE, last, last_ms: at_ms },
+        });
         metric.totals.all.merge(&added);
         metric.totals.last = last;
+        metric.totals.last_ms = at_ms;
         metric.periods.entry(period).or_insert(Aggregate::NONE).merge(&added);
         let newest = metric.periods.last_key_value().map_or(0, |(newest, _)| *newest);
         let oldest = newest.saturating_sub(self.0.kept.load(Ordering::Relaxed) - 1);

@@ -27,9 +27,9 @@ use super::span::{Kind, Span};
 const PROTOBUF: &str = "application/x-protobuf";
 
 /// Bytes of a request.
-pub(super) const BODY_MAX: usize = 8 * 1024 * 1024;
+pub(super) const BODY_MAX: usize = 4 * 1024 * 1024;
 /// Bytes of a request that was compressed; 2,000 spans are about 1 MB.
-const DECOMPRESSED_MAX: u64 = 32 * 1024 * 1024;
+const DECOMPRESSED_MAX: u64 = 4 * 1024 * 1024;
 
 /// Attributes of a span that are kept.
 const ATTRIBUTES_MAX: usize = 32;

@@ -1,7 +1,7 @@
 //! Metrics and alarms in the text format of OpenMetrics, which Prometheus scrapes.
 //!
 //! Each metric is a histogram without buckets, so that `_sum` and `_count` since the start go together, and two gauges:
-//! `_last` and `_max`. Guarantees: no family and no series is there twice, whatever functions call their metrics. Two metrics
+//! `_last` and `_max`, which are there while the metric has had a value lately. Guarantees: no family and no series is there twice, whatever functions call their metrics. Two metrics
 //! that come to the same name and labels are added up.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +19,9 @@ pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0
 
 const ALARM_STATE: &str = "penstock_alarm_state";
 
+/// A gauge that nobody has set for so long is not there: Prometheus would take what was true once for what is.
+const LATELY_MS: u64 = 5 * 60 * 1000;
+
 /// Names and values, in the order of the names.
 type Labels = Vec<(String, String)>;
 
@@ -34,12 +37,18 @@ struct Family {
 struct Snapshot {
     families: Vec<Family>,
     alarms: Vec<AlarmState>,
+    /// Gauges are shown that were set since then, in ms since the epoch.
+    since_ms: u64,
 }
 
 /// The text.
-pub(super) fn render(totals: &BTreeMap<MetricKey, Totals>, alarms: &[AlarmState]) -> String {
+pub(super) fn render(totals: &BTreeMap<MetricKey, Totals>, alarms: &[AlarmState], now_ms: u64) -> String {
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(Snapshot { families: families(totals), alarms: alarms.to_vec() }));
+    registry.register_collector(Box::new(Snapshot {
+        families: families(totals),
+        alarms: alarms.to_vec(),
+        since_ms: now_ms.saturating_sub(LATELY_MS),
+    }));
     let mut text = String::new();
     // a String takes whatever is written
     _ = encode(&mut text, &registry);
@@ -90,7 +99,7 @@ impl Collector for Snapshot {
             ] {
                 let (name, help) = (format!("{name}_{suffix}"), format!("{help}: {says}"));
                 let mut family = encoder.encode_descriptor(&name, &help, None, MetricType::Gauge)?;
-                for (labels, totals) in series {
+                for (labels, totals) in series.iter().filter(|(_, totals)| totals.last_ms >= self.since_ms) {
                     family.encode_family(labels)?.encode_gauge(&of(totals))?;
                 }
             }
@@ -189,7 +198,7 @@ mod tests {
         store.record_many(&letters("refused"), &[(2.0, 1.0), (1.0, 1.0)]);
         store.record(&letters("a \"b\" \\ c\nd"), 1.0);
         let alarms = [alarm("A", State::Alarm), alarm("B", State::Ok), alarm("C", State::InsufficientData)];
-        let text = render(&store.totals(), &alarms);
+        let text = render(&store.totals(), &alarms, 0);
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(
             lines[..11],
@@ -230,6 +239,16 @@ mod tests {
     }
 
     #[test]
+    fn what_was_true_once_is_no_gauge_and_still_counts() {
+        let (store, key) = (MetricStore::default(), MetricKey::of("Penstock/a", "consumer_lag_ms", "Group", "g"));
+        store.record_at(&key, &[(29_790.0, 1.0)], 1_000_000);
+        let at = |now_ms| render(&store.totals(), &[], now_ms);
+        assert!(at(1_000_000 + LATELY_MS).contains("consumer_lag_ms_last{group=\"g\"} 29790.0"));
+        let later = at(1_000_001 + LATELY_MS);
+        assert!(!later.contains("_last{") && later.contains("consumer_lag_ms_count{group=\"g\"} 1"), "{later}");
+    }
+
+    #[test]
     fn nothing_is_there_twice_whatever_functions_call_their_metrics() {
         let store = MetricStore::default();
         let key = |namespace: &str, name: &str, dimensions: &[&str]| MetricKey {
@@ -246,7 +265,7 @@ mod tests {
         ] {
             store.record(&key, 1.0);
         }
-        let text = render(&store.totals(), &[alarm("A", State::Ok)]);
+        let text = render(&store.totals(), &[alarm("A", State::Ok)], 0);
         let samples = text.lines().filter_map(|line| line.rsplit_once(' ').filter(|_| !line.starts_with('#')));
         let (names, values): (Vec<_>, Vec<_>) = samples.unzip();
         assert!(values.iter().all(|value| value.parse::<f64>().is_ok()), "{text}");

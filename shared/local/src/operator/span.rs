@@ -34,6 +34,12 @@ pub struct Span {
 }
 
 impl Span {
+    /// Bytes of its texts, and some for the rest.
+    pub(super) fn bytes(&self) -> usize {
+        let attributes: usize = self.attributes.iter().map(|(name, value)| name.len() + value.len() + 64).sum();
+        self.name.len() + self.service.len() + self.message.len() + attributes + 256
+    }
+
     /// Whether the span is about this event and names it.
     pub fn names(&self, event_id: &str) -> bool {
         self.attributes.get("event_id").is_some_and(|id| id == event_id)

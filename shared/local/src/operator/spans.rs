@@ -1,6 +1,6 @@
 //! The spans that the functions have sent.
 //!
-//! Guarantees: at most [`SPANS_MAX`] are kept, in memory only; beyond, whole traces go, the one that was heard of first
+//! Guarantees: at most [`SPANS_MAX`] are kept, of [`BYTES_MAX`] together, in memory only; beyond, whole traces go, the one that was heard of first
 //! first. A span that is sent again replaces itself. A trace may be incomplete: spans of a process that was killed are
 //! never sent.
 
@@ -11,6 +11,9 @@ use super::span::Span;
 
 /// Spans that are kept: 180 MB with the attributes that the functions give theirs.
 pub const SPANS_MAX: usize = 100_000;
+
+/// Bytes of their texts together. Others' spans can be larger.
+const BYTES_MAX: usize = 128 * 1024 * 1024;
 
 /// All spans. Clones are the same store.
 #[derive(Debug, Clone)]
@@ -31,6 +34,7 @@ struct Kept {
     /// The traces, in the order in which they were heard of.
     order: VecDeque<String>,
     spans: usize,
+    bytes: usize,
 }
 
 impl Default for SpanStore {
@@ -53,12 +57,16 @@ impl SpanStore {
                 kept.order.push_back(span.trace_id.clone());
             }
             let trace = kept.traces.entry(span.trace_id.clone()).or_default();
-            if trace.insert(span.span_id.clone(), span).is_none() {
-                kept.spans += 1;
+            kept.bytes += span.bytes();
+            match trace.insert(span.span_id.clone(), span) {
+                Some(before) => kept.bytes -= before.bytes(),
+                None => kept.spans += 1,
             }
-            while kept.spans > self.0.max {
+            while kept.spans > self.0.max || kept.bytes > BYTES_MAX {
                 let Some(oldest) = kept.order.pop_front() else { break };
-                kept.spans -= kept.traces.remove(&oldest).map_or(0, |trace| trace.len());
+                let trace = kept.traces.remove(&oldest).unwrap_or_default();
+                kept.spans -= trace.len();
+                kept.bytes -= trace.values().map(Span::bytes).sum::<usize>();
             }
         }
     }

@@ -74,7 +74,9 @@ async fn every_event_is_counted_and_what_is_not_handled_is_named_without_its_pay
         lines.iter().filter(of).count()
     };
     assert_eq!([told("dead_lettered", "2"), told("retried", "3"), told("dead_lettered", "3")], [1, 3, 1], "{lines:#?}");
-    assert!(lines.iter().any(|line| line.contains("outcome=rejected") && line.contains("code=missing_attribute")));
+    assert!(
+        lines.iter().any(|line| line.contains("outcome=rejected trace_id=") && line.contains("code=missing_attribute"))
+    );
     pipeline.stop().await;
 }
 

@@ -108,3 +108,15 @@ async fn a_collector_that_hangs_fails_nothing() {
     assert_eq!(pipeline.stack.functions()["Obedient"].counters().errors, 0);
     pipeline.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn variables_about_traces_that_will_not_do_are_told_and_stop_nothing() {
+    let pipeline = Setup::obedient().with("OtlpEndpoint", "localhost:4318").start().await;
+    assert_eq!(post_with(&pipeline, PARENT, event("1", "k", "t", "\"succeed\"")).await, 202);
+    assert_eq!(pipeline.wait_for("obedient", 1).await.handled, 1);
+    let told = |line: &String| line.contains("traces are not set up") && line.contains("OTEL_EXPORTER_OTLP_ENDPOINT");
+    for binary in ["ingest", "obedient"] {
+        assert_eq!(pipeline.lines(binary).iter().filter(|line| told(line)).count(), 1, "{:#?}", pipeline.lines(binary));
+    }
+    pipeline.stop().await;
+}
