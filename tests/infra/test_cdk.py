@@ -98,6 +98,8 @@ def replaced(value, path):
 class CdkTest(unittest.TestCase):
     """The app as it is, by default and with every setting changed, and with faults planted."""
 
+    maxDiff = None
+
     @classmethod
     def setUpClass(cls):
         cls.expanded = expand.expand(expand.read(cdk.ROOT / "template.yaml"))

@@ -4,7 +4,7 @@
 
 import { App, Aws, CfnOutput, Stack } from 'aws-cdk-lib';
 
-import { EventPipeline, RetainedQueue } from '../lib/index.ts';
+import { DASHBOARD_NAME, EventPipeline, RetainedQueue } from '../lib/index.ts';
 import { given } from './context.ts';
 
 const app = new App();
@@ -26,7 +26,7 @@ const orderAlerts = pipeline.addConsumerGroup('order-alerts', {
 });
 
 const dashboards = `https://${Aws.REGION}.console.aws.amazon.com/cloudwatch/home?region=${Aws.REGION}#dashboards:name=`;
-output('DashboardUrl', `${dashboards}${Aws.STACK_NAME}`, 'Producer, log and consumers, a row each.');
+output('DashboardUrl', `${dashboards}${DASHBOARD_NAME}`, 'Producer, log and consumers, a row each.');
 output('ApiEndpoint', pipeline.edge.endpoint, 'POST events to /v1/events below it.');
 output('StreamName', pipeline.stream.streamName);
 output('ProgressTable', pipeline.progress.tableName);

@@ -90,8 +90,7 @@ export class ConsumerGroup extends Construct implements RecoveredGroup {
       binary: props.binary ?? name,
       policy: name,
       timeout: TIMEOUT_SECONDS,
-      environment: {
-        ...ownVariables(props.environment ?? {}),
+      environment: withOwn(props.environment ?? {}, {
         PENSTOCK_GROUP: name,
         PENSTOCK_PROGRESS_TABLE: progress.tableName,
         PENSTOCK_WINDOW_TABLE: window.tableName,
@@ -99,7 +98,7 @@ export class ConsumerGroup extends Construct implements RecoveredGroup {
         PENSTOCK_DEAD_LETTER_QUEUE_URL: this.deadLetters.url,
         PENSTOCK_FINGERPRINT_KEY: fingerprintKey(settings),
         ...(this.state && { PENSTOCK_STATE_TABLE: this.state.tableName }),
-      },
+      }),
       statements: () => [...statements, ...(props.statements ?? [])],
       managedPolicies: [surroundings.access],
     });
@@ -179,19 +178,19 @@ export class ConsumerGroup extends Construct implements RecoveredGroup {
     });
     alarm(redrive, 'AgeAlarm', settings, redrive.metric('ApproximateAgeOfOldestMessage'), {
       description:
-        `Dead letters that were sent back to \`${name}\` have waited for ten minutes. After three tries of six minutes ` +
-        'they are dead letters again. First: see whether the function runs, then why it leaves them. ' +
-        'docs/runbook/redrive-age.md',
-      threshold: 600,
+        `Dead letters that were sent back to \`${name}\` were not settled at the first try, or were not tried. After ` +
+        'three tries of six minutes they are dead letters again. First: see whether the function runs, then why it ' +
+        'leaves them. docs/runbook/redrive-age.md',
+      threshold: 400,
     });
   }
 }
 
-/** What a handler reads beside what every group is given. */
-function ownVariables(environment: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
-  const taken = Object.keys(environment).filter((name) => name.startsWith('PENSTOCK_'));
+/** What the group is given, and its handler's own variables beside it: none of them can replace what settling relies on. */
+function withOwn(own: Readonly<Record<string, string>>, given: Readonly<Record<string, string>>) {
+  const taken = Object.keys(own).filter((name) => name in given || name === 'PENSTOCK_STREAM');
   if (taken.length > 0) {
-    throw new Error(`environment: ${taken.join(', ')} is set by the pipeline: such names are its own`);
+    throw new Error(`environment: ${taken.join(', ')} is set by the pipeline`);
   }
-  return environment;
+  return { ...own, ...given };
 }

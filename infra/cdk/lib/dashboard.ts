@@ -22,7 +22,10 @@ interface Widget {
   readonly annotations?: unknown;
 }
 
-/** The dashboard, under the stack's name. */
+/** Dashboards of all regions share their names. */
+export const DASHBOARD_NAME = `${Aws.STACK_NAME}-${Aws.REGION}`;
+
+/** The dashboard, under a name that the stack has for itself. */
 export function dashboard(scope: Construct, settings: Settings, stream: EventStream, giveUps: GiveUps): void {
   const own = (metric: string, options?: object): Line => [METRICS_NAMESPACE, metric, ...(options ? [options] : [])];
   const ofStream = (metric: string, options?: object): Line => [
@@ -93,7 +96,7 @@ export function dashboard(scope: Construct, settings: Settings, stream: EventStr
     ],
   };
   new cloudwatch.CfnDashboard(scope, 'Dashboard', {
-    dashboardName: Aws.STACK_NAME,
+    dashboardName: DASHBOARD_NAME,
     dashboardBody: Stack.of(scope).toJsonString({
       start: '-PT3H',
       widgets: Object.entries(rows).flatMap(([title, widgets], row) => placed(title, widgets, row * (1 + HEIGHT))),

@@ -3,7 +3,7 @@
 import { Aws, aws_apigatewayv2 as apigateway, aws_lambda as lambda, aws_logs as logs } from 'aws-cdk-lib';
 import { Construct } from 'constructs';
 
-import { mathAlarm } from './alarms.ts';
+import { LASTING, mathAlarm } from './alarms.ts';
 import { METRICS_NAMESPACE, PenstockFunction, type Surroundings } from './function.ts';
 
 /** An HTTP API waits 30 seconds at most. The function has to answer before, or the client learns nothing. */
@@ -100,6 +100,20 @@ export class Edge extends Construct {
         threshold: 1,
       },
     );
+    mathAlarm(
+      this,
+      'ProduceOutageAlarm',
+      settings,
+      { id: 'share', expression: '100 * failed / requests' },
+      { requests: { ...requests, statistic: 'SampleCount' }, failed: { ...requests, statistic: 'Sum' } },
+      {
+        description:
+          "Every request of five minutes failed for a reason that is not the sender's, however few they were. " +
+          'First: see whether the stream throttles or the function fails. docs/runbook/produce-errors.md',
+        threshold: 99,
+        minutes: 5,
+      },
+    );
     ingest.watch({
       errors: {
         description:
@@ -116,8 +130,7 @@ export class Edge extends Construct {
           'Requests come close to the time-out of `ingest`; past it the client is told 503 and knows nothing of its ' +
           'events. First: see took_ms in its `answered` lines. docs/runbook/function-duration.md',
         threshold: 26_100,
-        minutes: 5,
-        of: 3,
+        ...LASTING,
       },
     });
   }

@@ -104,7 +104,8 @@ export class PenstockFunction extends Construct {
           PENSTOCK_LOG: settings.logLevel,
           PENSTOCK_LOG_SHARE: String(settings.logShare),
           OTEL_EXPORTER_OTLP_ENDPOINT: settings.otlpEndpoint,
-          OTEL_TRACES_SAMPLER: 'parentbased_traceidratio',
+          // By the trace's id alone: with `parentbased_` whoever may send could have every span of theirs collected.
+          OTEL_TRACES_SAMPLER: 'traceidratio',
           OTEL_TRACES_SAMPLER_ARG: String(settings.traceShare),
           PENSTOCK_STREAM: stream.streamName,
           PENSTOCK_METRICS_NAMESPACE: METRICS_NAMESPACE,

@@ -3,7 +3,7 @@
 import { Aws, aws_lambda as lambda, Lazy } from 'aws-cdk-lib';
 import { Construct } from 'constructs';
 
-import { LASTING, alarm, mathAlarm } from './alarms.ts';
+import { alarm, mathAlarm } from './alarms.ts';
 import { PenstockFunction, type Surroundings } from './function.ts';
 import type { Settings } from './props.ts';
 import { RetainedQueue, type RetainedTable } from './retained.ts';
@@ -107,25 +107,23 @@ export class GiveUps extends Construct {
       batchSize: 1,
       functionResponseTypes: ['ReportBatchItemFailures'],
     });
+    // It runs once in half an hour for a notice that fails, so nothing about it lasts: one minute rings.
     recover.watch({
       errors: {
         description:
           '`recover` failed as a whole: notices of what was given up wait for half an hour each time. First: read ' +
           'its log group for `error`. docs/runbook/function-errors.md',
-        ...LASTING,
       },
       throttles: {
         description:
           'Lambda does not start `recover`: what was given up is not made into dead letters. First: compare the ' +
           "account's concurrency with its limit. docs/runbook/function-throttles.md",
-        ...LASTING,
       },
       duration: {
         description:
           'Recoveries come close to their time-out; they go on where they stopped. First: see what its `recovered` ' +
           'lines leave. docs/runbook/function-duration.md',
         threshold: 270_000,
-        ...LASTING,
       },
     });
   }

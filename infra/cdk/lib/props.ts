@@ -49,7 +49,7 @@ export interface PipelineSettings {
   readonly logShare?: number;
   /** An OpenTelemetry collector that takes OTLP over HTTP, such as http://localhost:4318; empty sends no spans. */
   readonly otlpEndpoint?: string;
-  /** The share of traces whose spans are sent, where a request does not say so itself. */
+  /** The share of traces whose spans are sent. */
   readonly traceShare?: number;
   /** How long logs are kept, in days. */
   readonly logRetentionDays?: 1 | 3 | 5 | 7 | 14 | 30 | 60 | 90 | 180 | 365;
