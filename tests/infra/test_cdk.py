@@ -1,9 +1,12 @@
 """The CDK app makes what the template makes, keeps its rules, and neither can move alone."""
 
 import copy
+import json
 import pathlib
 import sys
 import unittest
+
+import cfnlint.api
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
@@ -202,6 +205,12 @@ class CdkTest(unittest.TestCase):
         found = parity.differences(parity.of_sam(self.expanded), parity.of_cdk(self.synthesized))
         unused = list(parity.judged(found, ALLOWED | {"Resources/Alerts/Properties": "no reason"}))
         self.assertEqual(unused, ["Resources/Alerts/Properties: allowed to differ (no reason), and does not"])
+
+    def test_cfn_lint_finds_nothing_but_the_rule_that_never_holds(self):
+        config = cfnlint.api.ManualArgs(regions=[expand.REGION])
+        for template in (self.synthesized, self.otherwise):
+            found = cfnlint.api.lint(json.dumps(template), config=config)
+            self.assertEqual([(match.rule.id, match.path[:2]) for match in found], [("W8003", ["Rules", "FunctionsAreBuilt"])])
 
     def test_a_template_with_stubs_says_so_and_is_not_deployed(self):
         self.assertEqual(self.said.count("this template cannot be deployed"), len(FUNCTIONS), self.said)
