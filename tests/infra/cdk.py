@@ -1,7 +1,6 @@
 """The CDK app in `infra/cdk`, and what it synthesizes. Needs Node.js, and never an AWS account."""
 
 import json
-import os
 import pathlib
 import subprocess
 import tempfile
@@ -10,13 +9,12 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 APP = ROOT / "infra/cdk"
 
 
-def run(*command, **environment):
+def run(*command):
     """Runs a tool of the app, and gives what it printed to stdout and to stderr."""
     tool, *arguments = command
     done = subprocess.run(
         [APP / "node_modules/.bin" / tool, *arguments],
         cwd=APP,
-        env=os.environ | {"CDK_DISABLE_CLI_TELEMETRY": "true"} | environment,
         capture_output=True,
         text=True,
         check=False,
@@ -26,13 +24,14 @@ def run(*command, **environment):
     return done.stdout, done.stderr
 
 
-def synthesize(**settings):
-    """The template with `settings`, and what the CDK said meanwhile. Functions are stubs, whatever has been built."""
+def synthesize(app=APP / "bin/penstock.ts", **settings):
+    """The template of `app` with `settings`, and what the CDK said meanwhile. Functions are stubs, whatever has been built."""
     with tempfile.TemporaryDirectory() as folder:
         context = [f"--context={name}={scalar(value)}" for name, value in settings.items()]
         nothing = pathlib.Path(folder) / "nothing-built"
         output = pathlib.Path(folder) / "cdk.out"
-        _, said = run("cdk", "synth", "--quiet", "--no-notices", f"--output={output}", f"--context=functions={nothing}", *context)
+        options = ["--quiet", f"--app=npx tsx {app}", f"--output={output}", f"--context=functions={nothing}"]
+        _, said = run("cdk", "synth", *options, *context)
         return json.loads((output / "penstock.template.json").read_text(encoding="utf-8")), said
 
 

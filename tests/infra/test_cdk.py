@@ -4,6 +4,7 @@ import copy
 import json
 import pathlib
 import sys
+import tempfile
 import unittest
 
 import cfnlint.api
@@ -12,6 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 import cdk
 import expand
+import page
 import parity
 import rules
 from faults import FAULTS
@@ -73,10 +75,10 @@ def parameter(setting):
     return setting[0].upper() + setting[1:]
 
 
-def compared(expanded, synthesized, settings=None):
+def compared(expanded, synthesized, settings=None, allowed=ALLOWED):
     """What is wrong between an expansion and a CDK template."""
     found = parity.differences(parity.of_sam(expanded, settings), parity.of_cdk(synthesized))
-    return list(parity.judged(found, ALLOWED))
+    return list(parity.judged(found, allowed))
 
 
 def leaves(value, path=()):
@@ -200,6 +202,20 @@ class CdkTest(unittest.TestCase):
                     self.assertNotEqual(moved, other["Resources"][name], f"{side}: {at}")
                     changed += 1
             self.assertGreater(changed, 800, side)
+
+    def test_the_group_of_the_page_is_one_line_here(self):
+        with tempfile.TemporaryDirectory() as folder:
+            folder = pathlib.Path(folder)
+            page.follow(folder)
+            expanded = expand.expand(expand.read(folder / page.TEMPLATE))
+            app = folder / page.APP
+            for file in ("bin/context.ts", "lib", "node_modules", "package.json", "stub"):
+                (app.parents[1] / file).symlink_to(cdk.APP / file)
+            synthesized, _ = cdk.synthesize(app)
+        allowed = {name.replace("OrderAlerts", "OrderReceipts"): reason for name, reason in ALLOWED.items()} | ALLOWED
+        self.assertIn("OrderReceipts", expanded["Resources"])
+        self.assertEqual(compared(expanded, synthesized, allowed=allowed), [])
+        self.assertEqual(rules.findings(parity.as_rules_read(synthesized), BY_DEFAULT), {})
 
     def test_an_entry_of_the_list_that_nothing_needs_is_named(self):
         found = parity.differences(parity.of_sam(self.expanded), parity.of_cdk(self.synthesized))

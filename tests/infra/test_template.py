@@ -3,8 +3,6 @@
 import copy
 import json
 import pathlib
-import re
-import subprocess
 import sys
 import tempfile
 import unittest
@@ -14,6 +12,7 @@ import cfnlint.api
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 import expand
+import page
 import rules
 import watching
 from faults import FAULTS
@@ -49,15 +48,9 @@ class TemplateTest(unittest.TestCase):
         self.assertGreater(len(pages), 10)
 
     def test_the_group_of_the_page_keeps_every_rule(self):
-        page = (ROOT / "docs/consumer-group.md").read_text(encoding="utf-8")
-        blocks = {kind: re.findall(rf"```{kind}\n(.*?)```", page, re.DOTALL) for kind in ("yaml", "diff")}
         with tempfile.TemporaryDirectory() as folder:
-            template = pathlib.Path(folder) / "template.yaml"
-            text = (ROOT / "template.yaml").read_text(encoding="utf-8")
-            template.write_text(text.replace("\nOutputs:\n", "\n" + "".join(blocks["yaml"]) + "Outputs:\n", 1), encoding="utf-8")
-            for diff in blocks["diff"]:
-                subprocess.run(["git", "apply", "--recount", "-"], cwd=folder, input=diff, text=True, check=True)
-            expanded = expand.expand(expand.read(template))
+            page.follow(pathlib.Path(folder))
+            expanded = expand.expand(expand.read(pathlib.Path(folder) / page.TEMPLATE))
         self.assertIn("OrderReceipts", expanded["Resources"])
         self.assertEqual(rules.findings(expanded), {})
 
