@@ -58,9 +58,17 @@ async fn every_event_is_counted_and_what_is_not_handled_is_named_without_its_pay
     assert_eq!(rejected, [Some(1.0), Some(1.0)], "{edge:?}");
     assert!(of("produce_bytes") > Some(300.0) && of("produce_latency") > Some(0.0), "{edge:?}");
 
-    let group = sums(&metric_lines(&pipeline, "obedient"));
+    // a run says what it did when it has committed, which is after it can be seen in the tables
+    let began = Instant::now();
+    let group = loop {
+        let group = sums(&metric_lines(&pipeline, "obedient"));
+        if group.get("events_settled obedient") == Some(&4.0) {
+            break group;
+        }
+        assert!(began.elapsed() < Duration::from_secs(30), "{group:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
     let of = |name: &str| group.get(name).copied();
-    assert_eq!(of("events_settled obedient"), Some(4.0), "{group:?}");
     assert_eq!((of("duplicates obedient"), of("consumer_errors obedient")), (Some(1.0), Some(3.0)), "{group:?}");
     let letters = ["refused", "retries_exhausted"].map(|reason| of(&format!("dead_letters obedient {reason}")));
     assert_eq!(letters, [Some(1.0), Some(1.0)], "{group:?}");
