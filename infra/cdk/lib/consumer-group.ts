@@ -6,7 +6,8 @@ import { Construct } from 'constructs';
 import { alarm, LASTING } from './alarms.ts';
 import { METRICS_NAMESPACE, PenstockFunction, type Statement, type Surroundings } from './function.ts';
 import { fingerprintKey, type RecoveredGroup } from './give-ups.ts';
-import { RetainedQueue, RetainedTable } from './retained.ts';
+import { RetainedQueue } from './queue.ts';
+import { RetainedTable } from './tables.ts';
 
 const TIMEOUT_SECONDS = 60;
 

@@ -6,7 +6,8 @@ import { Construct } from 'constructs';
 import { alarm, mathAlarm } from './alarms.ts';
 import { PenstockFunction, type Surroundings } from './function.ts';
 import type { Settings } from './props.ts';
-import { RetainedQueue, type RetainedTable } from './retained.ts';
+import { RetainedQueue } from './queue.ts';
+import type { RetainedTable } from './tables.ts';
 
 const TIMEOUT_SECONDS = 300;
 

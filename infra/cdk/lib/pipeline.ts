@@ -9,9 +9,8 @@ import { Edge } from './edge.ts';
 import type { Surroundings } from './function.ts';
 import { GiveUps } from './give-ups.ts';
 import { groupName, type PipelineSettings, settled } from './props.ts';
-import type { RetainedTable } from './retained.ts';
 import { EventStream } from './stream.ts';
-import { progressTable, windowTable } from './tables.ts';
+import { progressTable, type RetainedTable, windowTable } from './tables.ts';
 
 /** A pipeline's settings, and where its functions are. */
 export interface EventPipelineProps extends PipelineSettings {

@@ -4,7 +4,10 @@
 
 import { Token } from 'aws-cdk-lib';
 
-/** What can be set of a pipeline. All of it has a default; what is out of its range is refused at synthesis. */
+/**
+ * What can be set of a pipeline. All of it has a default; what is out of its range is refused at synthesis. Free texts may be
+ * tokens, such as the ARN of a topic that the same app makes; whatever has a range may not.
+ */
 export interface PipelineSettings {
   /** `PROVISIONED` is cheaper under a steady load; `ON_DEMAND` adds shards by itself. */
   readonly streamMode?: 'PROVISIONED' | 'ON_DEMAND';
@@ -111,16 +114,19 @@ export function settled(given: PipelineSettings): Settings {
   for (const [name, range] of Object.entries(RANGES)) {
     const value: unknown = given[name as keyof PipelineSettings] ?? range.default;
     settings[name] = value;
-    if (!Token.isUnresolved(value) && !inside(value, range)) {
-      faults.push(`${name}: ${JSON.stringify(value)} is not ${described(range)}`);
+    if (!Token.isUnresolved(value)) {
+      if (!inside(value, range)) {
+        faults.push(`${name}: ${JSON.stringify(value)} is not ${described(range)}`);
+      }
+    } else if (range.allowed !== undefined || typeof range.default !== 'string') {
+      faults.push(`${name}: a value that only a deployment knows cannot be checked; it has to be ${described(range)}`);
     }
   }
   const { giveUpAfterSeconds, retentionHours } = settings as Settings;
   const latest = retentionHours * 3600 - RECOVERY_SECONDS;
-  if (faults.length === 0 && !Token.isUnresolved(giveUpAfterSeconds) && giveUpAfterSeconds > latest) {
-    faults.push(
-      `giveUpAfterSeconds: ${giveUpAfterSeconds} is more than ${latest}, an hour below the ${retentionHours} hours of retentionHours`,
-    );
+  if (faults.length === 0 && giveUpAfterSeconds > latest) {
+    const why = `an hour below the ${retentionHours} hours of retentionHours`;
+    faults.push(`giveUpAfterSeconds: ${giveUpAfterSeconds} is more than ${latest}, ${why}`);
   }
   if (faults.length > 0) {
     throw new Error(faults.join('\n'));

@@ -5,7 +5,7 @@ import { Construct } from 'constructs';
 
 import { alarm, LASTING } from './alarms.ts';
 import type { Settings } from './props.ts';
-import { retain } from './retained.ts';
+import { retain } from './retain.ts';
 
 /** The stream: encrypted, retained when the stack goes, and watched for refused writes. */
 export class EventStream extends Construct {

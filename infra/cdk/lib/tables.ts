@@ -1,9 +1,61 @@
-// The tables that all consumer groups share.
+// Tables: the two that all consumer groups share, and the states of projections.
 
+import { aws_dynamodb as dynamodb } from 'aws-cdk-lib';
 import { Construct } from 'constructs';
 
+import { alarm, LASTING } from './alarms.ts';
 import type { Settings } from './props.ts';
-import { RetainedTable } from './retained.ts';
+import { retain } from './retain.ts';
+
+/** A table of one's own. */
+export interface RetainedTableProps {
+  /** The sort key, if it has one. */
+  readonly sortKey?: string;
+  /** The attribute whose time deletes an item. DynamoDB deletes late, so readers filter too. */
+  readonly expiresBy?: string;
+  /** What is throttled: "DynamoDB throttles reads of ..." */
+  readonly what: string;
+  /** What comes of it, after a colon. */
+  readonly consequence: string;
+}
+
+/** A table with the string key `pk`, paid by request, that can be restored to any second, and whose throttling rings. */
+export class RetainedTable extends Construct {
+  readonly tableName: string;
+  readonly arn: string;
+
+  constructor(scope: Construct, id: string, settings: Settings, props: RetainedTableProps) {
+    super(scope, id);
+    const keys = ['pk', ...(props.sortKey === undefined ? [] : [props.sortKey])];
+    const table = new dynamodb.CfnTable(this, 'Resource', {
+      billingMode: 'PAY_PER_REQUEST',
+      attributeDefinitions: keys.map((attributeName) => ({ attributeName, attributeType: 'S' })),
+      keySchema: keys.map((attributeName, n) => ({ attributeName, keyType: n === 0 ? 'HASH' : 'RANGE' })),
+      ...(props.expiresBy !== undefined && {
+        timeToLiveSpecification: { attributeName: props.expiresBy, enabled: true },
+      }),
+      pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: true },
+      sseSpecification: { sseEnabled: true },
+      deletionProtectionEnabled: settings.tableDeletionProtection,
+    });
+    retain(table);
+    this.tableName = table.ref;
+    this.arn = table.attrArn;
+    for (const [verb, metricName] of [
+      ['Reads', 'ReadThrottleEvents'],
+      ['Writes', 'WriteThrottleEvents'],
+    ] as const) {
+      const dimensions = { TableName: this.tableName };
+      alarm(this, `${verb}ThrottledAlarm`, settings, { namespace: 'AWS/DynamoDB', metricName, dimensions, statistic: 'Sum' }, {
+        description:
+          `DynamoDB throttles ${verb.toLowerCase()} of ${props.what}: ${props.consequence}. ` +
+          'First: see which key is hot. docs/runbook/table-throttled.md',
+        threshold: 0,
+        ...LASTING,
+      });
+    }
+  }
+}
 
 /** One item a group and shard: where it is, and the fence that keeps older runs out. */
 export function progressTable(scope: Construct, settings: Settings): RetainedTable {

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite, test } from 'node:test';
 
-import { App, Stack } from 'aws-cdk-lib';
+import { App, CfnParameter, Stack } from 'aws-cdk-lib';
 import { Annotations, Match, Template } from 'aws-cdk-lib/assertions';
 
 import { EventPipeline, type EventPipelineProps } from '../lib/index.ts';
@@ -34,7 +34,10 @@ suite('settings', () => {
     [{ tableDeletionProtection: 'false' }, 'tableDeletionProtection: "false" is not one of true, false'],
     [{ alarmTopicArn: 7 }, 'alarmTopicArn: 7 is not a string'],
     [{ batchSize: '500' }, 'batchSize: "500" is not a whole number from 1 to 10000'],
-    [{ putSeconds: 29, batchSize: 0 }, 'batchSize: 0 is not a whole number from 1 to 10000\nputSeconds: 29 is not a whole number from 1 to 28'],
+    [
+      { putSeconds: 29, batchSize: 0 },
+      'batchSize: 0 is not a whole number from 1 to 10000\nputSeconds: 29 is not a whole number from 1 to 28',
+    ],
     [
       { giveUpAfterSeconds: 82_801 },
       'giveUpAfterSeconds: 82801 is more than 82800, an hour below the 24 hours of retentionHours',
@@ -44,6 +47,26 @@ suite('settings', () => {
       assert.throws(() => pipeline(props), { message });
     });
   }
+
+  test('a number that only a deployment knows is refused, and the ARN of a topic is not', () => {
+    const stack = new Stack(new App(), 'penstock');
+    const batchSize = new CfnParameter(stack, 'BatchSize', { type: 'Number' }).valueAsNumber;
+    assert.throws(() => pipeline({ batchSize }), {
+      message:
+        'batchSize: a value that only a deployment knows cannot be checked; it has to be a whole number from 1 to 10000',
+    });
+    const alarmTopicArn = new CfnParameter(stack, 'Topic').valueAsString;
+    const fingerprintKey = new CfnParameter(stack, 'Key', { noEcho: true }).valueAsString;
+    const made = new EventPipeline(stack, 'Pipeline', { alarmTopicArn, fingerprintKey, functions: NOTHING });
+    made.addConsumerGroup('receipts');
+    synthesized(made).allResourcesProperties('AWS::CloudWatch::Alarm', {
+      AlarmActions: [{ Ref: 'Topic' }],
+      OKActions: [{ Ref: 'Topic' }],
+    });
+    synthesized(made).hasResourceProperties('AWS::Lambda::Function', {
+      Environment: { Variables: Match.objectLike({ PENSTOCK_FINGERPRINT_KEY: { Ref: 'Key' } }) },
+    });
+  });
 
   test('a share may be a fraction, and the ends of a range are in it', () => {
     pipeline({ logShare: 0, traceShare: 0.5, putSeconds: 28, retentionHours: 8760, giveUpAfterSeconds: 604_800 });
