@@ -126,6 +126,7 @@ impl<S: Stream, C: Clock> Ingest<S, C> {
     }
 
     async fn take(&self, request: ApiGatewayV2httpRequest, trace: &RequestTrace, deadline: Timestamp) -> Answer {
+        // for spans, which want more than milliseconds; whatever is decided is decided by `clock`
         let began = SystemTime::now();
         match self.read(request, trace) {
             Ok(judged) => Answer::of(&self.publish(judged, trace, began, deadline).await),

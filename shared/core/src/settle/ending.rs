@@ -8,6 +8,7 @@ use tracing::warn;
 use super::run::Run;
 use super::times::{Times, within};
 use super::{Error, Outside, Settled, Settler, Work, isolation};
+use crate::dead_letter::Code;
 use crate::ports;
 use crate::position::{Position, ShardId};
 use crate::progress::{Begun, Commit, Committed};
@@ -21,12 +22,16 @@ const RELEASE_PAUSE: Duration = Duration::from_millis(50);
 const RELEASE_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// How the lanes of a run ended.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct Ending {
     pub(super) isolated: bool,
     /// The event that crashes the function may be among those that are left.
     pub(super) searching: bool,
     pub(super) outage: bool,
+    /// Dead letters that were sent, by reason.
+    pub(super) letters: BTreeMap<Code, u32>,
+    /// Events whose handler asked for a retry.
+    pub(super) retries: u32,
 }
 
 /// What a run has said of itself. A commit's reply can be lost, so whatever is said later says the last commit again.
@@ -96,9 +101,9 @@ impl<W: Work, O: Outside> Settler<W, O> {
             isolated: ending.isolated,
             outage: ending.outage,
             lag,
-            letters: BTreeMap::new(),
-            retries: 0,
-            window_events: 0,
+            letters: ending.letters,
+            retries: ending.retries,
+            window_events: window.len(),
         })
     }
 
