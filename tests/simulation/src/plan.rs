@@ -68,6 +68,9 @@ pub(crate) struct Plan {
     pub(crate) retention: Option<Duration>,
     /// `BisectBatchOnFunctionError`.
     pub(crate) bisect: bool,
+    /// One invocation in so many goes to a new process though an old one is free: a deployment, or a fleet that is
+    /// replaced. What a process only remembers is lost with it.
+    pub(crate) cold: u64,
     pub(crate) ops: Vec<(u64, Op)>,
     pub(crate) end: u64,
     /// Which decisions may be faults; `None` allows all.
@@ -152,6 +155,7 @@ impl Plan {
         // long enough for the event source to give a record up first, unless it is started over
         let mut other = fastrand::Rng::with_seed(seed ^ 0xE7_91);
         let retention = record_age.filter(|_| other.bool()).map(|age| age + Duration::from_secs(other.u64(400..700)));
+        let cold = if fastrand::Rng::with_seed(seed ^ 0xC0_1D).u32(0..6) == 0 { 1 } else { 8 };
         Self {
             seed,
             shards: rng.u64(1..=3),
@@ -173,6 +177,7 @@ impl Plan {
             record_age,
             retention,
             bisect,
+            cold,
             ops,
             end,
             faults: None,

@@ -171,7 +171,7 @@ impl Progress for Process {
             let committed = world.tables[group].commit(&shard, epoch, &commit);
             world.note(|| format!("process {pid}: commit of run {epoch} at {}: {committed:?}", commit.position));
             if committed == Committed::Fenced {
-                world.unheard.insert(pid);
+                world.fenced.insert(pid);
             }
             if committed == Committed::Yes {
                 world.saw_commit(group, (&shard, epoch), &before, &commit);

@@ -118,8 +118,8 @@ pub(crate) struct World {
     pub(crate) stops: Vec<(Pid, u64)>,
     /// What fits an item.
     pub(crate) item: ItemLimits,
-    /// Processes whose last call did not go well, or was a commit that came too late.
-    pub(crate) unheard: BTreeSet<Pid>,
+    /// Processes whose run had been overtaken when it committed: it can say nothing of itself any more.
+    pub(crate) fenced: BTreeSet<Pid>,
     /// Until when a group's downstream fails.
     pub(crate) downstream_down_until: Vec<u64>,
     /// Until when the tables throttle.
@@ -158,7 +158,7 @@ impl World {
             fingerprints: Fingerprinter::new("simulation"),
             broken: None,
             stops: Vec::new(),
-            unheard: BTreeSet::new(),
+            fenced: BTreeSet::new(),
             item: ItemLimits::DEFAULT,
             downstream_down_until: vec![0; groups],
             tables_down_until: 0,
@@ -212,10 +212,7 @@ impl World {
             Fate::Echoes if downstream || READS.contains(&name) => Fate::Delivered,
             fate => fate,
         };
-        if fate == Fate::Delivered {
-            self.unheard.remove(&pid);
-        } else {
-            self.unheard.insert(pid);
+        if fate != Fate::Delivered {
             self.note(|| format!("process {pid}: {name} {fate:?}"));
         }
         let mut ticket =

@@ -101,7 +101,7 @@ impl Simulation {
         group: GroupIndex,
         redrives: bool,
     ) -> Option<(Pid, Arc<Settler<GroupWork, Process>>)> {
-        let warm = self.world.lock().chance.below(8) > 0;
+        let warm = self.world.lock().chance.below(self.plan.cold) > 0;
         let idle = self.processes.iter().filter(|(_, process)| {
             process.job.is_none()
                 && process.task.is_none()

@@ -22,7 +22,7 @@ use runs::Runs;
 use super::stream::Place;
 use super::tables::SLACK;
 use super::{GroupIndex, Pid, World};
-use crate::plan::{HORIZON, millis};
+use crate::plan::{FUNCTION_TIMEOUT, HORIZON, millis};
 use crate::simulation::{CLOCKS_DIFFER, PROJECTION};
 use crate::work::{ATTEMPTS_MAX, Kind, OUTAGE_KEYS, ordinals};
 
@@ -32,6 +32,10 @@ pub(crate) struct EventRef {
     pub(crate) key: u32,
     pub(crate) ordinal: u32,
 }
+
+/// Milliseconds after which a run has no time left to say anything: what the function has, less an eighth of the margin that
+/// a run keeps of it, which is a quarter.
+const ANSWERS_AT: u64 = FUNCTION_TIMEOUT - FUNCTION_TIMEOUT / 32;
 
 /// The key of what is no event.
 pub(crate) const GARBAGE: u32 = u32::MAX;
@@ -99,6 +103,8 @@ struct Deeds {
     tries: BTreeMap<Position, u32>,
     /// The keys for which the runs that are under way found the downstream down.
     found_down: BTreeMap<Pid, BTreeSet<u32>>,
+    /// When each process was given its last batch.
+    started: BTreeMap<Pid, u64>,
     runs: Runs,
 }
 
@@ -230,9 +236,12 @@ impl World {
         self.truth.groups[group].runs.ended(pid, true);
     }
 
-    /// A process of the group answered. One that fails and is not heard any more cannot say that it has not crashed.
+    /// A process of the group answered. One that fails has to say that it has not crashed, for as long as it has time and
+    /// is not overtaken: only then may it count as one that ended without a word.
     pub(crate) fn saw_answer(&mut self, group: GroupIndex, pid: Pid, failed: bool) {
-        let unheard = failed && self.unheard.contains(&pid);
+        let now = self.agenda.now().0;
+        let had_time = self.truth.groups[group].started.get(&pid).is_some_and(|at| now < at + ANSWERS_AT);
+        let unheard = failed && (!had_time || self.fenced.contains(&pid));
         self.truth.groups[group].runs.ended(pid, unheard);
     }
 
@@ -250,7 +259,11 @@ impl World {
 
     /// A process is given a batch.
     pub(crate) fn saw_start(&mut self, group: GroupIndex, pid: Pid) {
-        self.truth.groups[group].found_down.remove(&pid);
+        let now = self.agenda.now().0;
+        self.fenced.remove(&pid);
+        let deeds = &mut self.truth.groups[group];
+        deeds.found_down.remove(&pid);
+        deeds.started.insert(pid, now);
     }
 
     /// A handler's side effect arrived downstream. P2, P3.
