@@ -20,6 +20,17 @@ def statement(template, owner, n):
     return policy["PolicyDocument"]["Statement"][n]
 
 
+def allowed_in(template, queue):
+    """The statement of a queue's policy by which another role may send to it."""
+    return props(template, f"{queue}Policy")["PolicyDocument"]["Statement"][1]
+
+
+def told(template, output, **changes):
+    """Has the output of a group say something else."""
+    value = template["Outputs"][output]["Value"]
+    value["Fn::Sub"] = json.dumps(json.loads(value["Fn::Sub"]) | changes)
+
+
 # The rule that has to notice, what is wrong, and how to plant it.
 FAULTS = [
     (
@@ -57,6 +68,7 @@ FAULTS = [
         "a shared name",
         lambda t: [
             env(t, "OrderAlerts").update(PENSTOCK_GROUP="order-status"),
+            told(t, "OrderAlertsGroup", group="order-status"),
             props(t, "OrderAlertsRole").update(
                 Policies=json.loads(json.dumps(props(t, "OrderAlertsRole")["Policies"]).replace("order-alerts/*", "order-status/*"))
             ),
@@ -65,7 +77,10 @@ FAULTS = [
     (
         "each_group_has_its_own_name_and_dead_letters",
         "another group's queue",
-        lambda t: env(t, "OrderAlerts").update(PENSTOCK_DEAD_LETTER_QUEUE_URL={"Ref": "OrderStatusDeadLetters"}),
+        lambda t: [
+            env(t, "OrderAlerts").update(PENSTOCK_DEAD_LETTER_QUEUE_URL={"Ref": "OrderStatusDeadLetters"}),
+            told(t, "OrderAlertsGroup", deadLetters="${OrderStatusDeadLetters}", redrive="${OrderStatusRedrive}"),
+        ],
     ),
     (
         "each_group_has_its_own_name_and_dead_letters",
@@ -89,7 +104,7 @@ FAULTS = [
     ("data_is_encrypted", "a plain queue", lambda t: props(t, "Alerts").pop("SqsManagedSseEnabled")),
     ("data_outlives_the_stack", "a stream that goes", lambda t: t["Resources"]["Events"].pop("DeletionPolicy")),
     ("data_outlives_the_stack", "four days", lambda t: props(t, "GiveUps").pop("MessageRetentionPeriod")),
-    ("queues_refuse_plain_http", "no policy", lambda t: t["Resources"].pop("OrderAlertsDeadLettersPolicy")),
+    ("queues_refuse_plain_http", "no policy", lambda t: t["Resources"].pop("OrderAlertsRedrivePolicy")),
     (
         "queues_refuse_plain_http",
         "of another queue",
@@ -158,15 +173,75 @@ FAULTS = [
         lambda t: statement(t, "OrderAlertsRole", 1).update(Action="sqs:DeleteMessage"),
     ),
     ("what_is_given_up_is_recovered", "nobody reads", lambda t: t["Resources"].pop("RecoverNotices")),
+    ("what_is_given_up_is_recovered", "of no stack", lambda t: env(t, "Recover").pop("PENSTOCK_STACK")),
     (
         "what_is_given_up_is_recovered",
-        "a group is not named",
-        lambda t: env(t, "Recover").update(PENSTOCK_GROUPS={"Fn::Sub": "{}"}),
+        "of a stack by its name",
+        lambda t: env(t, "Recover").update(PENSTOCK_STACK={"Ref": "AWS::StackName"}),
     ),
     (
         "what_is_given_up_is_recovered",
-        "a role that may not send",
-        lambda t: statement(t, "RecoverRole", 5).update(Resource={"Fn::GetAtt": ["OrderStatusDeadLetters", "Arn"]}),
+        "a role that may not read the outputs",
+        lambda t: statement(t, "RecoverRole", 5).update(Action="cloudformation:ListStacks"),
+    ),
+    (
+        "what_is_given_up_is_recovered",
+        "a role that may read those of another stack",
+        lambda t: statement(t, "RecoverRole", 5).update(
+            Resource="arn:aws:cloudformation:us-east-1:000000000000:stack/other/00000000-0000-0000-0000-000000000000"
+        ),
+    ),
+    (
+        "policies_name_what_they_allow",
+        "a role that may read those of every stack",
+        lambda t: statement(t, "RecoverRole", 5).update(Resource=[{"Ref": "AWS::StackId"}, "*"]),
+    ),
+    (
+        "what_is_given_up_is_recovered",
+        "dead letters that do not let it in",
+        lambda t: props(t, "OrderStatusDeadLettersPolicy")["PolicyDocument"]["Statement"].pop(),
+    ),
+    (
+        "what_is_given_up_is_recovered",
+        "dead letters that let in somebody else",
+        lambda t: allowed_in(t, "OrderAlertsDeadLetters").update(Principal={"AWS": {"Fn::GetAtt": ["IngestRole", "Arn"]}}),
+    ),
+    ("outputs_tell_of_every_group", "no version", lambda t: t["Outputs"].pop("FormatVersion")),
+    ("outputs_tell_of_every_group", "a group without one", lambda t: t["Outputs"].pop("OrderAlertsGroup")),
+    (
+        "outputs_tell_of_every_group",
+        "no JSON",
+        lambda t: t["Outputs"]["OrderAlertsGroup"].update(Value={"Fn::Sub": "{group: order-alerts}"}),
+    ),
+    ("outputs_tell_of_every_group", "another group", lambda t: told(t, "OrderAlertsGroup", group="order-status")),
+    ("outputs_tell_of_every_group", "another function", lambda t: told(t, "OrderAlertsGroup", function="${OrderStatus}")),
+    ("outputs_tell_of_every_group", "another queue", lambda t: told(t, "OrderStatusGroup", deadLetters="${GiveUps}")),
+    ("outputs_tell_of_every_group", "another way back", lambda t: told(t, "OrderStatusGroup", redrive="${OrderAlertsRedrive}")),
+    ("outputs_tell_of_every_group", "other states", lambda t: told(t, "OrderStatusGroup", states="${Progress}")),
+    ("outputs_tell_of_every_group", "states of a handler", lambda t: told(t, "OrderAlertsGroup", states="${OrderStatusState}")),
+    (
+        "outputs_tell_of_every_group",
+        "a group that is not there",
+        lambda t: t["Outputs"].update(OrderReceiptsGroup=t["Outputs"]["OrderAlertsGroup"]),
+    ),
+    (
+        "queues_let_in_one_role_at_a_time",
+        "everybody",
+        lambda t: props(t, "AlertsPolicy")["PolicyDocument"]["Statement"].append(
+            {"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage", "Resource": {"Fn::GetAtt": ["Alerts", "Arn"]}}
+        ),
+    ),
+    (
+        "queues_let_in_one_role_at_a_time",
+        "to do more",
+        lambda t: props(t, "AlertsPolicy")["PolicyDocument"]["Statement"].append(
+            {
+                "Effect": "Allow",
+                "Principal": {"AWS": {"Fn::GetAtt": ["IngestRole", "Arn"]}},
+                "Action": "sqs:PurgeQueue",
+                "Resource": {"Fn::GetAtt": ["Alerts", "Arn"]},
+            }
+        ),
     ),
     (
         "what_is_given_up_is_recovered",

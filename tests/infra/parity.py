@@ -14,7 +14,7 @@ FOLDERS = {"Pipeline", "Edge", "Recovery", "Function", "Resource"}
 SAM_NAMES = {"HttpApiStage": "HttpApiApiGatewayDefaultStage"}
 
 # Texts that are JSON: white space and the order of their members mean nothing.
-JSON_TEXTS = {"DashboardBody", "Format", "PENSTOCK_GROUPS"}
+JSON_TEXTS = {"DashboardBody", "Format"}
 
 # Where IAM takes one text or a list of them.
 ONE_OR_MANY = {"Action", "Resource"}
@@ -189,7 +189,7 @@ def judged(found, allowed):
 
 
 def as_rules_read(synthesized):
-    """A CDK template as the rules read one: its resources under SAM's names, and texts with references as `Fn::Sub`."""
+    """A CDK template as the rules read one: resources and outputs under SAM's names, and texts with references as `Fn::Sub`."""
     names = named(synthesized)
 
     def rewritten(value):
@@ -207,4 +207,4 @@ def as_rules_read(synthesized):
         return {key: rewritten(member) for key, member in value.items()}
 
     resources = {names[logical_id]: rewritten(resource) for logical_id, resource in synthesized["Resources"].items()}
-    return synthesized | {"Resources": resources}
+    return synthesized | {"Resources": resources, "Outputs": rewritten(synthesized["Outputs"])}

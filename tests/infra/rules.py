@@ -26,6 +26,9 @@ RECOVERY_ACTIONS = {
     "PENSTOCK_WINDOW_TABLE": ["dynamodb:Query", "dynamodb:GetItem", "dynamodb:PutItem"],
 }
 
+# What the stack's outputs are read as.
+FORMAT_VERSION = "1"
+
 # A first deployment that fails cleans up; CloudFormation takes that word for a deletion only.
 RETAINED = {"DeletionPolicy": "RetainExceptOnCreate", "UpdateReplacePolicy": "Retain"}
 
@@ -248,6 +251,60 @@ def dead_letters_can_be_sent_back(stack):
             yield f"{behind[0]}: a message is visible again before {function} times out"
 
 
+def outputs_tell_of_every_group(stack):
+    """`recover` and the `penstock` commands find a group by its output alone, in the format that the stack says."""
+    outputs = stack.template.get("Outputs", {})
+    if outputs.get("FormatVersion", {}).get("Value") != FORMAT_VERSION:
+        yield f"FormatVersion is not {FORMAT_VERSION}"
+    wanted = {}
+    for function, properties in stack.groups():
+        env = variables(properties)
+        letters = target(env.get("PENSTOCK_DEAD_LETTER_QUEUE_URL"))
+        behind = [
+            name
+            for name, queue in stack.of("AWS::SQS::Queue")
+            if target(queue.get("RedrivePolicy", {}).get("deadLetterTargetArn")) == letters
+        ]
+        resources = {"function": function, "deadLetters": letters, "redrive": behind[0] if len(behind) == 1 else None}
+        if "PENSTOCK_STATE_TABLE" in env:
+            resources["states"] = target(env["PENSTOCK_STATE_TABLE"])
+        # What is not there is said by dead_letters_can_be_sent_back.
+        said = {part: f"${{{name}}}" for part, name in resources.items() if name is not None}
+        wanted[f"{function}Group"] = {"group": env.get("PENSTOCK_GROUP")} | said, set(resources) | {"group"}
+    for name, (values, parts) in wanted.items():
+        told = registered(outputs.get(name, {}).get("Value"))
+        if told is None:
+            yield f"{name}: no output tells of the group in JSON"
+        elif not (values.items() <= told.items() and told.keys() == parts):
+            yield f"{name}: says {told}, and the group is {values}"
+    for name in outputs.keys() - wanted.keys():
+        if name.endswith("Group"):
+            yield f"{name}: tells of a group that is not there"
+
+
+def registered(value):
+    """What the output of a group says, with places as `${Name}`; none if it is not an object of JSON."""
+    try:
+        told = json.loads(value["Fn::Sub"])
+    except (TypeError, KeyError, ValueError):
+        return None
+    return told if isinstance(told, dict) else None
+
+
+def queues_let_in_one_role_at_a_time(stack):
+    """Whoever else may use a queue has the right in its own role, where policies_name_what_they_allow looks."""
+    for name, policy in stack.of("AWS::SQS::QueuePolicy"):
+        for statement in policy["PolicyDocument"]["Statement"]:
+            if statement["Effect"] == "Allow":
+                principal = statement["Principal"]
+                role = principal.get("AWS") if isinstance(principal, dict) else None
+                queues = list(map(target, policy["Queues"]))
+                if stack.kind(role) != "AWS::IAM::Role" or target(statement["Resource"]) not in queues:
+                    yield f"{name}: lets {json.dumps(principal)} into {json.dumps(statement['Resource'])}"
+                if statement["Action"] != "sqs:SendMessage":
+                    yield f"{name}: allows {json.dumps(statement['Action'])}"
+
+
 def what_is_given_up_is_recovered(stack):
     """Somebody turns the notices of every group into its dead letters."""
     for name, mapping in stack.mappings():
@@ -260,9 +317,11 @@ def what_is_given_up_is_recovered(stack):
         function = target(mapping["FunctionName"])
         letters = target(variables(stack.resources[function]["Properties"]).get("PENSTOCK_DEAD_LETTER_QUEUE_URL"))
         for reader in readers:
-            if f"${{{function}}}" not in json.dumps(variables(reader).get("PENSTOCK_GROUPS")):
-                yield f"{name}: PENSTOCK_GROUPS does not name {function}"
-            elif not stack.may(reader, "sqs:SendMessage", letters):
+            if variables(reader).get("PENSTOCK_STACK") != {"Ref": "AWS::StackId"}:
+                yield f"{name}: who recovers what it gives up does not know its stack"
+            if not stack.may(reader, "cloudformation:DescribeStacks", "AWS::StackId"):
+                yield f"{name}: who recovers what it gives up may not read the outputs of its stack"
+            if letters and not stack.lets_in(letters, "sqs:SendMessage", target(reader["Role"])):
                 yield f"{name}: what it gives up may not be sent to {letters}"
             for variable, actions in RECOVERY_ACTIONS.items():
                 table = target(variables(reader).get(variable))
@@ -342,6 +401,8 @@ RULES = [
     a_group_keeps_to_its_own_items,
     policies_name_what_they_allow,
     dead_letters_can_be_sent_back,
+    outputs_tell_of_every_group,
+    queues_let_in_one_role_at_a_time,
     what_is_given_up_is_recovered,
     notices_that_fail_are_kept_and_told,
     the_edge_answers_before_the_api_gives_up,

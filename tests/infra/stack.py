@@ -84,6 +84,17 @@ class Stack:
             for statement in self.statements(function)
         )
 
+    def lets_in(self, queue, action, role):
+        """Whether the policy of `queue` allows `action` on it to the role called `role`."""
+        return any(
+            queue in map(target, policy["Queues"])
+            and (statement["Effect"], statement["Action"], target(statement["Resource"])) == ("Allow", action, queue)
+            and isinstance(statement["Principal"], dict)
+            and target(statement["Principal"].get("AWS")) == role
+            for _, policy in self.of("AWS::SQS::QueuePolicy")
+            for statement in policy["PolicyDocument"]["Statement"]
+        )
+
 
 def target(value):
     """The logical id that a `Ref` or `Fn::GetAtt` leads to."""

@@ -203,10 +203,16 @@ class CdkTest(unittest.TestCase):
                     changed += 1
             self.assertGreater(changed, 800, side)
 
-    def test_the_group_of_the_page_is_one_line_here(self):
+    def test_a_new_group_of_either_kind_is_one_line_here(self):
+        for kind in page.KINDS:
+            with self.subTest(kind=kind):
+                self.same_with_a_new_group(kind)
+
+    def same_with_a_new_group(self, kind):
+        """Template and app are equal, and keep the rules, with a group of that kind."""
         with tempfile.TemporaryDirectory() as folder:
             folder = pathlib.Path(folder)
-            page.follow(folder)
+            page.follow(folder, kind)
             expanded = expand.expand(expand.read(folder / page.TEMPLATE))
             app = folder / page.APP
             for file in ("bin/context.ts", "lib", "node_modules", "package.json", "stub"):

@@ -18,7 +18,7 @@ const stack = new Stack(app, 'penstock', {
 const pipeline = new EventPipeline(stack, 'Pipeline', given(app.node));
 
 // A projection: the state of every order.
-const orderStatus = pipeline.addConsumerGroup('order-status', { projection: true });
+pipeline.addConsumerGroup('order-status', { projection: true });
 
 // An event handler with a side effect: a message for every order that needs a human.
 const alerts = new RetainedQueue(stack, 'Alerts');
@@ -26,7 +26,7 @@ Validations.of(alerts).acknowledge({
   id: 'AwsSolutions::AwsSolutions-SQS3',
   reason: 'Nothing in this stack receives from it: how often a message may be received is for whoever does to say.',
 });
-const orderAlerts = pipeline.addConsumerGroup('order-alerts', {
+pipeline.addConsumerGroup('order-alerts', {
   sendsTo: [alerts],
   environment: { ALERTS_QUEUE_URL: alerts.url },
 });
@@ -43,9 +43,6 @@ output(
   pipeline.giveUps.failed.url,
   'Notices of given-up records that could not be recovered. Empty, unless something has to be mended.',
 );
-output('OrderStatusStateTable', orderStatus.state!.tableName);
-output('OrderStatusDeadLettersQueueUrl', orderStatus.deadLetters.url);
-output('OrderAlertsDeadLettersQueueUrl', orderAlerts.deadLetters.url);
 output('AlertsQueueUrl', alerts.url);
 
 function output(name: string, value: string, description?: string): void {

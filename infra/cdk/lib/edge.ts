@@ -48,7 +48,7 @@ export class Edge extends Construct {
       policy: 'ingest',
       timeout: TIMEOUT_SECONDS,
       environment: { PENSTOCK_PUT_SECONDS: String(settings.putSeconds) },
-      statements: () => [{ Effect: 'Allow', Action: 'kinesis:PutRecords', Resource: stream.arn }],
+      statements: [{ Effect: 'Allow', Action: 'kinesis:PutRecords', Resource: stream.arn }],
       // Without a number of its own, an edge that is open to the world can take all the concurrency of the account, and
       // the groups get none.
       ...(settings.ingestConcurrency !== 0 && { reservedConcurrency: settings.ingestConcurrency }),

@@ -1,6 +1,6 @@
 // A Lambda function of the pipeline, with its log group and a role that is written out.
 
-import { Aws, aws_iam as iam, aws_lambda as lambda, aws_logs as logs, Lazy } from 'aws-cdk-lib';
+import { Aws, aws_iam as iam, aws_lambda as lambda, aws_logs as logs } from 'aws-cdk-lib';
 import { Construct } from 'constructs';
 
 import { alarm, type Ringing } from './alarms.ts';
@@ -40,8 +40,8 @@ export interface PenstockFunctionProps {
   readonly timeout: number;
   /** Beside what every function is given. */
   readonly environment: Readonly<Record<string, string>>;
-  /** What it may do beside writing its log. Asked at synthesis: `recover` learns of a group after it was made. */
-  readonly statements: () => readonly Statement[];
+  /** What it may do beside writing its log. */
+  readonly statements: readonly Statement[];
   readonly managedPolicies?: readonly string[];
   readonly reservedConcurrency?: number;
 }
@@ -61,6 +61,7 @@ export interface FunctionAlarms {
 export class PenstockFunction extends Construct {
   readonly functionName: string;
   readonly arn: string;
+  readonly roleArn: string;
   readonly #settings: Settings;
 
   constructor(scope: Construct, id: string, { settings, stream, functions }: Surroundings, props: PenstockFunctionProps) {
@@ -85,7 +86,7 @@ export class PenstockFunction extends Construct {
           policyName: props.policy,
           policyDocument: {
             Version: '2012-10-17',
-            Statement: Lazy.any({ produce: () => [writesLog, ...props.statements()] }),
+            Statement: [writesLog, ...props.statements],
           },
         },
       ],
@@ -116,6 +117,7 @@ export class PenstockFunction extends Construct {
     });
     this.functionName = lambdaFunction.ref;
     this.arn = lambdaFunction.attrArn;
+    this.roleArn = role.attrArn;
   }
 
   /** Watches it: errors, throttles, and a duration that comes close to the time-out. */

@@ -1,6 +1,6 @@
 // A pipeline: from a request with events to the tables of the groups that read them.
 
-import { aws_iam as iam, Stack } from 'aws-cdk-lib';
+import { aws_iam as iam, CfnOutput, Stack } from 'aws-cdk-lib';
 import { Construct } from 'constructs';
 
 import { ConsumerGroup, type ConsumerGroupProps } from './consumer-group.ts';
@@ -8,9 +8,12 @@ import { dashboard } from './dashboard.ts';
 import { Edge } from './edge.ts';
 import type { Surroundings } from './function.ts';
 import { GiveUps } from './give-ups.ts';
-import { groupName, type PipelineSettings, settled } from './props.ts';
+import { groupName, logicalName, type PipelineSettings, settled } from './props.ts';
 import { EventStream } from './stream.ts';
 import { progressTable, type RetainedTable, windowTable } from './tables.ts';
+
+/** What stands in the output of a group. */
+const FORMAT_VERSION = '1';
 
 /** A pipeline's settings, and where its functions are. */
 export interface EventPipelineProps extends PipelineSettings {
@@ -52,16 +55,18 @@ export class EventPipeline extends Construct {
     this.edge = new Edge(this, 'Edge', this.#surroundings);
     this.progress = progressTable(this, settings);
     this.window = windowTable(this, settings);
-    this.giveUps = new GiveUps(this, 'Recovery', this.#surroundings, this, () => this.#groups);
+    this.giveUps = new GiveUps(this, 'Recovery', this.#surroundings, this);
     this.#access = consumerAccess(this, this.stream, this.giveUps);
     dashboard(this, settings, this.stream, this.giveUps);
+    output(this, 'FormatVersion', FORMAT_VERSION, 'What `recover` and the `penstock` commands expect of the other outputs.');
     this.node.addValidation({
       validate: () => (this.#groups.length > 0 ? [] : ['it has no consumer group: call addConsumerGroup']),
     });
   }
 
   /**
-   * Adds the consumer group `name`: lower-case letters, digits and hyphens, at most 40 of them. `recover` learns of it.
+   * Adds the consumer group `name`: lower-case letters, digits and hyphens, at most 40 of them. An output of the stack tells
+   * `recover` and the `penstock` commands of it.
    *
    * @throws Error if the name is none, or taken.
    */
@@ -71,13 +76,30 @@ export class EventPipeline extends Construct {
       ...this.#surroundings,
       progress: this.progress,
       window: this.window,
-      giveUps: this.giveUps.notices,
+      giveUps: this.giveUps,
       access: this.#access.ref,
     };
     const group = new ConsumerGroup(this, groupName(name, taken), surroundings, props);
     this.#groups.push(group);
+    output(group, `${logicalName(name)}Group`, registered(group));
     return group;
   }
+}
+
+/** What `recover` and the `penstock` commands read of a group. */
+function registered({ groupName: group, functionName, deadLetters, redrive, state }: ConsumerGroup): string {
+  return JSON.stringify({
+    group,
+    function: functionName,
+    deadLetters: deadLetters.url,
+    redrive: redrive.url,
+    ...(state && { states: state.tableName }),
+  });
+}
+
+/** An output of the stack under exactly the name `id`, by which others look it up. */
+function output(scope: Construct, id: string, value: string, description?: string): void {
+  new CfnOutput(scope, id, { value, ...(description !== undefined && { description }) }).overrideLogicalId(id);
 }
 
 /**

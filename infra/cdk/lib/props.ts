@@ -146,7 +146,16 @@ export function groupName(name: string, taken: readonly string[]): string {
   if (taken.includes(name)) {
     throw new Error(`name: ${JSON.stringify(name)} is a group of this pipeline already; its positions would be shared`);
   }
+  const alike = taken.find((other) => logicalName(other) === logicalName(name));
+  if (alike !== undefined) {
+    throw new Error(`name: ${JSON.stringify(name)} and ${JSON.stringify(alike)} would both be called ${logicalName(name)}`);
+  }
   return name;
+}
+
+/** The name of a group in a template: `OrderStatus` for `order-status`. */
+export function logicalName(name: string): string {
+  return name.replace(/(?:^|-)+([a-z0-9])?/g, (_, first: string | undefined) => (first ?? '').toUpperCase());
 }
 
 function inside(value: unknown, range: Range): boolean {

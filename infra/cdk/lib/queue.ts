@@ -17,6 +17,8 @@ export interface RetainedQueueProps {
   readonly visibilityTimeout?: number;
   /** Where a message goes that was received too often. */
   readonly deadLetters?: { readonly queue: RetainedQueue; readonly maxReceiveCount: number };
+  /** The ARN of a role that may send to it although its own policies do not say so. */
+  readonly letsIn?: string;
 }
 
 /** A queue that keeps messages as long and as large as SQS can, encrypts them, and takes nothing without TLS. */
@@ -27,7 +29,7 @@ export class RetainedQueue extends Construct {
 
   constructor(scope: Construct, id: string, props: RetainedQueueProps = {}) {
     super(scope, id);
-    const { visibilityTimeout, deadLetters } = props;
+    const { visibilityTimeout, deadLetters, letsIn } = props;
     const queue = new sqs.CfnQueue(this, 'Resource', {
       messageRetentionPeriod: MESSAGE_RETENTION_SECONDS,
       maximumMessageSize: MESSAGE_BYTES,
@@ -53,6 +55,9 @@ export class RetainedQueue extends Construct {
             Resource: this.arn,
             Condition: { Bool: { 'aws:SecureTransport': 'false' } },
           },
+          ...(letsIn === undefined
+            ? []
+            : [{ Effect: 'Allow', Principal: { AWS: letsIn }, Action: 'sqs:SendMessage', Resource: this.arn }]),
         ],
       },
     });

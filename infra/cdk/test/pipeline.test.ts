@@ -88,6 +88,12 @@ suite('groups', () => {
     assert.throws(() => made.addConsumerGroup('receipts'), /"receipts" is a group of this pipeline already/);
   });
 
+  test('two whose outputs would have one name are refused', () => {
+    const made = pipeline();
+    made.addConsumerGroup('order-2');
+    assert.throws(() => made.addConsumerGroup('order2'), { message: 'name: "order2" and "order-2" would both be called Order2' });
+  });
+
   test('names that differ in a hyphen alone stay apart', () => {
     const made = pipeline();
     made.addConsumerGroup('order-status');
@@ -99,22 +105,25 @@ suite('groups', () => {
     assert.throws(() => synthesized(pipeline()), /it has no consumer group: call addConsumerGroup/);
   });
 
-  test('recover knows every group, and may send to the dead letters of each', () => {
+  test('an output tells of every group, and its dead letters let recover in', () => {
     const made = pipeline();
-    const names = ['one', 'two', 'three'];
-    const groups = names.map((name) => made.addConsumerGroup(name));
+    const names = ['one', 'two-more', 'three'];
+    const groups = names.map((name) => made.addConsumerGroup(name, { projection: name === 'three' }));
     const stack = Stack.of(made);
-    const recover = (type: string) => {
-      const found = Object.entries<any>(synthesized(made).findResources(type));
-      return found.find(([id]) => id.startsWith('PipelineRecovery'))![1].Properties;
-    };
-    const written = JSON.stringify(recover('AWS::Lambda::Function').Environment.Variables.PENSTOCK_GROUPS);
-    const allowed = JSON.stringify(recover('AWS::IAM::Role').Policies[0].PolicyDocument.Statement.at(-1));
-    for (const group of groups) {
-      assert.ok(written.includes(`\\"group\\": \\"${group.groupName}\\"`), written);
-      assert.ok(written.includes(JSON.stringify(stack.resolve(group.functionName))), written);
-      assert.ok(written.includes(JSON.stringify(stack.resolve(group.deadLetters.url))), written);
-      assert.ok(allowed.includes(JSON.stringify(stack.resolve(group.deadLetters.arn))), allowed);
+    const template = synthesized(made).toJSON();
+    assert.equal(template.Outputs.FormatVersion.Value, '1');
+    for (const [n, id] of ['OneGroup', 'TwoMoreGroup', 'ThreeGroup'].entries()) {
+      const { groupName, functionName, deadLetters, redrive, state } = groups[n]!;
+      const told = { group: groupName, function: functionName, deadLetters: deadLetters.url, redrive: redrive.url };
+      const written = JSON.stringify({ ...told, ...(state && { states: state.tableName }) });
+      assert.deepEqual(template.Outputs[id].Value, stack.resolve(written));
+      const allowed = { AWS: stack.resolve(made.giveUps.roleArn) };
+      synthesized(made).hasResourceProperties('AWS::SQS::QueuePolicy', {
+        Queues: [stack.resolve(deadLetters.url)],
+        PolicyDocument: Match.objectLike({
+          Statement: Match.arrayWith([Match.objectLike({ Effect: 'Allow', Principal: allowed, Action: 'sqs:SendMessage' })]),
+        }),
+      });
     }
   });
 
