@@ -21,7 +21,7 @@ pub(crate) fn is_throttle(code: &str) -> bool {
 }
 
 /// What a failed call means to the core.
-pub(crate) fn classify<E, R>(what: &str, error: SdkError<E, R>) -> ports::Error
+pub fn classify<E, R>(what: &str, error: SdkError<E, R>) -> ports::Error
 where
     E: ProvideErrorMetadata + std::fmt::Debug,
     R: StatusCode,
@@ -53,7 +53,8 @@ where
 }
 
 /// An HTTP response that has a status.
-pub(crate) trait StatusCode {
+pub trait StatusCode {
+    /// Its number.
     fn status(&self) -> u16;
 }
 
