@@ -71,8 +71,10 @@ impl Account {
         match provider.provide_credentials().await {
             Ok(_) => Ok(()),
             Err(error) => {
-                let cause = std::error::Error::source(&error).map(ToString::to_string);
-                Err(Error::Credentials(cause.unwrap_or_else(|| error.to_string()), hint))
+                let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+                // what is below the first line are all the places that were looked at
+                let cause = cause.lines().next().unwrap_or_default().trim_end_matches(" Attempted:").to_owned();
+                Err(Error::Credentials(cause, hint))
             }
         }
     }

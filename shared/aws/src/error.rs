@@ -38,7 +38,10 @@ where
             ports::Error::Unavailable(format!("{what}: not connected: {cause}"))
         }
         SdkError::ServiceError(context) => {
-            let detail = detail(context.err());
+            let mut detail = detail(context.err());
+            if context.err().code().is_none() {
+                detail.push_str(&format!(" (HTTP {})", context.raw().status()));
+            }
             if context.err().code().is_some_and(is_throttle) {
                 ports::Error::Throttled(detail)
             } else if context.raw().status() >= 500 {
