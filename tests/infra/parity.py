@@ -20,7 +20,7 @@ JSON_TEXTS = {"DashboardBody", "Format"}
 ONE_OR_MANY = {"Action", "Resource"}
 
 # What SAM's parameters come to is compared where it is used.
-RESOLVED = {"Parameters", "Conditions"}
+RESOLVED = {"Parameters", "Conditions", "Mappings"}
 # These need not be there.
 SECTIONS = {"Parameters", "Conditions", "Rules", "Outputs"}
 
@@ -109,6 +109,9 @@ class Normal:
         if function == "Fn::If":
             condition, then, otherwise = argument
             return self.plain(then if self.holds({"Condition": condition}) else otherwise)
+        if function == "Fn::FindInMap":
+            name, row, column = map(self.plain, argument)
+            return scalar(self.template["Mappings"][name][row][column])
         if function == "Fn::Equals":  # the assertion of a rule
             return {function: self.plain(argument)}
         if function in ("Fn::Not", "Fn::Contains"):

@@ -34,10 +34,11 @@ ALLOWED = {
 
 # Another value for every setting.
 OTHER = {
+    "architecture": "x86_64",
     "streamMode": "ON_DEMAND",
     "shardCount": 7,
     "retentionHours": 48,
-    "giveUpAfterSeconds": 90_000,
+    "giveUpAfterSeconds": 3600,
     "batchSize": 250,
     "windowHorizonSeconds": 1800,
     "fingerprintKey": "a-key-of-its-own",
@@ -45,6 +46,7 @@ OTHER = {
     "requestsBurst": 300,
     "ingestConcurrency": 40,
     "putSeconds": 8,
+    "kmsKeyArn": "arn:aws:kms:us-east-1:000000000000:key/of-my-own",
     "tableDeletionProtection": True,
     "logLevel": "debug",
     "logShare": 0.25,
@@ -57,17 +59,29 @@ OTHER = {
 
 # What the settings come to in resources, by default and with the other values.
 BY_DEFAULT = Chosen(
-    deletion_protection=False, fingerprint_key={"Ref": "AWS::StackId"}, alarm_actions=None, reserves_concurrency=False
+    deletion_protection=False,
+    fingerprint_key={"Ref": "AWS::StackId"},
+    alarm_actions=None,
+    reserves_concurrency=False,
+    architecture="arm64",
 )
 OTHERWISE = Chosen(
     deletion_protection=True,
     fingerprint_key=OTHER["fingerprintKey"],
     alarm_actions=[OTHER["alarmTopicArn"]],
     reserves_concurrency=True,
+    architecture=OTHER["architecture"],
+    key=OTHER["kmsKeyArn"],
 )
 
 # Faults that are planted in a parameter of SAM's, or in what it comes to.
-OF_SAM_ALONE = {"age at retention", "patient for half a minute"}
+OF_SAM_ALONE = {
+    "age at retention",
+    "an age that Lambda refuses",
+    "a retention without an age",
+    "any age instead",
+    "patient for half a minute",
+}
 
 
 def parameter(setting):
@@ -134,6 +148,10 @@ class CdkTest(unittest.TestCase):
         }
         of_cdk = {parameter(name): comparable(given, "default", "min", "max", "allowed") for name, given in cdk.ranges().items()}
         self.assertEqual(of_cdk, of_sam)
+
+    def test_a_mapping_gives_up_at_the_same_age_for_every_retention(self):
+        ages = {hours: row["GiveUpAfterSeconds"] for hours, row in self.expanded["Mappings"]["Retention"].items()}
+        self.assertEqual(cdk.give_up_ages(), ages)
 
     def test_it_keeps_every_rule(self):
         self.assertEqual(rules.findings(parity.as_rules_read(self.synthesized), BY_DEFAULT), {})

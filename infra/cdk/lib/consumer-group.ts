@@ -6,6 +6,7 @@ import { Construct } from 'constructs';
 import { alarm, LASTING } from './alarms.ts';
 import { METRICS_NAMESPACE, PenstockFunction, type Statement, type Surroundings } from './function.ts';
 import { fingerprintKey, type GiveUps } from './give-ups.ts';
+import { giveUpAge } from './props.ts';
 import { RetainedQueue } from './queue.ts';
 import { RetainedTable } from './tables.ts';
 
@@ -56,10 +57,11 @@ export class ConsumerGroup extends Construct {
     this.groupName = name;
     const { settings, stream, progress, window, giveUps } = surroundings;
     // What the mapping gives up, `recover` sends here.
-    this.deadLetters = new RetainedQueue(this, 'DeadLetters', { letsIn: giveUps.roleArn });
+    this.deadLetters = new RetainedQueue(this, 'DeadLetters', { kmsKeyArn: settings.kmsKeyArn, letsIn: giveUps.roleArn });
     // `penstock dlq redrive` moves the dead letters here; what is not handled after three times goes back. Being a redrive
     // target is also what lets SQS start a move.
     this.redrive = new RetainedQueue(this, 'Redrive', {
+      kmsKeyArn: settings.kmsKeyArn,
       visibilityTimeout: 6 * TIMEOUT_SECONDS,
       deadLetters: { queue: this.deadLetters, maxReceiveCount: 3 },
     });
@@ -126,7 +128,7 @@ export class ConsumerGroup extends Construct {
       bisectBatchOnFunctionError: false,
       // For ever: the limit is the age. A small number of attempts would discard events in any longer outage.
       maximumRetryAttempts: -1,
-      maximumRecordAgeInSeconds: settings.giveUpAfterSeconds,
+      maximumRecordAgeInSeconds: giveUpAge(settings),
       destinationConfig: { onFailure: { destination: giveUps.notices.arn } },
     });
     // What was sent back from the dead letters. Two at a time at most: the stream has the right of way.
