@@ -45,6 +45,31 @@ FAULTS = [
     ),
     ("one_run_a_shard_at_a_time", "no factor", lambda t: props(t, "OrderAlertsStream").pop("ParallelizationFactor")),
     (
+        "groups_share_a_shard_or_fan_out",
+        "a group that polls",
+        lambda t: props(t, "OrderAlertsStream").update(EventSourceArn={"Fn::GetAtt": ["Events", "Arn"]}),
+    ),
+    (
+        "groups_share_a_shard_or_fan_out",
+        "the consumer of another group",
+        lambda t: props(t, "OrderAlertsStream").update(
+            EventSourceArn={"Fn::If": ["FannedOut", {"Ref": "OrderStatusFanOut"}, {"Fn::GetAtt": ["Events", "Arn"]}]}
+            if "Conditions" in t
+            else {"Ref": "OrderStatusFanOut"}
+        ),
+    ),
+    (
+        "groups_share_a_shard_or_fan_out",
+        "the name of another group",
+        lambda t: props(t, "OrderAlertsFanOut").update(ConsumerName="order-status"),
+    ),
+    (
+        "groups_share_a_shard_or_fan_out",
+        "a consumer of no stream",
+        lambda t: props(t, "OrderAlertsFanOut").update(StreamARN={"Fn::GetAtt": ["Alerts", "Arn"]}),
+    ),
+    ("groups_share_a_shard_or_fan_out", "a role that may not", lambda t: statements(t, "OrderAlertsRole").pop()),
+    (
         "failures_are_reported_by_record",
         "not reported",
         lambda t: props(t, "OrderAlertsStream").pop("FunctionResponseTypes"),
@@ -82,6 +107,7 @@ FAULTS = [
         lambda t: [
             env(t, "OrderAlerts").update(PENSTOCK_GROUP="order-status"),
             told(t, "OrderAlertsGroup", group="order-status"),
+            props(t, "OrderAlertsFanOut").update(ConsumerName="order-status"),
             props(t, "OrderAlertsRole").update(
                 Policies=json.loads(json.dumps(props(t, "OrderAlertsRole")["Policies"]).replace("order-alerts/*", "order-status/*"))
             ),
@@ -178,7 +204,7 @@ FAULTS = [
     (
         "policies_name_what_they_allow",
         "all actions",
-        lambda t: statement(t, "OrderStatusRole", 5).update(Action="dynamodb:*"),
+        lambda t: statement(t, "OrderStatusRole", 6).update(Action="dynamodb:*"),
     ),
     (
         "policies_name_what_they_allow",

@@ -28,6 +28,9 @@ RECOVERY_ACTIONS = {
     "PENSTOCK_WINDOW_TABLE": ["dynamodb:Query", "dynamodb:GetItem", "dynamodb:PutItem"],
 }
 
+# What Lambda does with a consumer of a stream.
+FAN_OUT_ACTIONS = ["kinesis:DescribeStreamConsumer", "kinesis:SubscribeToShard"]
+
 # What readers and writers of encrypted data do with its key.
 KEY_ACTIONS = ["kms:Decrypt", "kms:GenerateDataKey"]
 
@@ -55,6 +58,29 @@ def one_run_a_shard_at_a_time(stack):
     for name, mapping in stack.mappings():
         if mapping.get("ParallelizationFactor") != 1:
             yield f"{name}: ParallelizationFactor is {mapping.get('ParallelizationFactor')}, not 1"
+
+
+def groups_share_a_shard_or_fan_out(stack):
+    """With enhanced fan-out each group reads through a consumer of its own, and may; without, all read the stream itself."""
+    consumers = dict(stack.of("AWS::Kinesis::StreamConsumer"))
+    read_by = {}
+    for name, mapping in stack.mappings():
+        consumer = target(mapping["EventSourceArn"])
+        if (consumer in consumers) != stack.chosen.fans_out:
+            yield f"{name}: reads {consumer}"
+        elif consumer in consumers:
+            function = stack.resources[target(mapping["FunctionName"])]["Properties"]
+            if read_by.setdefault(consumer, name) != name:
+                yield f"{name}: reads through {consumer}, as {read_by[consumer]} does"
+            if consumers[consumer]["ConsumerName"] != variables(function).get("PENSTOCK_GROUP"):
+                yield f"{name}: reads through a consumer that is called {consumers[consumer]['ConsumerName']}"
+            if stack.kind(consumers[consumer]["StreamARN"]) != "AWS::Kinesis::Stream":
+                yield f"{consumer}: is of no stream"
+            for action in FAN_OUT_ACTIONS:
+                if not stack.may(function, action, consumer):
+                    yield f"{name}: its function's role may not {action}"
+    for consumer in consumers.keys() - read_by.keys():
+        yield f"{consumer}: nobody reads through it, and it is paid for"
 
 
 def failures_are_reported_by_record(stack):
@@ -423,6 +449,7 @@ def the_edge_is_bounded(stack):
 
 RULES = [
     one_run_a_shard_at_a_time,
+    groups_share_a_shard_or_fan_out,
     failures_are_reported_by_record,
     batches_stay_whole,
     only_age_gives_up,

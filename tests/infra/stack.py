@@ -16,6 +16,7 @@ class Chosen:
     architecture: Any
     # The key of whoever deploys; none leaves it to keys that AWS manages.
     key: Any = None
+    fans_out: bool = False
     # Conditions of the template, with whether they hold. What hangs on others stands in the resources as it is.
     conditions: tuple = ()
 
@@ -27,12 +28,15 @@ BY_DEFAULT = Chosen(
     alarm_actions={"Fn::If": ["Alarmed", [{"Ref": "AlarmTopicArn"}], {"Ref": "AWS::NoValue"}]},
     reserves_concurrency=True,
     architecture={"Ref": "Architecture"},
-    conditions=(("OwnKey", False), ("GivesUpEarlier", False)),
+    conditions=(("OwnKey", False), ("GivesUpEarlier", False), ("FannedOut", False)),
 )
 PARAMETERS = (
     BY_DEFAULT,
     dataclasses.replace(
-        BY_DEFAULT, key={"Ref": "KmsKeyArn"}, conditions=tuple((name, True) for name, _ in BY_DEFAULT.conditions)
+        BY_DEFAULT,
+        key={"Ref": "KmsKeyArn"},
+        fans_out=True,
+        conditions=tuple((name, True) for name, _ in BY_DEFAULT.conditions),
     ),
 )
 
@@ -83,7 +87,7 @@ class Stack:
     def mappings(self):
         """The mappings that read a stream, not a queue."""
         for name, mapping in self.of("AWS::Lambda::EventSourceMapping"):
-            if self.kind(mapping.get("EventSourceArn")) == "AWS::Kinesis::Stream":
+            if self.kind(mapping.get("EventSourceArn")) in ("AWS::Kinesis::Stream", "AWS::Kinesis::StreamConsumer"):
                 yield name, mapping
 
     def groups(self):

@@ -39,6 +39,7 @@ OTHER = {
     "shardCount": 7,
     "retentionHours": 48,
     "giveUpAfterSeconds": 3600,
+    "enhancedFanOut": True,
     "batchSize": 250,
     "windowHorizonSeconds": 1800,
     "fingerprintKey": "a-key-of-its-own",
@@ -72,6 +73,7 @@ OTHERWISE = Chosen(
     reserves_concurrency=True,
     architecture=OTHER["architecture"],
     key=OTHER["kmsKeyArn"],
+    fans_out=True,
 )
 
 # Faults that are planted in a parameter of SAM's, or in what it comes to.
@@ -211,6 +213,8 @@ class CdkTest(unittest.TestCase):
             changed = 0
             for logical_id, resource in normal.template["Resources"].items():
                 name = normal.names.get(logical_id, logical_id)
+                if not normal.is_made(resource):
+                    continue
                 for path in leaves(resource["Properties"]):
                     at = "/".join(map(str, ("Resources", name, "Properties", *path)))
                     # The branch of a condition that is not taken is compared where it is: with every setting changed.

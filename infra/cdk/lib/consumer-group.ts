@@ -1,6 +1,6 @@
 // A consumer group: one function that reads the whole stream at its own pace.
 
-import { aws_lambda as lambda } from 'aws-cdk-lib';
+import { aws_kinesis as kinesis, aws_lambda as lambda } from 'aws-cdk-lib';
 import { Construct } from 'constructs';
 
 import { alarm, LASTING } from './alarms.ts';
@@ -72,6 +72,12 @@ export class ConsumerGroup extends Construct {
         })
       : undefined;
 
+    // With or without it is another mapping: the new one starts at the oldest record, and the group passes over what it has
+    // settled.
+    const fanOut = settings.enhancedFanOut
+      ? new kinesis.CfnStreamConsumer(this, 'FanOut', { consumerName: name, streamArn: stream.arn })
+      : undefined;
+
     const ownItems = { 'ForAllValues:StringLike': { 'dynamodb:LeadingKeys': [`${name}/*`] } };
     const letters = [this.deadLetters, ...(props.sendsTo ?? [])].map((queue) => queue.arn);
     const statements: Statement[] = [
@@ -89,6 +95,10 @@ export class ConsumerGroup extends Construct {
       },
       { Effect: 'Allow', Action: ['dynamodb:Query', 'dynamodb:PutItem'], Resource: window.arn, Condition: ownItems },
     ];
+    if (fanOut) {
+      const actions = ['kinesis:DescribeStreamConsumer', 'kinesis:SubscribeToShard'];
+      statements.push({ Effect: 'Allow', Action: actions, Resource: fanOut.ref });
+    }
     if (this.state) {
       statements.push({ Effect: 'Allow', Action: ['dynamodb:GetItem', 'dynamodb:PutItem'], Resource: this.state.arn });
     }
@@ -111,7 +121,7 @@ export class ConsumerGroup extends Construct {
     this.functionName = handler.functionName;
 
     new lambda.CfnEventSourceMapping(this, 'Stream', {
-      eventSourceArn: stream.arn,
+      eventSourceArn: fanOut?.ref ?? stream.arn,
       functionName: this.functionName,
       // With LATEST, events that arrive while the mapping is being made are never seen.
       startingPosition: 'TRIM_HORIZON',

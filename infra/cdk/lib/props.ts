@@ -25,6 +25,11 @@ export interface PipelineSettings {
    * `retentionHours`.
    */
   readonly giveUpAfterSeconds?: number;
+  /**
+   * Whether each group has 2 MB a second of every shard for itself. Without it all groups share them, and five reads a second:
+   * `docs/architecture.md` says how many groups that is enough for. It is paid by the shard's hour and by what is read.
+   */
+  readonly enhancedFanOut?: boolean;
   /** Records that a group is given at a time, at most. */
   readonly batchSize?: number;
   /** How long an event that is sent again is recognised as a duplicate, in seconds. */
@@ -91,6 +96,7 @@ export const RANGES: Readonly<Record<keyof PipelineSettings, Range>> = {
   shardCount: { default: 2, min: 1 },
   retentionHours: { default: 24, allowed: [24, 48, 72, 168, 720, 8760] },
   giveUpAfterSeconds: { default: 0, min: 0, max: 72_000 },
+  enhancedFanOut: { default: false, allowed: [true, false] },
   batchSize: { default: 500, min: 1, max: 10_000 },
   windowHorizonSeconds: { default: 900, min: 60, max: 86_400 },
   fingerprintKey: { default: '' },
