@@ -13,11 +13,16 @@ def env(template, name):
     return props(template, name)["Environment"]["Variables"]
 
 
-def statement(template, owner, n):
-    """Statement `n` of a role's inline policy or of a managed policy."""
+def statements(template, owner):
+    """The statements of a role's inline policy or of a managed policy."""
     properties = props(template, owner)
     policy = properties["Policies"][0] if "Policies" in properties else properties
-    return policy["PolicyDocument"]["Statement"][n]
+    return policy["PolicyDocument"]["Statement"]
+
+
+def statement(template, owner, n):
+    """Statement `n` of a role's inline policy or of a managed policy."""
+    return statements(template, owner)[n]
 
 
 def allowed_in(template, queue):
@@ -40,6 +45,31 @@ FAULTS = [
     ),
     ("one_run_a_shard_at_a_time", "no factor", lambda t: props(t, "OrderAlertsStream").pop("ParallelizationFactor")),
     (
+        "groups_share_a_shard_or_fan_out",
+        "a group that polls",
+        lambda t: props(t, "OrderAlertsStream").update(EventSourceArn={"Fn::GetAtt": ["Events", "Arn"]}),
+    ),
+    (
+        "groups_share_a_shard_or_fan_out",
+        "the consumer of another group",
+        lambda t: props(t, "OrderAlertsStream").update(
+            EventSourceArn={"Fn::If": ["FannedOut", {"Ref": "OrderStatusFanOut"}, {"Fn::GetAtt": ["Events", "Arn"]}]}
+            if "Conditions" in t
+            else {"Ref": "OrderStatusFanOut"}
+        ),
+    ),
+    (
+        "groups_share_a_shard_or_fan_out",
+        "the name of another group",
+        lambda t: props(t, "OrderAlertsFanOut").update(ConsumerName="order-status"),
+    ),
+    (
+        "groups_share_a_shard_or_fan_out",
+        "a consumer of no stream",
+        lambda t: props(t, "OrderAlertsFanOut").update(StreamARN={"Fn::GetAtt": ["Alerts", "Arn"]}),
+    ),
+    ("groups_share_a_shard_or_fan_out", "a role that may not", lambda t: statements(t, "OrderAlertsRole").pop()),
+    (
         "failures_are_reported_by_record",
         "not reported",
         lambda t: props(t, "OrderAlertsStream").pop("FunctionResponseTypes"),
@@ -51,7 +81,15 @@ FAULTS = [
     ),
     ("only_age_gives_up", "three attempts", lambda t: props(t, "OrderStatusStream").update(MaximumRetryAttempts=3)),
     ("only_age_gives_up", "no age", lambda t: props(t, "OrderStatusStream").pop("MaximumRecordAgeInSeconds")),
-    ("only_age_gives_up", "age at retention", lambda t: t["Parameters"]["GiveUpAfterSeconds"].update(Default=86_400)),
+    ("only_age_gives_up", "age at retention", lambda t: t["Mappings"]["Retention"]["48"].update(GiveUpAfterSeconds=172_800)),
+    ("only_age_gives_up", "an age that Lambda refuses", lambda t: t["Mappings"]["Retention"]["720"].update(GiveUpAfterSeconds=604_801)),
+    ("only_age_gives_up", "a retention without an age", lambda t: t["Mappings"]["Retention"].pop("168")),
+    ("only_age_gives_up", "any age instead", lambda t: t["Parameters"]["GiveUpAfterSeconds"].update(MaxValue=604_800)),
+    (
+        "only_age_gives_up",
+        "an age that follows something else",
+        lambda t: props(t, "OrderAlertsStream").update(MaximumRecordAgeInSeconds=604_800),
+    ),
     ("giving_up_is_announced", "no destination", lambda t: props(t, "OrderAlertsStream").pop("DestinationConfig")),
     (
         "giving_up_is_announced",
@@ -69,6 +107,7 @@ FAULTS = [
         lambda t: [
             env(t, "OrderAlerts").update(PENSTOCK_GROUP="order-status"),
             told(t, "OrderAlertsGroup", group="order-status"),
+            props(t, "OrderAlertsFanOut").update(ConsumerName="order-status"),
             props(t, "OrderAlertsRole").update(
                 Policies=json.loads(json.dumps(props(t, "OrderAlertsRole")["Policies"]).replace("order-alerts/*", "order-status/*"))
             ),
@@ -101,7 +140,36 @@ FAULTS = [
     ("tables_can_be_restored", "no recovery", lambda t: props(t, "Progress").pop("PointInTimeRecoverySpecification")),
     ("data_is_encrypted", "a plain stream", lambda t: props(t, "Events").pop("StreamEncryption")),
     ("data_is_encrypted", "a plain table", lambda t: props(t, "OrderStatusState").pop("SSESpecification")),
-    ("data_is_encrypted", "a plain queue", lambda t: props(t, "Alerts").pop("SqsManagedSseEnabled")),
+    (
+        "data_is_encrypted",
+        "a plain queue",
+        lambda t: [props(t, "Alerts").pop(name, None) for name in ("SqsManagedSseEnabled", "KmsMasterKeyId")],
+    ),
+    (
+        "data_is_encrypted",
+        "a queue with two keys",
+        lambda t: props(t, "Alerts").update(SqsManagedSseEnabled=True, KmsMasterKeyId="alias/aws/sqs"),
+    ),
+    (
+        "data_is_encrypted",
+        "a stream with another key",
+        lambda t: props(t, "Events")["StreamEncryption"].update(KeyId="alias/other"),
+    ),
+    (
+        "data_is_encrypted",
+        "a table with another key",
+        lambda t: props(t, "Window")["SSESpecification"].update(SSEType="KMS", KMSMasterKeyId="alias/other"),
+    ),
+    ("roles_may_use_the_key", "one that may not", lambda t: statements(t, "IngestRole").pop()),
+    ("roles_may_use_the_key", "groups that may not", lambda t: statements(t, "ConsumerAccess").pop()),
+    (
+        "roles_may_use_the_key",
+        "more than it needs",
+        lambda t: statements(t, "OrderStatusRole").append(
+            {"Effect": "Allow", "Action": ["kms:Decrypt"], "Resource": "arn:aws:kms:us-east-1:000000000000:key/other"}
+        ),
+    ),
+    ("functions_run_on_what_is_chosen", "one of its own", lambda t: props(t, "Recover").update(Architectures=["mips"])),
     ("data_outlives_the_stack", "a stream that goes", lambda t: t["Resources"]["Events"].pop("DeletionPolicy")),
     ("data_outlives_the_stack", "four days", lambda t: props(t, "GiveUps").pop("MessageRetentionPeriod")),
     ("queues_refuse_plain_http", "no policy", lambda t: t["Resources"].pop("OrderAlertsRedrivePolicy")),
@@ -136,7 +204,7 @@ FAULTS = [
     (
         "policies_name_what_they_allow",
         "all actions",
-        lambda t: statement(t, "OrderStatusRole", 5).update(Action="dynamodb:*"),
+        lambda t: statement(t, "OrderStatusRole", 6).update(Action="dynamodb:*"),
     ),
     (
         "policies_name_what_they_allow",

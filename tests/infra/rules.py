@@ -16,7 +16,9 @@ API_TIMEOUT = 30
 # A request that waits for a stream takes up a function.
 PUT_SECONDS_MAX = 10
 # Between the mapping's giving up and the stream's forgetting, somebody has to be able to read the records back.
-RECOVERY_SECONDS = 3600
+RECOVERY_SECONDS = 3 * 3600
+# https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html
+RECORD_AGE_MAX = 604_800
 
 # An outage of a day leaves a notice where it is.
 RETRIED_SECONDS_MIN = 24 * 3600
@@ -25,6 +27,12 @@ RECOVERY_ACTIONS = {
     "PENSTOCK_PROGRESS_TABLE": ["dynamodb:GetItem", "dynamodb:UpdateItem"],
     "PENSTOCK_WINDOW_TABLE": ["dynamodb:Query", "dynamodb:GetItem", "dynamodb:PutItem"],
 }
+
+# What Lambda does with a consumer of a stream.
+FAN_OUT_ACTIONS = ["kinesis:DescribeStreamConsumer", "kinesis:SubscribeToShard"]
+
+# What readers and writers of encrypted data do with its key.
+KEY_ACTIONS = ["kms:Decrypt", "kms:GenerateDataKey"]
 
 # What the stack's outputs are read as.
 FORMAT_VERSION = "1"
@@ -52,6 +60,29 @@ def one_run_a_shard_at_a_time(stack):
             yield f"{name}: ParallelizationFactor is {mapping.get('ParallelizationFactor')}, not 1"
 
 
+def groups_share_a_shard_or_fan_out(stack):
+    """With enhanced fan-out each group reads through a consumer of its own, and may; without, all read the stream itself."""
+    consumers = dict(stack.of("AWS::Kinesis::StreamConsumer"))
+    read_by = {}
+    for name, mapping in stack.mappings():
+        consumer = target(mapping["EventSourceArn"])
+        if (consumer in consumers) != stack.chosen.fans_out:
+            yield f"{name}: reads {consumer}"
+        elif consumer in consumers:
+            function = stack.resources[target(mapping["FunctionName"])]["Properties"]
+            if read_by.setdefault(consumer, name) != name:
+                yield f"{name}: reads through {consumer}, as {read_by[consumer]} does"
+            if consumers[consumer]["ConsumerName"] != variables(function).get("PENSTOCK_GROUP"):
+                yield f"{name}: reads through a consumer that is called {consumers[consumer]['ConsumerName']}"
+            if stack.kind(consumers[consumer]["StreamARN"]) != "AWS::Kinesis::Stream":
+                yield f"{consumer}: is of no stream"
+            for action in FAN_OUT_ACTIONS:
+                if not stack.may(function, action, consumer):
+                    yield f"{name}: its function's role may not {action}"
+    for consumer in consumers.keys() - read_by.keys():
+        yield f"{consumer}: nobody reads through it, and it is paid for"
+
+
 def failures_are_reported_by_record(stack):
     """The function's answer names the lowest record that is not settled."""
     for name, mapping in stack.mappings():
@@ -68,16 +99,27 @@ def batches_stay_whole(stack):
 
 def only_age_gives_up(stack):
     """An outage of any length below the record age discards nothing, and above it nothing is lost unread."""
-    shortest = min(
-        (int(stack.value(stream["RetentionPeriodHours"])) * 3600 for _, stream in stack.of("AWS::Kinesis::Stream")),
-        default=0,
-    )
     for name, mapping in stack.mappings():
         if mapping.get("MaximumRetryAttempts") != -1:
             yield f"{name}: MaximumRetryAttempts is {mapping.get('MaximumRetryAttempts')}, not -1"
-        age = int(stack.value(mapping.get("MaximumRecordAgeInSeconds", -1)))
-        if not 0 < age <= shortest - RECOVERY_SECONDS:
-            yield f"{name}: a record age of {age} s is not an hour below the retention of {shortest} s"
+        for retention, age in record_ages(stack, mapping.get("MaximumRecordAgeInSeconds", -1)):
+            if not 0 < age <= min(retention * 3600 - RECOVERY_SECONDS, RECORD_AGE_MAX):
+                yield f"{name}: a record age of {age} s is not three hours below a retention of {retention} h"
+
+
+def record_ages(stack, given):
+    """The age that a mapping can have at each retention that the stream can have: whatever may be chosen, the worst of it."""
+    stated = [stream["RetentionPeriodHours"] for _, stream in stack.of("AWS::Kinesis::Stream")]
+    for hours in stated:
+        choice = stack.parameter(hours)
+        for retention in choice["AllowedValues"] if choice else [hours]:
+            if isinstance(given, dict) and "Fn::FindInMap" in given:
+                table, row, column = given["Fn::FindInMap"]
+                rows = stack.template["Mappings"][table]
+                yield retention, rows.get(str(retention), {}).get(column, -1) if row == hours else -1
+            else:
+                parameter = stack.parameter(given)
+                yield retention, parameter["MaxValue"] if parameter else given
 
 
 def giving_up_is_announced(stack):
@@ -143,16 +185,39 @@ def tables_can_be_restored(stack):
 
 
 def data_is_encrypted(stack):
-    """Stream, tables and queues."""
+    """Stream, tables and queues, with the key that is named or with one that AWS manages, and each queue with one alone."""
+    key = stack.chosen.key
     for name, stream in stack.of("AWS::Kinesis::Stream"):
-        if stream.get("StreamEncryption", {}).get("EncryptionType") != "KMS":
-            yield f"{name}: not encrypted"
+        if stream.get("StreamEncryption") != {"EncryptionType": "KMS", "KeyId": key or "alias/aws/kinesis"}:
+            yield f"{name}: not encrypted with {key or 'the key that AWS manages'}"
+    wanted = {"SSEEnabled": True} | ({"SSEType": "KMS", "KMSMasterKeyId": key} if key else {})
     for name, table in stack.of("AWS::DynamoDB::Table"):
-        if table.get("SSESpecification", {}).get("SSEEnabled") is not True:
-            yield f"{name}: not encrypted with a key in the account"
+        if table.get("SSESpecification") != wanted:
+            yield f"{name}: its encryption is not {wanted}"
+    wanted = {"KmsMasterKeyId": key} if key else {"SqsManagedSseEnabled": True}
     for name, queue in stack.of("AWS::SQS::Queue"):
-        if queue.get("SqsManagedSseEnabled") is not True and "KmsMasterKeyId" not in queue:
-            yield f"{name}: not encrypted"
+        if {part: queue[part] for part in ("KmsMasterKeyId", "SqsManagedSseEnabled") if part in queue} != wanted:
+            yield f"{name}: its encryption is not {wanted}"
+
+
+def roles_may_use_the_key(stack):
+    """With a key of one's own every function reads and writes what it encrypts, and without one no role names any."""
+    for function, properties in stack.of("AWS::Lambda::Function"):
+        for action in KEY_ACTIONS:
+            if stack.chosen.key and not stack.uses(properties, action, stack.chosen.key):
+                yield f"{function}: may not {action} with the key"
+    for owner, document in stack.policies():
+        for statement in document["Statement"]:
+            named = [action for action in listed(statement["Action"]) if action.startswith("kms:")]
+            if named and (named != KEY_ACTIONS or statement["Resource"] != stack.chosen.key):
+                yield f"{owner}: {', '.join(named)} on {json.dumps(statement['Resource'])}"
+
+
+def functions_run_on_what_is_chosen(stack):
+    """All on one architecture: `sam build` builds all for one."""
+    for function, properties in stack.of("AWS::Lambda::Function"):
+        if properties.get("Architectures") != [stack.chosen.architecture]:
+            yield f"{function}: runs on {properties.get('Architectures')}"
 
 
 def queues_refuse_plain_http(stack):
@@ -384,6 +449,7 @@ def the_edge_is_bounded(stack):
 
 RULES = [
     one_run_a_shard_at_a_time,
+    groups_share_a_shard_or_fan_out,
     failures_are_reported_by_record,
     batches_stay_whole,
     only_age_gives_up,
@@ -394,6 +460,8 @@ RULES = [
     windows_expire,
     tables_can_be_restored,
     data_is_encrypted,
+    roles_may_use_the_key,
+    functions_run_on_what_is_chosen,
     queues_refuse_plain_http,
     tables_can_refuse_to_be_deleted,
     data_outlives_the_stack,
@@ -411,7 +479,8 @@ RULES = [
 ]
 
 
-def findings(template, chosen=PARAMETERS):
-    """Every rule that the expanded `template` breaks, with what breaks it."""
-    stack = Stack(template, chosen)
-    return {rule.__name__: found for rule in RULES if (found := list(rule(stack)))}
+def findings(template, *choices):
+    """Every rule that the expanded `template` breaks with one of the choices, with what breaks it."""
+    stacks = [Stack(template, chosen) for chosen in choices or PARAMETERS]
+    found = {rule.__name__: [line for stack in stacks for line in rule(stack)] for rule in RULES}
+    return {rule: lines for rule, lines in found.items() if lines}

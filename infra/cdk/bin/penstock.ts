@@ -21,7 +21,7 @@ const pipeline = new EventPipeline(stack, 'Pipeline', given(app.node));
 pipeline.addConsumerGroup('order-status', { projection: true });
 
 // An event handler with a side effect: a message for every order that needs a human.
-const alerts = new RetainedQueue(stack, 'Alerts');
+const alerts = new RetainedQueue(stack, 'Alerts', { kmsKeyArn: pipeline.kmsKeyArn });
 Validations.of(alerts).acknowledge({
   id: 'AwsSolutions::AwsSolutions-SQS3',
   reason: 'Nothing in this stack receives from it: how often a message may be received is for whoever does to say.',

@@ -1,11 +1,12 @@
 // A consumer group: one function that reads the whole stream at its own pace.
 
-import { aws_lambda as lambda } from 'aws-cdk-lib';
+import { aws_kinesis as kinesis, aws_lambda as lambda } from 'aws-cdk-lib';
 import { Construct } from 'constructs';
 
 import { alarm, LASTING } from './alarms.ts';
 import { METRICS_NAMESPACE, PenstockFunction, type Statement, type Surroundings } from './function.ts';
 import { fingerprintKey, type GiveUps } from './give-ups.ts';
+import { giveUpAge } from './props.ts';
 import { RetainedQueue } from './queue.ts';
 import { RetainedTable } from './tables.ts';
 
@@ -56,10 +57,11 @@ export class ConsumerGroup extends Construct {
     this.groupName = name;
     const { settings, stream, progress, window, giveUps } = surroundings;
     // What the mapping gives up, `recover` sends here.
-    this.deadLetters = new RetainedQueue(this, 'DeadLetters', { letsIn: giveUps.roleArn });
+    this.deadLetters = new RetainedQueue(this, 'DeadLetters', { kmsKeyArn: settings.kmsKeyArn, letsIn: giveUps.roleArn });
     // `penstock dlq redrive` moves the dead letters here; what is not handled after three times goes back. Being a redrive
     // target is also what lets SQS start a move.
     this.redrive = new RetainedQueue(this, 'Redrive', {
+      kmsKeyArn: settings.kmsKeyArn,
       visibilityTimeout: 6 * TIMEOUT_SECONDS,
       deadLetters: { queue: this.deadLetters, maxReceiveCount: 3 },
     });
@@ -68,6 +70,12 @@ export class ConsumerGroup extends Construct {
           what: `the states of \`${name}\``,
           consequence: 'the group slows down',
         })
+      : undefined;
+
+    // With or without it is another mapping: the new one starts at the oldest record, and the group passes over what it has
+    // settled.
+    const fanOut = settings.enhancedFanOut
+      ? new kinesis.CfnStreamConsumer(this, 'FanOut', { consumerName: name, streamArn: stream.arn })
       : undefined;
 
     const ownItems = { 'ForAllValues:StringLike': { 'dynamodb:LeadingKeys': [`${name}/*`] } };
@@ -87,6 +95,10 @@ export class ConsumerGroup extends Construct {
       },
       { Effect: 'Allow', Action: ['dynamodb:Query', 'dynamodb:PutItem'], Resource: window.arn, Condition: ownItems },
     ];
+    if (fanOut) {
+      const actions = ['kinesis:DescribeStreamConsumer', 'kinesis:SubscribeToShard'];
+      statements.push({ Effect: 'Allow', Action: actions, Resource: fanOut.ref });
+    }
     if (this.state) {
       statements.push({ Effect: 'Allow', Action: ['dynamodb:GetItem', 'dynamodb:PutItem'], Resource: this.state.arn });
     }
@@ -109,7 +121,7 @@ export class ConsumerGroup extends Construct {
     this.functionName = handler.functionName;
 
     new lambda.CfnEventSourceMapping(this, 'Stream', {
-      eventSourceArn: stream.arn,
+      eventSourceArn: fanOut?.ref ?? stream.arn,
       functionName: this.functionName,
       // With LATEST, events that arrive while the mapping is being made are never seen.
       startingPosition: 'TRIM_HORIZON',
@@ -126,7 +138,7 @@ export class ConsumerGroup extends Construct {
       bisectBatchOnFunctionError: false,
       // For ever: the limit is the age. A small number of attempts would discard events in any longer outage.
       maximumRetryAttempts: -1,
-      maximumRecordAgeInSeconds: settings.giveUpAfterSeconds,
+      maximumRecordAgeInSeconds: giveUpAge(settings),
       destinationConfig: { onFailure: { destination: giveUps.notices.arn } },
     });
     // What was sent back from the dead letters. Two at a time at most: the stream has the right of way.

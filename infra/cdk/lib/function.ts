@@ -22,6 +22,13 @@ export interface Statement {
   readonly Condition?: Readonly<Record<string, unknown>>;
 }
 
+/** What every role needs once stream, tables and queues are encrypted with a key of one's own. */
+export function keyAccess({ kmsKeyArn }: Settings): Statement[] {
+  return kmsKeyArn === ''
+    ? []
+    : [{ Effect: 'Allow', Action: ['kms:Decrypt', 'kms:GenerateDataKey'], Resource: kmsKeyArn }];
+}
+
 /** What all functions of a pipeline share. */
 export interface Surroundings {
   readonly settings: Settings;
@@ -92,10 +99,10 @@ export class PenstockFunction extends Construct {
       ],
     });
     const lambdaFunction = new lambda.CfnFunction(this, 'Resource', {
-      code: functionCode(this, props.binary, functions),
+      code: functionCode(this, props.binary, settings.architecture, functions),
       handler: 'bootstrap',
       runtime: 'provided.al2023',
-      architectures: ['arm64'],
+      architectures: [settings.architecture],
       memorySize: MEMORY_MB,
       timeout: props.timeout,
       role: role.attrArn,

@@ -4,7 +4,7 @@ import { Aws, aws_lambda as lambda } from 'aws-cdk-lib';
 import { Construct } from 'constructs';
 
 import { alarm, mathAlarm } from './alarms.ts';
-import { PenstockFunction, type Surroundings } from './function.ts';
+import { keyAccess, PenstockFunction, type Surroundings } from './function.ts';
 import type { Settings } from './props.ts';
 import { RetainedQueue } from './queue.ts';
 import type { RetainedTable } from './tables.ts';
@@ -13,7 +13,7 @@ const TIMEOUT_SECONDS = 300;
 
 /**
  * Notices of what mappings gave up. A notice names a range of sequence numbers; the bytes are still on the stream (see
- * `giveUpAfterSeconds`), and `recover` makes dead letters of them.
+ * `giveUpAge`), and `recover` makes dead letters of them.
  *
  * It knows no group by name: the stack's outputs tell `recover` which there are, and each group's dead letters let it in.
  */
@@ -35,8 +35,9 @@ export class GiveUps extends Construct {
   ) {
     super(scope, id);
     const { settings, stream } = surroundings;
-    this.failed = new RetainedQueue(this, 'FailedGiveUps');
+    this.failed = new RetainedQueue(this, 'FailedGiveUps', { kmsKeyArn: settings.kmsKeyArn });
     this.notices = new RetainedQueue(this, 'GiveUps', {
+      kmsKeyArn: settings.kmsKeyArn,
       // Six times the time-out of its function, as Lambda advises.
       visibilityTimeout: 6 * TIMEOUT_SECONDS,
       // 100 receives, half an hour apart, are two days: longer than the records of a notice are kept, so that what is left
@@ -95,6 +96,7 @@ export class GiveUps extends Construct {
         { Effect: 'Allow', Action: ['dynamodb:Query', 'dynamodb:GetItem', 'dynamodb:PutItem'], Resource: tables.window.arn },
         // which groups there are; each group's dead letters let `recover` in by themselves
         { Effect: 'Allow', Action: 'cloudformation:DescribeStacks', Resource: Aws.STACK_ID },
+        ...keyAccess(settings),
       ],
     });
     this.roleArn = recover.roleArn;

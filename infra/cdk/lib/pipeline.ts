@@ -6,9 +6,9 @@ import { Construct } from 'constructs';
 import { ConsumerGroup, type ConsumerGroupProps } from './consumer-group.ts';
 import { dashboard } from './dashboard.ts';
 import { Edge } from './edge.ts';
-import type { Surroundings } from './function.ts';
+import { keyAccess, type Surroundings } from './function.ts';
 import { GiveUps } from './give-ups.ts';
-import { groupName, logicalName, type PipelineSettings, settled } from './props.ts';
+import { groupName, logicalName, type PipelineSettings, type Settings, settled } from './props.ts';
 import { EventStream } from './stream.ts';
 import { progressTable, type RetainedTable, windowTable } from './tables.ts';
 
@@ -38,6 +38,8 @@ export class EventPipeline extends Construct {
   /** What each group settled lately. */
   readonly window: RetainedTable;
   readonly giveUps: GiveUps;
+  /** The key that encrypts it, for queues of one's own; empty if AWS manages the keys. */
+  readonly kmsKeyArn: string;
   readonly #groups: ConsumerGroup[] = [];
   readonly #surroundings: Surroundings;
   readonly #access: iam.CfnManagedPolicy;
@@ -50,13 +52,14 @@ export class EventPipeline extends Construct {
     }
     const { functions, ...given } = props;
     const settings = settled(given);
+    this.kmsKeyArn = settings.kmsKeyArn;
     this.stream = new EventStream(this, 'Events', settings);
     this.#surroundings = { settings, stream: this.stream, functions };
     this.edge = new Edge(this, 'Edge', this.#surroundings);
     this.progress = progressTable(this, settings);
     this.window = windowTable(this, settings);
     this.giveUps = new GiveUps(this, 'Recovery', this.#surroundings, this);
-    this.#access = consumerAccess(this, this.stream, this.giveUps);
+    this.#access = consumerAccess(this, settings, this.stream, this.giveUps);
     dashboard(this, settings, this.stream, this.giveUps);
     output(this, 'FormatVersion', FORMAT_VERSION, 'What `recover` and the `penstock` commands expect of the other outputs.');
     this.node.addValidation({
@@ -106,7 +109,7 @@ function output(scope: Construct, id: string, value: string, description?: strin
  * What a group needs whatever its work is. Its own role adds its progress and its window, its dead-letter queue, its log
  * group and its work.
  */
-function consumerAccess(scope: Construct, stream: EventStream, giveUps: GiveUps): iam.CfnManagedPolicy {
+function consumerAccess(scope: Construct, settings: Settings, stream: EventStream, giveUps: GiveUps): iam.CfnManagedPolicy {
   return new iam.CfnManagedPolicy(scope, 'ConsumerAccess', {
     description: 'Read the stream, and say what was given up.',
     policyDocument: {
@@ -127,6 +130,8 @@ function consumerAccess(scope: Construct, stream: EventStream, giveUps: GiveUps)
           Resource: stream.arn,
         },
         { Effect: 'Allow', Action: 'sqs:SendMessage', Resource: giveUps.notices.arn },
+        // for the stream, the tables and the queues alike
+        ...keyAccess(settings),
       ],
     },
   });

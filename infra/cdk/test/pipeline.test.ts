@@ -27,7 +27,8 @@ suite('settings', () => {
   for (const [props, message] of [
     [{ shardCount: 0 }, 'shardCount: 0 is not a whole number of at least 1'],
     [{ shardCount: 1.5 }, 'shardCount: 1.5 is not a whole number of at least 1'],
-    [{ retentionHours: 8761 }, 'retentionHours: 8761 is not a whole number from 24 to 8760'],
+    [{ retentionHours: 25 }, 'retentionHours: 25 is not one of 24, 48, 72, 168, 720, 8760'],
+    [{ architecture: 'arm' }, 'architecture: "arm" is not one of arm64, x86_64'],
     [{ logShare: 2 }, 'logShare: 2 is not a number from 0 to 1'],
     [{ streamMode: 'BOTH' }, 'streamMode: "BOTH" is not one of PROVISIONED, ON_DEMAND'],
     [{ logRetentionDays: 2 }, 'logRetentionDays: 2 is not one of 1, 3, 5, 7, 14, 30, 60, 90, 180, 365'],
@@ -38,10 +39,8 @@ suite('settings', () => {
       { putSeconds: 29, batchSize: 0 },
       'batchSize: 0 is not a whole number from 1 to 10000\nputSeconds: 29 is not a whole number from 1 to 28',
     ],
-    [
-      { giveUpAfterSeconds: 82_801 },
-      'giveUpAfterSeconds: 82801 is more than 82800, an hour below the 24 hours of retentionHours',
-    ],
+    [{ giveUpAfterSeconds: 72_001 }, 'giveUpAfterSeconds: 72001 is not a whole number from 0 to 72000'],
+    [{ giveUpAfterSeconds: 59 }, 'giveUpAfterSeconds: 59 is neither 0 nor at least 60'],
   ] as const) {
     test(`${JSON.stringify(props)} is refused`, () => {
       assert.throws(() => pipeline(props), { message });
@@ -69,8 +68,18 @@ suite('settings', () => {
   });
 
   test('a share may be a fraction, and the ends of a range are in it', () => {
-    pipeline({ logShare: 0, traceShare: 0.5, putSeconds: 28, retentionHours: 8760, giveUpAfterSeconds: 604_800 });
+    pipeline({ logShare: 0, traceShare: 0.5, putSeconds: 28, retentionHours: 8760, giveUpAfterSeconds: 72_000 });
+    pipeline({ giveUpAfterSeconds: 60 });
   });
+});
+
+test('a key of one\'s own may be one that the same app makes', () => {
+  const stack = new Stack(new App(), 'penstock');
+  const kmsKeyArn = new CfnParameter(stack, 'Key').valueAsString;
+  const made = new EventPipeline(stack, 'Pipeline', { kmsKeyArn, functions: NOTHING });
+  made.addConsumerGroup('receipts');
+  synthesized(made).allResourcesProperties('AWS::SQS::Queue', { KmsMasterKeyId: { Ref: 'Key' } });
+  synthesized(made).allResourcesProperties('AWS::SQS::Queue', { SqsManagedSseEnabled: Match.absent() });
 });
 
 suite('groups', () => {
