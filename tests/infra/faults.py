@@ -274,6 +274,17 @@ FAULTS = [
         "dead letters that let in somebody else",
         lambda t: allowed_in(t, "OrderAlertsDeadLetters").update(Principal={"AWS": {"Fn::GetAtt": ["IngestRole", "Arn"]}}),
     ),
+    ("outputs_tell_where_the_rest_is", "no stream", lambda t: t["Outputs"].pop("StreamName")),
+    (
+        "outputs_tell_where_the_rest_is",
+        "one table for the other",
+        lambda t: t["Outputs"]["ProgressTable"].update(t["Outputs"]["WindowTable"]),
+    ),
+    (
+        "outputs_tell_where_the_rest_is",
+        "one queue for the other",
+        lambda t: t["Outputs"]["GiveUpsQueueUrl"].update(Value={"Ref": "FailedGiveUps"}),
+    ),
     ("outputs_tell_of_every_group", "no version", lambda t: t["Outputs"].pop("FormatVersion")),
     ("outputs_tell_of_every_group", "a group without one", lambda t: t["Outputs"].pop("OrderAlertsGroup")),
     (

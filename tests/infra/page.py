@@ -17,11 +17,11 @@ def block(kind):
     """The resources and the outputs of a group of that kind: the lines of all kinds, and its own without their marker."""
     lines = []
     for line in (ROOT / BLOCK).read_text(encoding="utf-8").splitlines(keepends=True):
-        marked = re.match(r" *#(handler|projection) ", line)
+        marked = re.match(r"( *)#(handler|projection)(?: (.*))?$", line, re.DOTALL)
         if marked is None:
             lines.append(line)
-        elif marked[1] == kind:
-            lines.append(line.replace(f"#{kind} ", "", 1))
+        elif marked[2] == kind:
+            lines.append(marked[1] + marked[3] if marked[3] else "\n")
     return "".join(lines).split("\nOutputs:\n")
 
 

@@ -316,6 +316,26 @@ def dead_letters_can_be_sent_back(stack):
             yield f"{behind[0]}: a message is visible again before {function} times out"
 
 
+def outputs_tell_where_the_rest_is(stack):
+    """`recover` and the `penstock` commands find stream, tables and queues by outputs too, and refuse a stack without them."""
+    outputs = stack.template.get("Outputs", {})
+    for name, mapping in stack.mappings():
+        env = variables(stack.resources[target(mapping["FunctionName"])]["Properties"])
+        notices = target(mapping.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination"))
+        queue = stack.resources.get(notices or "", {}).get("Properties", {})
+        wanted = {
+            "StreamName": target(env.get("PENSTOCK_STREAM")),
+            "ProgressTable": target(env.get("PENSTOCK_PROGRESS_TABLE")),
+            "WindowTable": target(env.get("PENSTOCK_WINDOW_TABLE")),
+            "GiveUpsQueueUrl": notices,
+            "FailedGiveUpsQueueUrl": target(queue.get("RedrivePolicy", {}).get("deadLetterTargetArn")),
+        }
+        for output, resource in wanted.items():
+            # What is not there is said by the rules about it.
+            if resource is not None and outputs.get(output, {}).get("Value") != {"Ref": resource}:
+                yield f"{output}: is not {resource}, which {name} leads to"
+
+
 def outputs_tell_of_every_group(stack):
     """`recover` and the `penstock` commands find a group by its output alone, in the format that the stack says."""
     outputs = stack.template.get("Outputs", {})
@@ -343,7 +363,8 @@ def outputs_tell_of_every_group(stack):
         elif not (values.items() <= told.items() and told.keys() == parts):
             yield f"{name}: says {told}, and the group is {values}"
     for name in outputs.keys() - wanted.keys():
-        if name.endswith("Group"):
+        # The name of a log group, say, may end so too.
+        if name.endswith("Group") and registered(outputs[name].get("Value")) is not None:
             yield f"{name}: tells of a group that is not there"
 
 
@@ -469,6 +490,7 @@ RULES = [
     a_group_keeps_to_its_own_items,
     policies_name_what_they_allow,
     dead_letters_can_be_sent_back,
+    outputs_tell_where_the_rest_is,
     outputs_tell_of_every_group,
     queues_let_in_one_role_at_a_time,
     what_is_given_up_is_recovered,

@@ -34,15 +34,6 @@ pipeline.addConsumerGroup('order-alerts', {
 const dashboards = `https://${Aws.REGION}.console.aws.amazon.com/cloudwatch/home?region=${Aws.REGION}#dashboards:name=`;
 output('DashboardUrl', `${dashboards}${DASHBOARD_NAME}`, 'Producer, log and consumers, a row each.');
 output('ApiEndpoint', pipeline.edge.endpoint, 'POST events to /v1/events below it.');
-output('StreamName', pipeline.stream.streamName);
-output('ProgressTable', pipeline.progress.tableName);
-output('WindowTable', pipeline.window.tableName);
-output('GiveUpsQueueUrl', pipeline.giveUps.notices.url);
-output(
-  'FailedGiveUpsQueueUrl',
-  pipeline.giveUps.failed.url,
-  'Notices of given-up records that could not be recovered. Empty, unless something has to be mended.',
-);
 output('AlertsQueueUrl', alerts.url);
 
 function output(name: string, value: string, description?: string): void {

@@ -12,7 +12,7 @@ import { groupName, logicalName, type PipelineSettings, type Settings, settled }
 import { EventStream } from './stream.ts';
 import { progressTable, type RetainedTable, windowTable } from './tables.ts';
 
-/** What stands in the output of a group. */
+/** What `recover` and the `penstock` commands expect of the stack's outputs. */
 const FORMAT_VERSION = '1';
 
 /** A pipeline's settings, and where its functions are. */
@@ -61,7 +61,7 @@ export class EventPipeline extends Construct {
     this.giveUps = new GiveUps(this, 'Recovery', this.#surroundings, this);
     this.#access = consumerAccess(this, settings, this.stream, this.giveUps);
     dashboard(this, settings, this.stream, this.giveUps);
-    output(this, 'FormatVersion', FORMAT_VERSION, 'What `recover` and the `penstock` commands expect of the other outputs.');
+    this.#tell();
     this.node.addValidation({
       validate: () => (this.#groups.length > 0 ? [] : ['it has no consumer group: call addConsumerGroup']),
     });
@@ -86,6 +86,21 @@ export class EventPipeline extends Construct {
     this.#groups.push(group);
     output(group, `${logicalName(name)}Group`, registered(group));
     return group;
+  }
+
+  /** The outputs that `recover` and the `penstock` commands find the pipeline by. */
+  #tell(): void {
+    output(this, 'FormatVersion', FORMAT_VERSION, 'What `recover` and the `penstock` commands expect of the other outputs.');
+    output(this, 'StreamName', this.stream.streamName);
+    output(this, 'ProgressTable', this.progress.tableName);
+    output(this, 'WindowTable', this.window.tableName);
+    output(this, 'GiveUpsQueueUrl', this.giveUps.notices.url);
+    output(
+      this,
+      'FailedGiveUpsQueueUrl',
+      this.giveUps.failed.url,
+      'Notices of given-up records that could not be recovered. Empty, unless something has to be mended.',
+    );
   }
 }
 

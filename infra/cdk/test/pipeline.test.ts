@@ -114,13 +114,19 @@ suite('groups', () => {
     assert.throws(() => synthesized(pipeline()), /it has no consumer group: call addConsumerGroup/);
   });
 
-  test('an output tells of every group, and its dead letters let recover in', () => {
+  test('outputs tell of the pipeline and of every group, and its dead letters let recover in', () => {
     const made = pipeline();
     const names = ['one', 'two-more', 'three'];
     const groups = names.map((name) => made.addConsumerGroup(name, { projection: name === 'three' }));
     const stack = Stack.of(made);
     const template = synthesized(made).toJSON();
+    const { stream, progress, window, giveUps } = made;
     assert.equal(template.Outputs.FormatVersion.Value, '1');
+    assert.deepEqual(template.Outputs.StreamName.Value, stack.resolve(stream.streamName));
+    assert.deepEqual(template.Outputs.ProgressTable.Value, stack.resolve(progress.tableName));
+    assert.deepEqual(template.Outputs.WindowTable.Value, stack.resolve(window.tableName));
+    assert.deepEqual(template.Outputs.GiveUpsQueueUrl.Value, stack.resolve(giveUps.notices.url));
+    assert.deepEqual(template.Outputs.FailedGiveUpsQueueUrl.Value, stack.resolve(giveUps.failed.url));
     for (const [n, id] of ['OneGroup', 'TwoMoreGroup', 'ThreeGroup'].entries()) {
       const { groupName, functionName, deadLetters, redrive, state } = groups[n]!;
       const told = { group: groupName, function: functionName, deadLetters: deadLetters.url, redrive: redrive.url };
