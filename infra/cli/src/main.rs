@@ -6,6 +6,7 @@ mod ask;
 mod chaos;
 mod demo;
 mod dev;
+mod new;
 mod record;
 mod send;
 mod simulate;
@@ -59,6 +60,15 @@ enum Command {
     /// Look at dead letters, or send them back
     #[command(subcommand)]
     Dlq(Dlq),
+    /// Add something to the project
+    #[command(subcommand)]
+    New(New),
+}
+
+#[derive(Debug, Subcommand)]
+enum New {
+    /// Write a consumer group that works at once: its function, its test and its part of template.yaml
+    Group(new::Options),
 }
 
 #[derive(Debug, Subcommand)]
@@ -107,6 +117,7 @@ async fn main() -> ExitCode {
         Command::State { group, key, running } => ask::state(running.port, &group, &key).await,
         Command::Alarms(options) => Ok(alarms::run(options).await),
         Command::Trace { event_id, json, running } => trace::run(running.port, &event_id, json).await,
+        Command::New(New::Group(options)) => new::run(&options),
         Command::Dlq(Dlq::Redrive { group, running }) => ask::redrive(running.port, &group).await,
         Command::Dlq(Dlq::List { group, json, running }) => ask::dead_letters(running.port, &group, json).await,
     };
