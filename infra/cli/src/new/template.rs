@@ -57,12 +57,8 @@ fn section(template: &str, name: &str) -> anyhow::Result<Range<usize>> {
         match &mut found {
             None if opens(line, name) => found = Some(at..at),
             None => {}
-            Some(section) if margin.is_whitespace() => {
-                if !line.trim().is_empty() {
-                    section.end = at;
-                }
-            }
-            Some(_) if margin == '#' => {}
+            Some(_) if line.trim().is_empty() || margin == '#' => {}
+            Some(section) if margin.is_whitespace() => section.end = at,
             Some(_) => break,
         }
     }
