@@ -42,5 +42,16 @@ def scalar(value):
 
 def ranges():
     """The default and the range of every setting."""
-    script = "import { RANGES } from './lib/props.ts'; console.log(JSON.stringify(RANGES))"
+    return evaluated("RANGES")
+
+
+def give_up_ages():
+    """The age at which a mapping gives up, for each retention that the stream can have."""
+    age = "giveUpAge({ giveUpAfterSeconds: 0, retentionHours: hours })"
+    return evaluated(f"Object.fromEntries(RANGES.retentionHours.allowed.map((hours) => [hours, {age}]))")
+
+
+def evaluated(expression):
+    """What an expression over the settings comes to."""
+    script = f"import {{ giveUpAge, RANGES }} from './lib/props.ts'; console.log(JSON.stringify({expression}))"
     return json.loads(run("tsx", "--input-type=module", "--eval", script)[0])

@@ -13,11 +13,27 @@ def env(template, name):
     return props(template, name)["Environment"]["Variables"]
 
 
-def statement(template, owner, n):
-    """Statement `n` of a role's inline policy or of a managed policy."""
+def statements(template, owner):
+    """The statements of a role's inline policy or of a managed policy."""
     properties = props(template, owner)
     policy = properties["Policies"][0] if "Policies" in properties else properties
-    return policy["PolicyDocument"]["Statement"][n]
+    return policy["PolicyDocument"]["Statement"]
+
+
+def statement(template, owner, n):
+    """Statement `n` of a role's inline policy or of a managed policy."""
+    return statements(template, owner)[n]
+
+
+def allowed_in(template, queue):
+    """The statement of a queue's policy by which another role may send to it."""
+    return props(template, f"{queue}Policy")["PolicyDocument"]["Statement"][1]
+
+
+def told(template, output, **changes):
+    """Has the output of a group say something else."""
+    value = template["Outputs"][output]["Value"]
+    value["Fn::Sub"] = json.dumps(json.loads(value["Fn::Sub"]) | changes)
 
 
 # The rule that has to notice, what is wrong, and how to plant it.
@@ -28,6 +44,31 @@ FAULTS = [
         lambda t: props(t, "OrderStatusStream").update(ParallelizationFactor=2),
     ),
     ("one_run_a_shard_at_a_time", "no factor", lambda t: props(t, "OrderAlertsStream").pop("ParallelizationFactor")),
+    (
+        "groups_share_a_shard_or_fan_out",
+        "a group that polls",
+        lambda t: props(t, "OrderAlertsStream").update(EventSourceArn={"Fn::GetAtt": ["Events", "Arn"]}),
+    ),
+    (
+        "groups_share_a_shard_or_fan_out",
+        "the consumer of another group",
+        lambda t: props(t, "OrderAlertsStream").update(
+            EventSourceArn={"Fn::If": ["FannedOut", {"Ref": "OrderStatusFanOut"}, {"Fn::GetAtt": ["Events", "Arn"]}]}
+            if "Conditions" in t
+            else {"Ref": "OrderStatusFanOut"}
+        ),
+    ),
+    (
+        "groups_share_a_shard_or_fan_out",
+        "the name of another group",
+        lambda t: props(t, "OrderAlertsFanOut").update(ConsumerName="order-status"),
+    ),
+    (
+        "groups_share_a_shard_or_fan_out",
+        "a consumer of no stream",
+        lambda t: props(t, "OrderAlertsFanOut").update(StreamARN={"Fn::GetAtt": ["Alerts", "Arn"]}),
+    ),
+    ("groups_share_a_shard_or_fan_out", "a role that may not", lambda t: statements(t, "OrderAlertsRole").pop()),
     (
         "failures_are_reported_by_record",
         "not reported",
@@ -40,7 +81,15 @@ FAULTS = [
     ),
     ("only_age_gives_up", "three attempts", lambda t: props(t, "OrderStatusStream").update(MaximumRetryAttempts=3)),
     ("only_age_gives_up", "no age", lambda t: props(t, "OrderStatusStream").pop("MaximumRecordAgeInSeconds")),
-    ("only_age_gives_up", "age at retention", lambda t: t["Parameters"]["GiveUpAfterSeconds"].update(Default=86_400)),
+    ("only_age_gives_up", "age at retention", lambda t: t["Mappings"]["Retention"]["48"].update(GiveUpAfterSeconds=172_800)),
+    ("only_age_gives_up", "an age that Lambda refuses", lambda t: t["Mappings"]["Retention"]["720"].update(GiveUpAfterSeconds=604_801)),
+    ("only_age_gives_up", "a retention without an age", lambda t: t["Mappings"]["Retention"].pop("168")),
+    ("only_age_gives_up", "any age instead", lambda t: t["Parameters"]["GiveUpAfterSeconds"].update(MaxValue=604_800)),
+    (
+        "only_age_gives_up",
+        "an age that follows something else",
+        lambda t: props(t, "OrderAlertsStream").update(MaximumRecordAgeInSeconds=604_800),
+    ),
     ("giving_up_is_announced", "no destination", lambda t: props(t, "OrderAlertsStream").pop("DestinationConfig")),
     (
         "giving_up_is_announced",
@@ -57,6 +106,8 @@ FAULTS = [
         "a shared name",
         lambda t: [
             env(t, "OrderAlerts").update(PENSTOCK_GROUP="order-status"),
+            told(t, "OrderAlertsGroup", group="order-status"),
+            props(t, "OrderAlertsFanOut").update(ConsumerName="order-status"),
             props(t, "OrderAlertsRole").update(
                 Policies=json.loads(json.dumps(props(t, "OrderAlertsRole")["Policies"]).replace("order-alerts/*", "order-status/*"))
             ),
@@ -65,7 +116,10 @@ FAULTS = [
     (
         "each_group_has_its_own_name_and_dead_letters",
         "another group's queue",
-        lambda t: env(t, "OrderAlerts").update(PENSTOCK_DEAD_LETTER_QUEUE_URL={"Ref": "OrderStatusDeadLetters"}),
+        lambda t: [
+            env(t, "OrderAlerts").update(PENSTOCK_DEAD_LETTER_QUEUE_URL={"Ref": "OrderStatusDeadLetters"}),
+            told(t, "OrderAlertsGroup", deadLetters="${OrderStatusDeadLetters}", redrive="${OrderStatusRedrive}"),
+        ],
     ),
     (
         "each_group_has_its_own_name_and_dead_letters",
@@ -86,10 +140,39 @@ FAULTS = [
     ("tables_can_be_restored", "no recovery", lambda t: props(t, "Progress").pop("PointInTimeRecoverySpecification")),
     ("data_is_encrypted", "a plain stream", lambda t: props(t, "Events").pop("StreamEncryption")),
     ("data_is_encrypted", "a plain table", lambda t: props(t, "OrderStatusState").pop("SSESpecification")),
-    ("data_is_encrypted", "a plain queue", lambda t: props(t, "Alerts").pop("SqsManagedSseEnabled")),
+    (
+        "data_is_encrypted",
+        "a plain queue",
+        lambda t: [props(t, "Alerts").pop(name, None) for name in ("SqsManagedSseEnabled", "KmsMasterKeyId")],
+    ),
+    (
+        "data_is_encrypted",
+        "a queue with two keys",
+        lambda t: props(t, "Alerts").update(SqsManagedSseEnabled=True, KmsMasterKeyId="alias/aws/sqs"),
+    ),
+    (
+        "data_is_encrypted",
+        "a stream with another key",
+        lambda t: props(t, "Events")["StreamEncryption"].update(KeyId="alias/other"),
+    ),
+    (
+        "data_is_encrypted",
+        "a table with another key",
+        lambda t: props(t, "Window")["SSESpecification"].update(SSEType="KMS", KMSMasterKeyId="alias/other"),
+    ),
+    ("roles_may_use_the_key", "one that may not", lambda t: statements(t, "IngestRole").pop()),
+    ("roles_may_use_the_key", "groups that may not", lambda t: statements(t, "ConsumerAccess").pop()),
+    (
+        "roles_may_use_the_key",
+        "more than it needs",
+        lambda t: statements(t, "OrderStatusRole").append(
+            {"Effect": "Allow", "Action": ["kms:Decrypt"], "Resource": "arn:aws:kms:us-east-1:000000000000:key/other"}
+        ),
+    ),
+    ("functions_run_on_what_is_chosen", "one of its own", lambda t: props(t, "Recover").update(Architectures=["mips"])),
     ("data_outlives_the_stack", "a stream that goes", lambda t: t["Resources"]["Events"].pop("DeletionPolicy")),
     ("data_outlives_the_stack", "four days", lambda t: props(t, "GiveUps").pop("MessageRetentionPeriod")),
-    ("queues_refuse_plain_http", "no policy", lambda t: t["Resources"].pop("OrderAlertsDeadLettersPolicy")),
+    ("queues_refuse_plain_http", "no policy", lambda t: t["Resources"].pop("OrderAlertsRedrivePolicy")),
     (
         "queues_refuse_plain_http",
         "of another queue",
@@ -121,7 +204,7 @@ FAULTS = [
     (
         "policies_name_what_they_allow",
         "all actions",
-        lambda t: statement(t, "OrderStatusRole", 5).update(Action="dynamodb:*"),
+        lambda t: statement(t, "OrderStatusRole", 6).update(Action="dynamodb:*"),
     ),
     (
         "policies_name_what_they_allow",
@@ -158,15 +241,86 @@ FAULTS = [
         lambda t: statement(t, "OrderAlertsRole", 1).update(Action="sqs:DeleteMessage"),
     ),
     ("what_is_given_up_is_recovered", "nobody reads", lambda t: t["Resources"].pop("RecoverNotices")),
+    ("what_is_given_up_is_recovered", "of no stack", lambda t: env(t, "Recover").pop("PENSTOCK_STACK")),
     (
         "what_is_given_up_is_recovered",
-        "a group is not named",
-        lambda t: env(t, "Recover").update(PENSTOCK_GROUPS={"Fn::Sub": "{}"}),
+        "of a stack by its name",
+        lambda t: env(t, "Recover").update(PENSTOCK_STACK={"Ref": "AWS::StackName"}),
     ),
     (
         "what_is_given_up_is_recovered",
-        "a role that may not send",
-        lambda t: statement(t, "RecoverRole", 5).update(Resource={"Fn::GetAtt": ["OrderStatusDeadLetters", "Arn"]}),
+        "a role that may not read the outputs",
+        lambda t: statement(t, "RecoverRole", 5).update(Action="cloudformation:ListStacks"),
+    ),
+    (
+        "what_is_given_up_is_recovered",
+        "a role that may read those of another stack",
+        lambda t: statement(t, "RecoverRole", 5).update(
+            Resource="arn:aws:cloudformation:us-east-1:000000000000:stack/other/00000000-0000-0000-0000-000000000000"
+        ),
+    ),
+    (
+        "policies_name_what_they_allow",
+        "a role that may read those of every stack",
+        lambda t: statement(t, "RecoverRole", 5).update(Resource=[{"Ref": "AWS::StackId"}, "*"]),
+    ),
+    (
+        "what_is_given_up_is_recovered",
+        "dead letters that do not let it in",
+        lambda t: props(t, "OrderStatusDeadLettersPolicy")["PolicyDocument"]["Statement"].pop(),
+    ),
+    (
+        "what_is_given_up_is_recovered",
+        "dead letters that let in somebody else",
+        lambda t: allowed_in(t, "OrderAlertsDeadLetters").update(Principal={"AWS": {"Fn::GetAtt": ["IngestRole", "Arn"]}}),
+    ),
+    ("outputs_tell_where_the_rest_is", "no stream", lambda t: t["Outputs"].pop("StreamName")),
+    (
+        "outputs_tell_where_the_rest_is",
+        "one table for the other",
+        lambda t: t["Outputs"]["ProgressTable"].update(t["Outputs"]["WindowTable"]),
+    ),
+    (
+        "outputs_tell_where_the_rest_is",
+        "one queue for the other",
+        lambda t: t["Outputs"]["GiveUpsQueueUrl"].update(Value={"Ref": "FailedGiveUps"}),
+    ),
+    ("outputs_tell_of_every_group", "no version", lambda t: t["Outputs"].pop("FormatVersion")),
+    ("outputs_tell_of_every_group", "a group without one", lambda t: t["Outputs"].pop("OrderAlertsGroup")),
+    (
+        "outputs_tell_of_every_group",
+        "no JSON",
+        lambda t: t["Outputs"]["OrderAlertsGroup"].update(Value={"Fn::Sub": "{group: order-alerts}"}),
+    ),
+    ("outputs_tell_of_every_group", "another group", lambda t: told(t, "OrderAlertsGroup", group="order-status")),
+    ("outputs_tell_of_every_group", "another function", lambda t: told(t, "OrderAlertsGroup", function="${OrderStatus}")),
+    ("outputs_tell_of_every_group", "another queue", lambda t: told(t, "OrderStatusGroup", deadLetters="${GiveUps}")),
+    ("outputs_tell_of_every_group", "another way back", lambda t: told(t, "OrderStatusGroup", redrive="${OrderAlertsRedrive}")),
+    ("outputs_tell_of_every_group", "other states", lambda t: told(t, "OrderStatusGroup", states="${Progress}")),
+    ("outputs_tell_of_every_group", "states of a handler", lambda t: told(t, "OrderAlertsGroup", states="${OrderStatusState}")),
+    (
+        "outputs_tell_of_every_group",
+        "a group that is not there",
+        lambda t: t["Outputs"].update(OrderReceiptsGroup=t["Outputs"]["OrderAlertsGroup"]),
+    ),
+    (
+        "queues_let_in_one_role_at_a_time",
+        "everybody",
+        lambda t: props(t, "AlertsPolicy")["PolicyDocument"]["Statement"].append(
+            {"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage", "Resource": {"Fn::GetAtt": ["Alerts", "Arn"]}}
+        ),
+    ),
+    (
+        "queues_let_in_one_role_at_a_time",
+        "to do more",
+        lambda t: props(t, "AlertsPolicy")["PolicyDocument"]["Statement"].append(
+            {
+                "Effect": "Allow",
+                "Principal": {"AWS": {"Fn::GetAtt": ["IngestRole", "Arn"]}},
+                "Action": "sqs:PurgeQueue",
+                "Resource": {"Fn::GetAtt": ["Alerts", "Arn"]},
+            }
+        ),
     ),
     (
         "what_is_given_up_is_recovered",

@@ -14,13 +14,13 @@ FOLDERS = {"Pipeline", "Edge", "Recovery", "Function", "Resource"}
 SAM_NAMES = {"HttpApiStage": "HttpApiApiGatewayDefaultStage"}
 
 # Texts that are JSON: white space and the order of their members mean nothing.
-JSON_TEXTS = {"DashboardBody", "Format", "PENSTOCK_GROUPS"}
+JSON_TEXTS = {"DashboardBody", "Format"}
 
 # Where IAM takes one text or a list of them.
 ONE_OR_MANY = {"Action", "Resource"}
 
 # What SAM's parameters come to is compared where it is used.
-RESOLVED = {"Parameters", "Conditions"}
+RESOLVED = {"Parameters", "Conditions", "Mappings"}
 # These need not be there.
 SECTIONS = {"Parameters", "Conditions", "Rules", "Outputs"}
 
@@ -55,13 +55,18 @@ class Normal:
         resources = {
             self.names.get(logical_id, logical_id): self.resource(resource)
             for logical_id, resource in self.template["Resources"].items()
+            if self.is_made(resource)
         }
         sections = {name: self.value(section) for name, section in kept.items()}
         return dict.fromkeys(SECTIONS, {}) | sections | {"Resources": resources}
 
+    def is_made(self, resource):
+        """Whether the condition of a resource holds, if it has one."""
+        return "Condition" not in resource or self.holds({"Condition": resource["Condition"]})
+
     def resource(self, resource):
-        """A resource without its metadata."""
-        return self.value({name: part for name, part in resource.items() if name != "Metadata"})
+        """A resource without its metadata, and without its condition."""
+        return self.value({name: part for name, part in resource.items() if name not in ("Metadata", "Condition")})
 
     def value(self, value, key=None):
         """The normal form of `value`, which stands under `key`."""
@@ -109,6 +114,9 @@ class Normal:
         if function == "Fn::If":
             condition, then, otherwise = argument
             return self.plain(then if self.holds({"Condition": condition}) else otherwise)
+        if function == "Fn::FindInMap":
+            name, row, column = map(self.plain, argument)
+            return scalar(self.template["Mappings"][name][row][column])
         if function == "Fn::Equals":  # the assertion of a rule
             return {function: self.plain(argument)}
         if function in ("Fn::Not", "Fn::Contains"):
@@ -189,7 +197,7 @@ def judged(found, allowed):
 
 
 def as_rules_read(synthesized):
-    """A CDK template as the rules read one: its resources under SAM's names, and texts with references as `Fn::Sub`."""
+    """A CDK template as the rules read one: resources and outputs under SAM's names, and texts with references as `Fn::Sub`."""
     names = named(synthesized)
 
     def rewritten(value):
@@ -207,4 +215,4 @@ def as_rules_read(synthesized):
         return {key: rewritten(member) for key, member in value.items()}
 
     resources = {names[logical_id]: rewritten(resource) for logical_id, resource in synthesized["Resources"].items()}
-    return synthesized | {"Resources": resources}
+    return synthesized | {"Resources": resources, "Outputs": rewritten(synthesized["Outputs"])}

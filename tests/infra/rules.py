@@ -16,7 +16,9 @@ API_TIMEOUT = 30
 # A request that waits for a stream takes up a function.
 PUT_SECONDS_MAX = 10
 # Between the mapping's giving up and the stream's forgetting, somebody has to be able to read the records back.
-RECOVERY_SECONDS = 3600
+RECOVERY_SECONDS = 3 * 3600
+# https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html
+RECORD_AGE_MAX = 604_800
 
 # An outage of a day leaves a notice where it is.
 RETRIED_SECONDS_MIN = 24 * 3600
@@ -25,6 +27,15 @@ RECOVERY_ACTIONS = {
     "PENSTOCK_PROGRESS_TABLE": ["dynamodb:GetItem", "dynamodb:UpdateItem"],
     "PENSTOCK_WINDOW_TABLE": ["dynamodb:Query", "dynamodb:GetItem", "dynamodb:PutItem"],
 }
+
+# What Lambda does with a consumer of a stream.
+FAN_OUT_ACTIONS = ["kinesis:DescribeStreamConsumer", "kinesis:SubscribeToShard"]
+
+# What readers and writers of encrypted data do with its key.
+KEY_ACTIONS = ["kms:Decrypt", "kms:GenerateDataKey"]
+
+# What the stack's outputs are read as.
+FORMAT_VERSION = "1"
 
 # A first deployment that fails cleans up; CloudFormation takes that word for a deletion only.
 RETAINED = {"DeletionPolicy": "RetainExceptOnCreate", "UpdateReplacePolicy": "Retain"}
@@ -49,6 +60,29 @@ def one_run_a_shard_at_a_time(stack):
             yield f"{name}: ParallelizationFactor is {mapping.get('ParallelizationFactor')}, not 1"
 
 
+def groups_share_a_shard_or_fan_out(stack):
+    """With enhanced fan-out each group reads through a consumer of its own, and may; without, all read the stream itself."""
+    consumers = dict(stack.of("AWS::Kinesis::StreamConsumer"))
+    read_by = {}
+    for name, mapping in stack.mappings():
+        consumer = target(mapping["EventSourceArn"])
+        if (consumer in consumers) != stack.chosen.fans_out:
+            yield f"{name}: reads {consumer}"
+        elif consumer in consumers:
+            function = stack.resources[target(mapping["FunctionName"])]["Properties"]
+            if read_by.setdefault(consumer, name) != name:
+                yield f"{name}: reads through {consumer}, as {read_by[consumer]} does"
+            if consumers[consumer]["ConsumerName"] != variables(function).get("PENSTOCK_GROUP"):
+                yield f"{name}: reads through a consumer that is called {consumers[consumer]['ConsumerName']}"
+            if stack.kind(consumers[consumer]["StreamARN"]) != "AWS::Kinesis::Stream":
+                yield f"{consumer}: is of no stream"
+            for action in FAN_OUT_ACTIONS:
+                if not stack.may(function, action, consumer):
+                    yield f"{name}: its function's role may not {action}"
+    for consumer in consumers.keys() - read_by.keys():
+        yield f"{consumer}: nobody reads through it, and it is paid for"
+
+
 def failures_are_reported_by_record(stack):
     """The function's answer names the lowest record that is not settled."""
     for name, mapping in stack.mappings():
@@ -65,16 +99,27 @@ def batches_stay_whole(stack):
 
 def only_age_gives_up(stack):
     """An outage of any length below the record age discards nothing, and above it nothing is lost unread."""
-    shortest = min(
-        (int(stack.value(stream["RetentionPeriodHours"])) * 3600 for _, stream in stack.of("AWS::Kinesis::Stream")),
-        default=0,
-    )
     for name, mapping in stack.mappings():
         if mapping.get("MaximumRetryAttempts") != -1:
             yield f"{name}: MaximumRetryAttempts is {mapping.get('MaximumRetryAttempts')}, not -1"
-        age = int(stack.value(mapping.get("MaximumRecordAgeInSeconds", -1)))
-        if not 0 < age <= shortest - RECOVERY_SECONDS:
-            yield f"{name}: a record age of {age} s is not an hour below the retention of {shortest} s"
+        for retention, age in record_ages(stack, mapping.get("MaximumRecordAgeInSeconds", -1)):
+            if not 0 < age <= min(retention * 3600 - RECOVERY_SECONDS, RECORD_AGE_MAX):
+                yield f"{name}: a record age of {age} s is not three hours below a retention of {retention} h"
+
+
+def record_ages(stack, given):
+    """The age that a mapping can have at each retention that the stream can have: whatever may be chosen, the worst of it."""
+    stated = [stream["RetentionPeriodHours"] for _, stream in stack.of("AWS::Kinesis::Stream")]
+    for hours in stated:
+        choice = stack.parameter(hours)
+        for retention in choice["AllowedValues"] if choice else [hours]:
+            if isinstance(given, dict) and "Fn::FindInMap" in given:
+                table, row, column = given["Fn::FindInMap"]
+                rows = stack.template["Mappings"][table]
+                yield retention, rows.get(str(retention), {}).get(column, -1) if row == hours else -1
+            else:
+                parameter = stack.parameter(given)
+                yield retention, parameter["MaxValue"] if parameter else given
 
 
 def giving_up_is_announced(stack):
@@ -140,16 +185,39 @@ def tables_can_be_restored(stack):
 
 
 def data_is_encrypted(stack):
-    """Stream, tables and queues."""
+    """Stream, tables and queues, with the key that is named or with one that AWS manages, and each queue with one alone."""
+    key = stack.chosen.key
     for name, stream in stack.of("AWS::Kinesis::Stream"):
-        if stream.get("StreamEncryption", {}).get("EncryptionType") != "KMS":
-            yield f"{name}: not encrypted"
+        if stream.get("StreamEncryption") != {"EncryptionType": "KMS", "KeyId": key or "alias/aws/kinesis"}:
+            yield f"{name}: not encrypted with {key or 'the key that AWS manages'}"
+    wanted = {"SSEEnabled": True} | ({"SSEType": "KMS", "KMSMasterKeyId": key} if key else {})
     for name, table in stack.of("AWS::DynamoDB::Table"):
-        if table.get("SSESpecification", {}).get("SSEEnabled") is not True:
-            yield f"{name}: not encrypted with a key in the account"
+        if table.get("SSESpecification") != wanted:
+            yield f"{name}: its encryption is not {wanted}"
+    wanted = {"KmsMasterKeyId": key} if key else {"SqsManagedSseEnabled": True}
     for name, queue in stack.of("AWS::SQS::Queue"):
-        if queue.get("SqsManagedSseEnabled") is not True and "KmsMasterKeyId" not in queue:
-            yield f"{name}: not encrypted"
+        if {part: queue[part] for part in ("KmsMasterKeyId", "SqsManagedSseEnabled") if part in queue} != wanted:
+            yield f"{name}: its encryption is not {wanted}"
+
+
+def roles_may_use_the_key(stack):
+    """With a key of one's own every function reads and writes what it encrypts, and without one no role names any."""
+    for function, properties in stack.of("AWS::Lambda::Function"):
+        for action in KEY_ACTIONS:
+            if stack.chosen.key and not stack.uses(properties, action, stack.chosen.key):
+                yield f"{function}: may not {action} with the key"
+    for owner, document in stack.policies():
+        for statement in document["Statement"]:
+            named = [action for action in listed(statement["Action"]) if action.startswith("kms:")]
+            if named and (named != KEY_ACTIONS or statement["Resource"] != stack.chosen.key):
+                yield f"{owner}: {', '.join(named)} on {json.dumps(statement['Resource'])}"
+
+
+def functions_run_on_what_is_chosen(stack):
+    """All on one architecture: `sam build` builds all for one."""
+    for function, properties in stack.of("AWS::Lambda::Function"):
+        if properties.get("Architectures") != [stack.chosen.architecture]:
+            yield f"{function}: runs on {properties.get('Architectures')}"
 
 
 def queues_refuse_plain_http(stack):
@@ -248,6 +316,81 @@ def dead_letters_can_be_sent_back(stack):
             yield f"{behind[0]}: a message is visible again before {function} times out"
 
 
+def outputs_tell_where_the_rest_is(stack):
+    """`recover` and the `penstock` commands find stream, tables and queues by outputs too, and refuse a stack without them."""
+    outputs = stack.template.get("Outputs", {})
+    for name, mapping in stack.mappings():
+        env = variables(stack.resources[target(mapping["FunctionName"])]["Properties"])
+        notices = target(mapping.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination"))
+        queue = stack.resources.get(notices or "", {}).get("Properties", {})
+        wanted = {
+            "StreamName": target(env.get("PENSTOCK_STREAM")),
+            "ProgressTable": target(env.get("PENSTOCK_PROGRESS_TABLE")),
+            "WindowTable": target(env.get("PENSTOCK_WINDOW_TABLE")),
+            "GiveUpsQueueUrl": notices,
+            "FailedGiveUpsQueueUrl": target(queue.get("RedrivePolicy", {}).get("deadLetterTargetArn")),
+        }
+        for output, resource in wanted.items():
+            # What is not there is said by the rules about it.
+            if resource is not None and outputs.get(output, {}).get("Value") != {"Ref": resource}:
+                yield f"{output}: is not {resource}, which {name} leads to"
+
+
+def outputs_tell_of_every_group(stack):
+    """`recover` and the `penstock` commands find a group by its output alone, in the format that the stack says."""
+    outputs = stack.template.get("Outputs", {})
+    if outputs.get("FormatVersion", {}).get("Value") != FORMAT_VERSION:
+        yield f"FormatVersion is not {FORMAT_VERSION}"
+    wanted = {}
+    for function, properties in stack.groups():
+        env = variables(properties)
+        letters = target(env.get("PENSTOCK_DEAD_LETTER_QUEUE_URL"))
+        behind = [
+            name
+            for name, queue in stack.of("AWS::SQS::Queue")
+            if target(queue.get("RedrivePolicy", {}).get("deadLetterTargetArn")) == letters
+        ]
+        resources = {"function": function, "deadLetters": letters, "redrive": behind[0] if len(behind) == 1 else None}
+        if "PENSTOCK_STATE_TABLE" in env:
+            resources["states"] = target(env["PENSTOCK_STATE_TABLE"])
+        # What is not there is said by dead_letters_can_be_sent_back.
+        said = {part: f"${{{name}}}" for part, name in resources.items() if name is not None}
+        wanted[f"{function}Group"] = {"group": env.get("PENSTOCK_GROUP")} | said, set(resources) | {"group"}
+    for name, (values, parts) in wanted.items():
+        told = registered(outputs.get(name, {}).get("Value"))
+        if told is None:
+            yield f"{name}: no output tells of the group in JSON"
+        elif not (values.items() <= told.items() and told.keys() == parts):
+            yield f"{name}: says {told}, and the group is {values}"
+    for name in outputs.keys() - wanted.keys():
+        # The name of a log group, say, may end so too.
+        if name.endswith("Group") and registered(outputs[name].get("Value")) is not None:
+            yield f"{name}: tells of a group that is not there"
+
+
+def registered(value):
+    """What the output of a group says, with places as `${Name}`; none if it is not an object of JSON."""
+    try:
+        told = json.loads(value["Fn::Sub"])
+    except (TypeError, KeyError, ValueError):
+        return None
+    return told if isinstance(told, dict) else None
+
+
+def queues_let_in_one_role_at_a_time(stack):
+    """Whoever else may use a queue has the right in its own role, where policies_name_what_they_allow looks."""
+    for name, policy in stack.of("AWS::SQS::QueuePolicy"):
+        for statement in policy["PolicyDocument"]["Statement"]:
+            if statement["Effect"] == "Allow":
+                principal = statement["Principal"]
+                role = principal.get("AWS") if isinstance(principal, dict) else None
+                queues = list(map(target, policy["Queues"]))
+                if stack.kind(role) != "AWS::IAM::Role" or target(statement["Resource"]) not in queues:
+                    yield f"{name}: lets {json.dumps(principal)} into {json.dumps(statement['Resource'])}"
+                if statement["Action"] != "sqs:SendMessage":
+                    yield f"{name}: allows {json.dumps(statement['Action'])}"
+
+
 def what_is_given_up_is_recovered(stack):
     """Somebody turns the notices of every group into its dead letters."""
     for name, mapping in stack.mappings():
@@ -260,9 +403,11 @@ def what_is_given_up_is_recovered(stack):
         function = target(mapping["FunctionName"])
         letters = target(variables(stack.resources[function]["Properties"]).get("PENSTOCK_DEAD_LETTER_QUEUE_URL"))
         for reader in readers:
-            if f"${{{function}}}" not in json.dumps(variables(reader).get("PENSTOCK_GROUPS")):
-                yield f"{name}: PENSTOCK_GROUPS does not name {function}"
-            elif not stack.may(reader, "sqs:SendMessage", letters):
+            if variables(reader).get("PENSTOCK_STACK") != {"Ref": "AWS::StackId"}:
+                yield f"{name}: who recovers what it gives up does not know its stack"
+            if not stack.may(reader, "cloudformation:DescribeStacks", "AWS::StackId"):
+                yield f"{name}: who recovers what it gives up may not read the outputs of its stack"
+            if letters and not stack.lets_in(letters, "sqs:SendMessage", target(reader["Role"])):
                 yield f"{name}: what it gives up may not be sent to {letters}"
             for variable, actions in RECOVERY_ACTIONS.items():
                 table = target(variables(reader).get(variable))
@@ -325,6 +470,7 @@ def the_edge_is_bounded(stack):
 
 RULES = [
     one_run_a_shard_at_a_time,
+    groups_share_a_shard_or_fan_out,
     failures_are_reported_by_record,
     batches_stay_whole,
     only_age_gives_up,
@@ -335,6 +481,8 @@ RULES = [
     windows_expire,
     tables_can_be_restored,
     data_is_encrypted,
+    roles_may_use_the_key,
+    functions_run_on_what_is_chosen,
     queues_refuse_plain_http,
     tables_can_refuse_to_be_deleted,
     data_outlives_the_stack,
@@ -342,6 +490,9 @@ RULES = [
     a_group_keeps_to_its_own_items,
     policies_name_what_they_allow,
     dead_letters_can_be_sent_back,
+    outputs_tell_where_the_rest_is,
+    outputs_tell_of_every_group,
+    queues_let_in_one_role_at_a_time,
     what_is_given_up_is_recovered,
     notices_that_fail_are_kept_and_told,
     the_edge_answers_before_the_api_gives_up,
@@ -350,7 +501,8 @@ RULES = [
 ]
 
 
-def findings(template, chosen=PARAMETERS):
-    """Every rule that the expanded `template` breaks, with what breaks it."""
-    stack = Stack(template, chosen)
-    return {rule.__name__: found for rule in RULES if (found := list(rule(stack)))}
+def findings(template, *choices):
+    """Every rule that the expanded `template` breaks with one of the choices, with what breaks it."""
+    stacks = [Stack(template, chosen) for chosen in choices or PARAMETERS]
+    found = {rule.__name__: [line for stack in stacks for line in rule(stack)] for rule in RULES}
+    return {rule: lines for rule, lines in found.items() if lines}

@@ -13,24 +13,61 @@ class Chosen:
     fingerprint_key: Any
     alarm_actions: Any
     reserves_concurrency: bool
+    architecture: Any
+    # The key of whoever deploys; none leaves it to keys that AWS manages.
+    key: Any = None
+    fans_out: bool = False
+    # Conditions of the template, with whether they hold. What hangs on others stands in the resources as it is.
+    conditions: tuple = ()
 
 
-# The template leaves all of it to parameters.
-PARAMETERS = Chosen(
+# The template leaves all of it to parameters. It is looked at twice: as it is by default, and with all that is optional.
+BY_DEFAULT = Chosen(
     deletion_protection={"Ref": "TableDeletionProtection"},
     fingerprint_key={"Fn::If": ["OwnFingerprintKey", {"Ref": "FingerprintKey"}, {"Ref": "AWS::StackId"}]},
     alarm_actions={"Fn::If": ["Alarmed", [{"Ref": "AlarmTopicArn"}], {"Ref": "AWS::NoValue"}]},
     reserves_concurrency=True,
+    architecture={"Ref": "Architecture"},
+    conditions=(("OwnKey", False), ("GivesUpEarlier", False), ("FannedOut", False)),
 )
+PARAMETERS = (
+    BY_DEFAULT,
+    dataclasses.replace(
+        BY_DEFAULT,
+        key={"Ref": "KmsKeyArn"},
+        fans_out=True,
+        conditions=tuple((name, True) for name, _ in BY_DEFAULT.conditions),
+    ),
+)
+
+NO_VALUE = {"Ref": "AWS::NoValue"}
+
+
+def decided(value, conditions):
+    """`value` with each `Fn::If` on one of the conditions replaced by what it comes to."""
+    if isinstance(value, dict):
+        if set(value) == {"Fn::If"} and value["Fn::If"][0] in conditions:
+            name, then, otherwise = value["Fn::If"]
+            return decided(then if conditions[name] else otherwise, conditions)
+        members = {key: decided(member, conditions) for key, member in value.items()}
+        return {key: member for key, member in members.items() if member != NO_VALUE or value[key] == NO_VALUE}
+    if isinstance(value, list):
+        return [found for member in value if (found := decided(member, conditions)) != NO_VALUE or member == NO_VALUE]
+    return value
 
 
 class Stack:
     """An expanded template, with the questions that the rules ask of it."""
 
-    def __init__(self, template, chosen=PARAMETERS):
+    def __init__(self, template, chosen):
         self.template = template
         self.chosen = chosen
-        self.resources = template["Resources"]
+        conditions = dict(chosen.conditions)
+        self.resources = {
+            name: decided(resource, conditions)
+            for name, resource in template["Resources"].items()
+            if conditions.get(resource.get("Condition"), True)
+        }
 
     def of(self, kind):
         """Logical id and properties of every resource of a type."""
@@ -38,15 +75,19 @@ class Stack:
             if resource["Type"] == kind:
                 yield name, resource.get("Properties", {})
 
+    def parameter(self, value):
+        """The parameter that `value` refers to, if it does."""
+        return self.template.get("Parameters", {}).get(target(value) or "")
+
     def value(self, value):
         """`value`, or the default of the parameter that it refers to."""
-        parameter = self.template.get("Parameters", {}).get(target(value) or "")
+        parameter = self.parameter(value)
         return parameter.get("Default") if parameter else value
 
     def mappings(self):
         """The mappings that read a stream, not a queue."""
         for name, mapping in self.of("AWS::Lambda::EventSourceMapping"):
-            if self.kind(mapping.get("EventSourceArn")) == "AWS::Kinesis::Stream":
+            if self.kind(mapping.get("EventSourceArn")) in ("AWS::Kinesis::Stream", "AWS::Kinesis::StreamConsumer"):
                 yield name, mapping
 
     def groups(self):
@@ -82,6 +123,24 @@ class Stack:
         return any(
             action in listed(statement["Action"]) and resource in map(target, listed(statement["Resource"]))
             for statement in self.statements(function)
+        )
+
+    def uses(self, function, action, arn):
+        """Whether the role of `function` allows `action` on exactly `arn`, which is no resource of the template."""
+        return any(
+            action in listed(statement["Action"]) and arn in listed(statement["Resource"])
+            for statement in self.statements(function)
+        )
+
+    def lets_in(self, queue, action, role):
+        """Whether the policy of `queue` allows `action` on it to the role called `role`."""
+        return any(
+            queue in map(target, policy["Queues"])
+            and (statement["Effect"], statement["Action"], target(statement["Resource"])) == ("Allow", action, queue)
+            and isinstance(statement["Principal"], dict)
+            and target(statement["Principal"].get("AWS")) == role
+            for _, policy in self.of("AWS::SQS::QueuePolicy")
+            for statement in policy["PolicyDocument"]["Statement"]
         )
 
 

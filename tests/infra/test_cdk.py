@@ -34,10 +34,12 @@ ALLOWED = {
 
 # Another value for every setting.
 OTHER = {
+    "architecture": "x86_64",
     "streamMode": "ON_DEMAND",
     "shardCount": 7,
     "retentionHours": 48,
-    "giveUpAfterSeconds": 90_000,
+    "giveUpAfterSeconds": 3600,
+    "enhancedFanOut": True,
     "batchSize": 250,
     "windowHorizonSeconds": 1800,
     "fingerprintKey": "a-key-of-its-own",
@@ -45,6 +47,7 @@ OTHER = {
     "requestsBurst": 300,
     "ingestConcurrency": 40,
     "putSeconds": 8,
+    "kmsKeyArn": "arn:aws:kms:us-east-1:000000000000:key/of-my-own",
     "tableDeletionProtection": True,
     "logLevel": "debug",
     "logShare": 0.25,
@@ -57,17 +60,30 @@ OTHER = {
 
 # What the settings come to in resources, by default and with the other values.
 BY_DEFAULT = Chosen(
-    deletion_protection=False, fingerprint_key={"Ref": "AWS::StackId"}, alarm_actions=None, reserves_concurrency=False
+    deletion_protection=False,
+    fingerprint_key={"Ref": "AWS::StackId"},
+    alarm_actions=None,
+    reserves_concurrency=False,
+    architecture="arm64",
 )
 OTHERWISE = Chosen(
     deletion_protection=True,
     fingerprint_key=OTHER["fingerprintKey"],
     alarm_actions=[OTHER["alarmTopicArn"]],
     reserves_concurrency=True,
+    architecture=OTHER["architecture"],
+    key=OTHER["kmsKeyArn"],
+    fans_out=True,
 )
 
 # Faults that are planted in a parameter of SAM's, or in what it comes to.
-OF_SAM_ALONE = {"age at retention", "patient for half a minute"}
+OF_SAM_ALONE = {
+    "age at retention",
+    "an age that Lambda refuses",
+    "a retention without an age",
+    "any age instead",
+    "patient for half a minute",
+}
 
 
 def parameter(setting):
@@ -135,6 +151,10 @@ class CdkTest(unittest.TestCase):
         of_cdk = {parameter(name): comparable(given, "default", "min", "max", "allowed") for name, given in cdk.ranges().items()}
         self.assertEqual(of_cdk, of_sam)
 
+    def test_a_mapping_gives_up_at_the_same_age_for_every_retention(self):
+        ages = {hours: row["GiveUpAfterSeconds"] for hours, row in self.expanded["Mappings"]["Retention"].items()}
+        self.assertEqual(cdk.give_up_ages(), ages)
+
     def test_it_keeps_every_rule(self):
         self.assertEqual(rules.findings(parity.as_rules_read(self.synthesized), BY_DEFAULT), {})
         self.assertEqual(rules.findings(parity.as_rules_read(self.otherwise), OTHERWISE), {})
@@ -193,6 +213,8 @@ class CdkTest(unittest.TestCase):
             changed = 0
             for logical_id, resource in normal.template["Resources"].items():
                 name = normal.names.get(logical_id, logical_id)
+                if not normal.is_made(resource):
+                    continue
                 for path in leaves(resource["Properties"]):
                     at = "/".join(map(str, ("Resources", name, "Properties", *path)))
                     # The branch of a condition that is not taken is compared where it is: with every setting changed.
@@ -203,10 +225,16 @@ class CdkTest(unittest.TestCase):
                     changed += 1
             self.assertGreater(changed, 800, side)
 
-    def test_the_group_of_the_page_is_one_line_here(self):
+    def test_a_new_group_of_either_kind_is_one_line_here(self):
+        for kind in page.KINDS:
+            with self.subTest(kind=kind):
+                self.same_with_a_new_group(kind)
+
+    def same_with_a_new_group(self, kind):
+        """Template and app are equal, and keep the rules, with a group of that kind."""
         with tempfile.TemporaryDirectory() as folder:
             folder = pathlib.Path(folder)
-            page.follow(folder)
+            page.follow(folder, kind)
             expanded = expand.expand(expand.read(folder / page.TEMPLATE))
             app = folder / page.APP
             for file in ("bin/context.ts", "lib", "node_modules", "package.json", "stub"):

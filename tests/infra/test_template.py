@@ -47,12 +47,14 @@ class TemplateTest(unittest.TestCase):
         self.assertEqual([page.name for page in pages if f"docs/runbook/{page.name}" not in described], [])
         self.assertGreater(len(pages), 10)
 
-    def test_the_group_of_the_page_keeps_every_rule(self):
-        with tempfile.TemporaryDirectory() as folder:
-            page.follow(pathlib.Path(folder))
-            expanded = expand.expand(expand.read(pathlib.Path(folder) / page.TEMPLATE))
-        self.assertIn("OrderReceipts", expanded["Resources"])
-        self.assertEqual(rules.findings(expanded), {})
+    def test_a_new_group_of_either_kind_keeps_every_rule(self):
+        for kind in page.KINDS:
+            with self.subTest(kind=kind), tempfile.TemporaryDirectory() as folder:
+                page.follow(pathlib.Path(folder), kind)
+                expanded = expand.expand(expand.read(pathlib.Path(folder) / page.TEMPLATE))
+                self.assertIn("OrderReceiptsGroup", expanded["Outputs"])
+                self.assertEqual("OrderReceiptsState" in expanded["Resources"], kind == "projection")
+                self.assertEqual(rules.findings(expanded), {})
 
     def test_a_role_that_sam_makes_is_noticed(self):
         source = copy.deepcopy(self.source)

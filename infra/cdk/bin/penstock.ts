@@ -18,15 +18,15 @@ const stack = new Stack(app, 'penstock', {
 const pipeline = new EventPipeline(stack, 'Pipeline', given(app.node));
 
 // A projection: the state of every order.
-const orderStatus = pipeline.addConsumerGroup('order-status', { projection: true });
+pipeline.addConsumerGroup('order-status', { projection: true });
 
 // An event handler with a side effect: a message for every order that needs a human.
-const alerts = new RetainedQueue(stack, 'Alerts');
+const alerts = new RetainedQueue(stack, 'Alerts', { kmsKeyArn: pipeline.kmsKeyArn });
 Validations.of(alerts).acknowledge({
   id: 'AwsSolutions::AwsSolutions-SQS3',
   reason: 'Nothing in this stack receives from it: how often a message may be received is for whoever does to say.',
 });
-const orderAlerts = pipeline.addConsumerGroup('order-alerts', {
+pipeline.addConsumerGroup('order-alerts', {
   sendsTo: [alerts],
   environment: { ALERTS_QUEUE_URL: alerts.url },
 });
@@ -34,18 +34,6 @@ const orderAlerts = pipeline.addConsumerGroup('order-alerts', {
 const dashboards = `https://${Aws.REGION}.console.aws.amazon.com/cloudwatch/home?region=${Aws.REGION}#dashboards:name=`;
 output('DashboardUrl', `${dashboards}${DASHBOARD_NAME}`, 'Producer, log and consumers, a row each.');
 output('ApiEndpoint', pipeline.edge.endpoint, 'POST events to /v1/events below it.');
-output('StreamName', pipeline.stream.streamName);
-output('ProgressTable', pipeline.progress.tableName);
-output('WindowTable', pipeline.window.tableName);
-output('GiveUpsQueueUrl', pipeline.giveUps.notices.url);
-output(
-  'FailedGiveUpsQueueUrl',
-  pipeline.giveUps.failed.url,
-  'Notices of given-up records that could not be recovered. Empty, unless something has to be mended.',
-);
-output('OrderStatusStateTable', orderStatus.state!.tableName);
-output('OrderStatusDeadLettersQueueUrl', orderStatus.deadLetters.url);
-output('OrderAlertsDeadLettersQueueUrl', orderAlerts.deadLetters.url);
 output('AlertsQueueUrl', alerts.url);
 
 function output(name: string, value: string, description?: string): void {

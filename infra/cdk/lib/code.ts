@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import { Annotations, aws_s3_assets as assets, CfnRule, Fn, Stack } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
 
+import type { Settings } from './props.ts';
+
 const HERE = import.meta.dirname;
 
 /** Where `cargo lambda build` puts the functions of this repository. */
@@ -18,9 +20,10 @@ const STUB = join(HERE, '../stub');
  * Without it, a stub that makes a template possible: with a warning, and with a rule in the template by which
  * CloudFormation refuses to deploy it.
  *
+ * @param architecture What it was built for; nobody checks.
  * @param functions Unless given: the context `functions`, the environment's `PENSTOCK_FUNCTIONS`, or `target/lambda`.
  */
-export function functionCode(scope: Construct, binary: string, functions?: string) {
+export function functionCode(scope: Construct, binary: string, architecture: Settings['architecture'], functions?: string) {
   const folder: string =
     functions ?? scope.node.tryGetContext('functions') ?? process.env['PENSTOCK_FUNCTIONS'] ?? BUILT;
   const built = existsSync(join(folder, binary, 'bootstrap'));
@@ -28,7 +31,7 @@ export function functionCode(scope: Construct, binary: string, functions?: strin
     Annotations.of(scope).addWarningV2(
       'penstock:not-built',
       `${join(folder, binary, 'bootstrap')} is not there: a stub takes its place, and this template cannot be deployed. ` +
-        'Build the functions first: cargo lambda build --release --arm64',
+        `Build the functions first: cargo lambda build --release --${architecture.replace('_', '-')}`,
     );
     refuseToDeploy(Stack.of(scope));
   }

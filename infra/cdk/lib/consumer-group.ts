@@ -1,11 +1,12 @@
 // A consumer group: one function that reads the whole stream at its own pace.
 
-import { aws_lambda as lambda } from 'aws-cdk-lib';
+import { aws_kinesis as kinesis, aws_lambda as lambda } from 'aws-cdk-lib';
 import { Construct } from 'constructs';
 
 import { alarm, LASTING } from './alarms.ts';
 import { METRICS_NAMESPACE, PenstockFunction, type Statement, type Surroundings } from './function.ts';
-import { fingerprintKey, type RecoveredGroup } from './give-ups.ts';
+import { fingerprintKey, type GiveUps } from './give-ups.ts';
+import { giveUpAge } from './props.ts';
 import { RetainedQueue } from './queue.ts';
 import { RetainedTable } from './tables.ts';
 
@@ -29,23 +30,25 @@ export interface ConsumerGroupProps {
 export interface GroupSurroundings extends Surroundings {
   readonly progress: RetainedTable;
   readonly window: RetainedTable;
-  /** Where its mapping says what it gave up. */
-  readonly giveUps: RetainedQueue;
+  /** Where its mapping says what it gave up, and who makes dead letters of it. */
+  readonly giveUps: GiveUps;
   /** The managed policy for what a group needs whatever its work is. */
   readonly access: string;
 }
 
 /**
  * A group: function, role, mapping, dead letters, the queue that they are redriven through, and its alarms. Make one with
- * `EventPipeline.addConsumerGroup`, so that `recover` knows it.
+ * `EventPipeline.addConsumerGroup`, which tells `recover` of it.
  *
  * Its role reaches the group's own items in the tables that groups share, and no others.
  */
-export class ConsumerGroup extends Construct implements RecoveredGroup {
+export class ConsumerGroup extends Construct {
   readonly groupName: string;
   readonly functionName: string;
   /** The events that the group gave up. */
   readonly deadLetters: RetainedQueue;
+  /** Dead letters on their way back to the group. */
+  readonly redrive: RetainedQueue;
   /** The states of a projection. */
   readonly state: RetainedTable | undefined;
 
@@ -53,10 +56,12 @@ export class ConsumerGroup extends Construct implements RecoveredGroup {
     super(scope, name);
     this.groupName = name;
     const { settings, stream, progress, window, giveUps } = surroundings;
-    this.deadLetters = new RetainedQueue(this, 'DeadLetters');
+    // What the mapping gives up, `recover` sends here.
+    this.deadLetters = new RetainedQueue(this, 'DeadLetters', { kmsKeyArn: settings.kmsKeyArn, letsIn: giveUps.roleArn });
     // `penstock dlq redrive` moves the dead letters here; what is not handled after three times goes back. Being a redrive
     // target is also what lets SQS start a move.
-    const redrive = new RetainedQueue(this, 'Redrive', {
+    this.redrive = new RetainedQueue(this, 'Redrive', {
+      kmsKeyArn: settings.kmsKeyArn,
       visibilityTimeout: 6 * TIMEOUT_SECONDS,
       deadLetters: { queue: this.deadLetters, maxReceiveCount: 3 },
     });
@@ -67,13 +72,19 @@ export class ConsumerGroup extends Construct implements RecoveredGroup {
         })
       : undefined;
 
+    // With or without it is another mapping: the new one starts at the oldest record, and the group passes over what it has
+    // settled.
+    const fanOut = settings.enhancedFanOut
+      ? new kinesis.CfnStreamConsumer(this, 'FanOut', { consumerName: name, streamArn: stream.arn })
+      : undefined;
+
     const ownItems = { 'ForAllValues:StringLike': { 'dynamodb:LeadingKeys': [`${name}/*`] } };
     const letters = [this.deadLetters, ...(props.sendsTo ?? [])].map((queue) => queue.arn);
     const statements: Statement[] = [
       {
         Effect: 'Allow',
         Action: ['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:GetQueueAttributes'],
-        Resource: redrive.arn,
+        Resource: this.redrive.arn,
       },
       { Effect: 'Allow', Action: 'sqs:SendMessage', Resource: letters },
       {
@@ -84,6 +95,10 @@ export class ConsumerGroup extends Construct implements RecoveredGroup {
       },
       { Effect: 'Allow', Action: ['dynamodb:Query', 'dynamodb:PutItem'], Resource: window.arn, Condition: ownItems },
     ];
+    if (fanOut) {
+      const actions = ['kinesis:DescribeStreamConsumer', 'kinesis:SubscribeToShard'];
+      statements.push({ Effect: 'Allow', Action: actions, Resource: fanOut.ref });
+    }
     if (this.state) {
       statements.push({ Effect: 'Allow', Action: ['dynamodb:GetItem', 'dynamodb:PutItem'], Resource: this.state.arn });
     }
@@ -100,13 +115,13 @@ export class ConsumerGroup extends Construct implements RecoveredGroup {
         PENSTOCK_FINGERPRINT_KEY: fingerprintKey(settings),
         ...(this.state && { PENSTOCK_STATE_TABLE: this.state.tableName }),
       }),
-      statements: () => [...statements, ...(props.statements ?? [])],
+      statements: [...statements, ...(props.statements ?? [])],
       managedPolicies: [surroundings.access],
     });
     this.functionName = handler.functionName;
 
     new lambda.CfnEventSourceMapping(this, 'Stream', {
-      eventSourceArn: stream.arn,
+      eventSourceArn: fanOut?.ref ?? stream.arn,
       functionName: this.functionName,
       // With LATEST, events that arrive while the mapping is being made are never seen.
       startingPosition: 'TRIM_HORIZON',
@@ -123,12 +138,12 @@ export class ConsumerGroup extends Construct implements RecoveredGroup {
       bisectBatchOnFunctionError: false,
       // For ever: the limit is the age. A small number of attempts would discard events in any longer outage.
       maximumRetryAttempts: -1,
-      maximumRecordAgeInSeconds: settings.giveUpAfterSeconds,
-      destinationConfig: { onFailure: { destination: giveUps.arn } },
+      maximumRecordAgeInSeconds: giveUpAge(settings),
+      destinationConfig: { onFailure: { destination: giveUps.notices.arn } },
     });
     // What was sent back from the dead letters. Two at a time at most: the stream has the right of way.
     new lambda.CfnEventSourceMapping(this, 'SentBack', {
-      eventSourceArn: redrive.arn,
+      eventSourceArn: this.redrive.arn,
       functionName: this.functionName,
       batchSize: 10,
       functionResponseTypes: ['ReportBatchItemFailures'],
@@ -177,7 +192,7 @@ export class ConsumerGroup extends Construct implements RecoveredGroup {
         'docs/runbook/dead-letters.md',
       threshold: 0,
     });
-    alarm(redrive, 'AgeAlarm', settings, redrive.metric('ApproximateAgeOfOldestMessage'), {
+    alarm(this.redrive, 'AgeAlarm', settings, this.redrive.metric('ApproximateAgeOfOldestMessage'), {
       description:
         `Dead letters that were sent back to \`${name}\` were not settled at the first try, or were not tried. After ` +
         'three tries of six minutes they are dead letters again. First: see whether the function runs, then why it ' +

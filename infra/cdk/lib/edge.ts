@@ -4,7 +4,7 @@ import { Aws, aws_apigatewayv2 as apigateway, aws_lambda as lambda, aws_logs as 
 import { Construct } from 'constructs';
 
 import { LASTING, mathAlarm } from './alarms.ts';
-import { METRICS_NAMESPACE, PenstockFunction, type Surroundings } from './function.ts';
+import { keyAccess, METRICS_NAMESPACE, PenstockFunction, type Surroundings } from './function.ts';
 
 /** An HTTP API waits 30 seconds at most. The function has to answer before, or the client learns nothing. */
 const TIMEOUT_SECONDS = 29;
@@ -48,7 +48,7 @@ export class Edge extends Construct {
       policy: 'ingest',
       timeout: TIMEOUT_SECONDS,
       environment: { PENSTOCK_PUT_SECONDS: String(settings.putSeconds) },
-      statements: () => [{ Effect: 'Allow', Action: 'kinesis:PutRecords', Resource: stream.arn }],
+      statements: [{ Effect: 'Allow', Action: 'kinesis:PutRecords', Resource: stream.arn }, ...keyAccess(settings)],
       // Without a number of its own, an edge that is open to the world can take all the concurrency of the account, and
       // the groups get none.
       ...(settings.ingestConcurrency !== 0 && { reservedConcurrency: settings.ingestConcurrency }),

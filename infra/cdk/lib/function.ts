@@ -1,6 +1,6 @@
 // A Lambda function of the pipeline, with its log group and a role that is written out.
 
-import { Aws, aws_iam as iam, aws_lambda as lambda, aws_logs as logs, Lazy } from 'aws-cdk-lib';
+import { Aws, aws_iam as iam, aws_lambda as lambda, aws_logs as logs } from 'aws-cdk-lib';
 import { Construct } from 'constructs';
 
 import { alarm, type Ringing } from './alarms.ts';
@@ -22,6 +22,13 @@ export interface Statement {
   readonly Condition?: Readonly<Record<string, unknown>>;
 }
 
+/** What every role needs once stream, tables and queues are encrypted with a key of one's own. */
+export function keyAccess({ kmsKeyArn }: Settings): Statement[] {
+  return kmsKeyArn === ''
+    ? []
+    : [{ Effect: 'Allow', Action: ['kms:Decrypt', 'kms:GenerateDataKey'], Resource: kmsKeyArn }];
+}
+
 /** What all functions of a pipeline share. */
 export interface Surroundings {
   readonly settings: Settings;
@@ -40,8 +47,8 @@ export interface PenstockFunctionProps {
   readonly timeout: number;
   /** Beside what every function is given. */
   readonly environment: Readonly<Record<string, string>>;
-  /** What it may do beside writing its log. Asked at synthesis: `recover` learns of a group after it was made. */
-  readonly statements: () => readonly Statement[];
+  /** What it may do beside writing its log. */
+  readonly statements: readonly Statement[];
   readonly managedPolicies?: readonly string[];
   readonly reservedConcurrency?: number;
 }
@@ -61,6 +68,7 @@ export interface FunctionAlarms {
 export class PenstockFunction extends Construct {
   readonly functionName: string;
   readonly arn: string;
+  readonly roleArn: string;
   readonly #settings: Settings;
 
   constructor(scope: Construct, id: string, { settings, stream, functions }: Surroundings, props: PenstockFunctionProps) {
@@ -85,16 +93,16 @@ export class PenstockFunction extends Construct {
           policyName: props.policy,
           policyDocument: {
             Version: '2012-10-17',
-            Statement: Lazy.any({ produce: () => [writesLog, ...props.statements()] }),
+            Statement: [writesLog, ...props.statements],
           },
         },
       ],
     });
     const lambdaFunction = new lambda.CfnFunction(this, 'Resource', {
-      code: functionCode(this, props.binary, functions),
+      code: functionCode(this, props.binary, settings.architecture, functions),
       handler: 'bootstrap',
       runtime: 'provided.al2023',
-      architectures: ['arm64'],
+      architectures: [settings.architecture],
       memorySize: MEMORY_MB,
       timeout: props.timeout,
       role: role.attrArn,
@@ -116,6 +124,7 @@ export class PenstockFunction extends Construct {
     });
     this.functionName = lambdaFunction.ref;
     this.arn = lambdaFunction.attrArn;
+    this.roleArn = role.attrArn;
   }
 
   /** Watches it: errors, throttles, and a duration that comes close to the time-out. */

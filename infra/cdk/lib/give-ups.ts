@@ -1,28 +1,21 @@
 // What the mappings give up, and the function `recover` that makes dead letters of it.
 
-import { Aws, aws_lambda as lambda, Lazy } from 'aws-cdk-lib';
+import { Aws, aws_lambda as lambda } from 'aws-cdk-lib';
 import { Construct } from 'constructs';
 
 import { alarm, mathAlarm } from './alarms.ts';
-import { PenstockFunction, type Surroundings } from './function.ts';
+import { keyAccess, PenstockFunction, type Surroundings } from './function.ts';
 import type { Settings } from './props.ts';
 import { RetainedQueue } from './queue.ts';
 import type { RetainedTable } from './tables.ts';
 
 const TIMEOUT_SECONDS = 300;
 
-/** What `recover` has to know of a group. */
-export interface RecoveredGroup {
-  readonly groupName: string;
-  readonly functionName: string;
-  readonly deadLetters: RetainedQueue;
-}
-
 /**
  * Notices of what mappings gave up. A notice names a range of sequence numbers; the bytes are still on the stream (see
- * `giveUpAfterSeconds`), and `recover` makes dead letters of them.
+ * `giveUpAge`), and `recover` makes dead letters of them.
  *
- * `groups` is asked at synthesis, so a group that is added later is recovered too.
+ * It knows no group by name: the stack's outputs tell `recover` which there are, and each group's dead letters let it in.
  */
 export class GiveUps extends Construct {
   readonly notices: RetainedQueue;
@@ -31,18 +24,20 @@ export class GiveUps extends Construct {
    * kept for the rest of its 14 days.
    */
   readonly failed: RetainedQueue;
+  /** The ARN of the role of `recover`, which sends to the dead letters of every group. */
+  readonly roleArn: string;
 
   constructor(
     scope: Construct,
     id: string,
     surroundings: Surroundings,
     tables: { readonly progress: RetainedTable; readonly window: RetainedTable },
-    groups: () => readonly RecoveredGroup[],
   ) {
     super(scope, id);
     const { settings, stream } = surroundings;
-    this.failed = new RetainedQueue(this, 'FailedGiveUps');
+    this.failed = new RetainedQueue(this, 'FailedGiveUps', { kmsKeyArn: settings.kmsKeyArn });
     this.notices = new RetainedQueue(this, 'GiveUps', {
+      kmsKeyArn: settings.kmsKeyArn,
       // Six times the time-out of its function, as Lambda advises.
       visibilityTimeout: 6 * TIMEOUT_SECONDS,
       // 100 receives, half an hour apart, are two days: longer than the records of a notice are kept, so that what is left
@@ -83,9 +78,9 @@ export class GiveUps extends Construct {
         PENSTOCK_WINDOW_TABLE: tables.window.tableName,
         PENSTOCK_WINDOW_HORIZON_SECONDS: String(settings.windowHorizonSeconds),
         PENSTOCK_FINGERPRINT_KEY: fingerprintKey(settings),
-        PENSTOCK_GROUPS: Lazy.string({ produce: () => listed(groups()) }),
+        PENSTOCK_STACK: Aws.STACK_ID,
       },
-      statements: () => [
+      statements: [
         {
           Effect: 'Allow',
           Action: ['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:GetQueueAttributes'],
@@ -99,9 +94,12 @@ export class GiveUps extends Construct {
         { Effect: 'Allow', Action: ['dynamodb:GetItem', 'dynamodb:UpdateItem'], Resource: tables.progress.arn },
         // what is settled, and how far a recovery has come
         { Effect: 'Allow', Action: ['dynamodb:Query', 'dynamodb:GetItem', 'dynamodb:PutItem'], Resource: tables.window.arn },
-        { Effect: 'Allow', Action: 'sqs:SendMessage', Resource: groups().map((group) => group.deadLetters.arn) },
+        // which groups there are; each group's dead letters let `recover` in by themselves
+        { Effect: 'Allow', Action: 'cloudformation:DescribeStacks', Resource: Aws.STACK_ID },
+        ...keyAccess(settings),
       ],
     });
+    this.roleArn = recover.roleArn;
     new lambda.CfnEventSourceMapping(recover, 'Notices', {
       eventSourceArn: this.notices.arn,
       functionName: recover.functionName,
@@ -136,13 +134,4 @@ export class GiveUps extends Construct {
  */
 export function fingerprintKey(settings: Settings): string {
   return settings.fingerprintKey === '' ? Aws.STACK_ID : settings.fingerprintKey;
-}
-
-/** `PENSTOCK_GROUPS`: for the name of each group's function, the group and where its dead letters go. */
-function listed(groups: readonly RecoveredGroup[]): string {
-  const entries = groups.map(
-    ({ groupName, functionName, deadLetters }) =>
-      `"${functionName}": {"group": "${groupName}", "deadLetterQueueUrl": "${deadLetters.url}"}`,
-  );
-  return `{${entries.join(', ')}}`;
 }

@@ -9,17 +9,27 @@ import { Token } from 'aws-cdk-lib';
  * tokens, such as the ARN of a topic that the same app makes; whatever has a range may not.
  */
 export interface PipelineSettings {
+  /** What the functions run on: they have to be built for it. */
+  readonly architecture?: 'arm64' | 'x86_64';
   /** `PROVISIONED` is cheaper under a steady load; `ON_DEMAND` adds shards by itself. */
   readonly streamMode?: 'PROVISIONED' | 'ON_DEMAND';
   /** Shards of a `PROVISIONED` stream. One takes 1 MB or 1,000 records a second. */
   readonly shardCount?: number;
-  /** How long an event can be read again from the stream, in hours. */
-  readonly retentionHours?: number;
   /**
-   * Age in seconds at which a group's mapping gives a record up: at least an hour below `retentionHours`, because what was
-   * given up has to be read back from the stream before it is gone.
+   * How long an event can be read again from the stream, in hours. A group's mapping gives a record up four hours before, and
+   * after seven days at the latest.
+   */
+  readonly retentionHours?: 24 | 48 | 72 | 168 | 720 | 8760;
+  /**
+   * An earlier age in seconds at which a group's mapping gives a record up, of 60 at least; 0 takes the one that belongs to
+   * `retentionHours`.
    */
   readonly giveUpAfterSeconds?: number;
+  /**
+   * Whether each group has 2 MB a second of every shard for itself. Without it all groups share them, and five reads a second:
+   * `docs/architecture.md` says how many groups that is enough for. It is paid by the shard's hour and by what is read.
+   */
+  readonly enhancedFanOut?: boolean;
   /** Records that a group is given at a time, at most. */
   readonly batchSize?: number;
   /** How long an event that is sent again is recognised as a duplicate, in seconds. */
@@ -41,6 +51,11 @@ export interface PipelineSettings {
   readonly ingestConcurrency?: number;
   /** How long a request waits for a stream that throttles, before its sender is told to come again, in seconds. */
   readonly putSeconds?: number;
+  /**
+   * The ARN of a KMS key of your own for the stream, the tables and the queues; empty takes keys that AWS manages. The key's
+   * policy has to leave its use to the account's IAM policies, as the default policy of a key does.
+   */
+  readonly kmsKeyArn?: string;
   /**
    * Whether tables refuse to be deleted. Say true once they hold what you would miss: a first deployment that fails cannot
    * be cleaned up if its tables refuse to go.
@@ -76,10 +91,12 @@ export interface Range {
 
 /** The range of every setting. */
 export const RANGES: Readonly<Record<keyof PipelineSettings, Range>> = {
+  architecture: { default: 'arm64', allowed: ['arm64', 'x86_64'] },
   streamMode: { default: 'PROVISIONED', allowed: ['PROVISIONED', 'ON_DEMAND'] },
   shardCount: { default: 2, min: 1 },
-  retentionHours: { default: 24, min: 24, max: 8760 },
-  giveUpAfterSeconds: { default: 72_000, min: 60, max: 604_800 },
+  retentionHours: { default: 24, allowed: [24, 48, 72, 168, 720, 8760] },
+  giveUpAfterSeconds: { default: 0, min: 0, max: 72_000 },
+  enhancedFanOut: { default: false, allowed: [true, false] },
   batchSize: { default: 500, min: 1, max: 10_000 },
   windowHorizonSeconds: { default: 900, min: 60, max: 86_400 },
   fingerprintKey: { default: '' },
@@ -87,6 +104,7 @@ export const RANGES: Readonly<Record<keyof PipelineSettings, Range>> = {
   requestsBurst: { default: 1000, min: 1, max: 100_000 },
   ingestConcurrency: { default: 0, min: 0, max: 10_000 },
   putSeconds: { default: 5, min: 1, max: 28 },
+  kmsKeyArn: { default: '' },
   tableDeletionProtection: { default: false, allowed: [true, false] },
   logLevel: { default: 'info', allowed: ['error', 'warn', 'info', 'debug', 'trace'] },
   logShare: { default: 0.001, min: 0, max: 1, share: true },
@@ -98,7 +116,15 @@ export const RANGES: Readonly<Record<keyof PipelineSettings, Range>> = {
 };
 
 /** Between a mapping's giving up and the stream's forgetting, `recover` has to be able to read the records back. */
-const RECOVERY_SECONDS = 3600;
+const RECOVERY_HOURS = 4;
+
+/** The ages that Lambda takes: https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html */
+const RECORD_AGE = { min: 60, max: 604_800 };
+
+/** The age in seconds at which a group's mapping gives a record up. */
+export function giveUpAge({ giveUpAfterSeconds, retentionHours }: Pick<Settings, 'giveUpAfterSeconds' | 'retentionHours'>): number {
+  return giveUpAfterSeconds || Math.min((retentionHours - RECOVERY_HOURS) * 3600, RECORD_AGE.max);
+}
 
 /** Names of consumer groups. */
 const GROUP_NAME = /^[a-z0-9-]{1,40}$/;
@@ -122,11 +148,8 @@ export function settled(given: PipelineSettings): Settings {
       faults.push(`${name}: a value that only a deployment knows cannot be checked; it has to be ${described(range)}`);
     }
   }
-  const { giveUpAfterSeconds, retentionHours } = settings as Settings;
-  const latest = retentionHours * 3600 - RECOVERY_SECONDS;
-  if (faults.length === 0 && giveUpAfterSeconds > latest) {
-    const why = `an hour below the ${retentionHours} hours of retentionHours`;
-    faults.push(`giveUpAfterSeconds: ${giveUpAfterSeconds} is more than ${latest}, ${why}`);
+  if (faults.length === 0 && giveUpAge(settings as Settings) < RECORD_AGE.min) {
+    faults.push(`giveUpAfterSeconds: ${settings['giveUpAfterSeconds']} is neither 0 nor at least ${RECORD_AGE.min}`);
   }
   if (faults.length > 0) {
     throw new Error(faults.join('\n'));
@@ -146,7 +169,16 @@ export function groupName(name: string, taken: readonly string[]): string {
   if (taken.includes(name)) {
     throw new Error(`name: ${JSON.stringify(name)} is a group of this pipeline already; its positions would be shared`);
   }
+  const alike = taken.find((other) => logicalName(other) === logicalName(name));
+  if (alike !== undefined) {
+    throw new Error(`name: ${JSON.stringify(name)} and ${JSON.stringify(alike)} would both be called ${logicalName(name)}`);
+  }
   return name;
+}
+
+/** The name of a group in a template: `OrderStatus` for `order-status`. */
+export function logicalName(name: string): string {
+  return name.replace(/(?:^|-)+([a-z0-9])?/g, (_, first: string | undefined) => (first ?? '').toUpperCase());
 }
 
 function inside(value: unknown, range: Range): boolean {

@@ -13,10 +13,14 @@ const MESSAGE_BYTES = 1024 * 1024;
 
 /** What a queue of one's own may set. */
 export interface RetainedQueueProps {
+  /** The ARN of the key that encrypts it; without one, or if it is empty, a key of SQS does. */
+  readonly kmsKeyArn?: string;
   /** How long a message that somebody received is hidden from others, in seconds. */
   readonly visibilityTimeout?: number;
   /** Where a message goes that was received too often. */
   readonly deadLetters?: { readonly queue: RetainedQueue; readonly maxReceiveCount: number };
+  /** The ARN of a role that may send to it although its own policies do not say so. */
+  readonly letsIn?: string;
 }
 
 /** A queue that keeps messages as long and as large as SQS can, encrypts them, and takes nothing without TLS. */
@@ -27,11 +31,12 @@ export class RetainedQueue extends Construct {
 
   constructor(scope: Construct, id: string, props: RetainedQueueProps = {}) {
     super(scope, id);
-    const { visibilityTimeout, deadLetters } = props;
+    const { kmsKeyArn = '', visibilityTimeout, deadLetters, letsIn } = props;
     const queue = new sqs.CfnQueue(this, 'Resource', {
       messageRetentionPeriod: MESSAGE_RETENTION_SECONDS,
       maximumMessageSize: MESSAGE_BYTES,
-      sqsManagedSseEnabled: true,
+      // SQS refuses a queue that names both.
+      ...(kmsKeyArn === '' ? { sqsManagedSseEnabled: true } : { kmsMasterKeyId: kmsKeyArn }),
       ...(visibilityTimeout !== undefined && { visibilityTimeout }),
       ...(deadLetters && {
         redrivePolicy: { deadLetterTargetArn: deadLetters.queue.arn, maxReceiveCount: deadLetters.maxReceiveCount },
@@ -53,6 +58,9 @@ export class RetainedQueue extends Construct {
             Resource: this.arn,
             Condition: { Bool: { 'aws:SecureTransport': 'false' } },
           },
+          ...(letsIn === undefined
+            ? []
+            : [{ Effect: 'Allow', Principal: { AWS: letsIn }, Action: 'sqs:SendMessage', Resource: this.arn }]),
         ],
       },
     });

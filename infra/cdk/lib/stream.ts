@@ -19,8 +19,9 @@ export class EventStream extends Construct {
       // An ON_DEMAND stream that names a shard count is refused.
       ...(settings.streamMode === 'PROVISIONED' && { shardCount: settings.shardCount }),
       retentionPeriodHours: settings.retentionHours,
-      // With the key that AWS manages, producers and consumers in this account need no KMS permission.
-      streamEncryption: { encryptionType: 'KMS', keyId: 'alias/aws/kinesis' },
+      // With the key that AWS manages, producers and consumers in this account need no KMS permission; a key of one's own has
+      // to stand in every role.
+      streamEncryption: { encryptionType: 'KMS', keyId: settings.kmsKeyArn || 'alias/aws/kinesis' },
     });
     retain(stream);
     this.streamName = stream.ref;

@@ -35,7 +35,10 @@ export class RetainedTable extends Construct {
         timeToLiveSpecification: { attributeName: props.expiresBy, enabled: true },
       }),
       pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: true },
-      sseSpecification: { sseEnabled: true },
+      sseSpecification: {
+        sseEnabled: true,
+        ...(settings.kmsKeyArn !== '' && { sseType: 'KMS', kmsMasterKeyId: settings.kmsKeyArn }),
+      },
       deletionProtectionEnabled: settings.tableDeletionProtection,
     });
     retain(table);

@@ -27,7 +27,8 @@ suite('settings', () => {
   for (const [props, message] of [
     [{ shardCount: 0 }, 'shardCount: 0 is not a whole number of at least 1'],
     [{ shardCount: 1.5 }, 'shardCount: 1.5 is not a whole number of at least 1'],
-    [{ retentionHours: 8761 }, 'retentionHours: 8761 is not a whole number from 24 to 8760'],
+    [{ retentionHours: 25 }, 'retentionHours: 25 is not one of 24, 48, 72, 168, 720, 8760'],
+    [{ architecture: 'arm' }, 'architecture: "arm" is not one of arm64, x86_64'],
     [{ logShare: 2 }, 'logShare: 2 is not a number from 0 to 1'],
     [{ streamMode: 'BOTH' }, 'streamMode: "BOTH" is not one of PROVISIONED, ON_DEMAND'],
     [{ logRetentionDays: 2 }, 'logRetentionDays: 2 is not one of 1, 3, 5, 7, 14, 30, 60, 90, 180, 365'],
@@ -38,10 +39,8 @@ suite('settings', () => {
       { putSeconds: 29, batchSize: 0 },
       'batchSize: 0 is not a whole number from 1 to 10000\nputSeconds: 29 is not a whole number from 1 to 28',
     ],
-    [
-      { giveUpAfterSeconds: 82_801 },
-      'giveUpAfterSeconds: 82801 is more than 82800, an hour below the 24 hours of retentionHours',
-    ],
+    [{ giveUpAfterSeconds: 72_001 }, 'giveUpAfterSeconds: 72001 is not a whole number from 0 to 72000'],
+    [{ giveUpAfterSeconds: 59 }, 'giveUpAfterSeconds: 59 is neither 0 nor at least 60'],
   ] as const) {
     test(`${JSON.stringify(props)} is refused`, () => {
       assert.throws(() => pipeline(props), { message });
@@ -69,8 +68,18 @@ suite('settings', () => {
   });
 
   test('a share may be a fraction, and the ends of a range are in it', () => {
-    pipeline({ logShare: 0, traceShare: 0.5, putSeconds: 28, retentionHours: 8760, giveUpAfterSeconds: 604_800 });
+    pipeline({ logShare: 0, traceShare: 0.5, putSeconds: 28, retentionHours: 8760, giveUpAfterSeconds: 72_000 });
+    pipeline({ giveUpAfterSeconds: 60 });
   });
+});
+
+test('a key of one\'s own may be one that the same app makes', () => {
+  const stack = new Stack(new App(), 'penstock');
+  const kmsKeyArn = new CfnParameter(stack, 'Key').valueAsString;
+  const made = new EventPipeline(stack, 'Pipeline', { kmsKeyArn, functions: NOTHING });
+  made.addConsumerGroup('receipts');
+  synthesized(made).allResourcesProperties('AWS::SQS::Queue', { KmsMasterKeyId: { Ref: 'Key' } });
+  synthesized(made).allResourcesProperties('AWS::SQS::Queue', { SqsManagedSseEnabled: Match.absent() });
 });
 
 suite('groups', () => {
@@ -88,6 +97,12 @@ suite('groups', () => {
     assert.throws(() => made.addConsumerGroup('receipts'), /"receipts" is a group of this pipeline already/);
   });
 
+  test('two whose outputs would have one name are refused', () => {
+    const made = pipeline();
+    made.addConsumerGroup('order-2');
+    assert.throws(() => made.addConsumerGroup('order2'), { message: 'name: "order2" and "order-2" would both be called Order2' });
+  });
+
   test('names that differ in a hyphen alone stay apart', () => {
     const made = pipeline();
     made.addConsumerGroup('order-status');
@@ -99,22 +114,31 @@ suite('groups', () => {
     assert.throws(() => synthesized(pipeline()), /it has no consumer group: call addConsumerGroup/);
   });
 
-  test('recover knows every group, and may send to the dead letters of each', () => {
+  test('outputs tell of the pipeline and of every group, and its dead letters let recover in', () => {
     const made = pipeline();
-    const names = ['one', 'two', 'three'];
-    const groups = names.map((name) => made.addConsumerGroup(name));
+    const names = ['one', 'two-more', 'three'];
+    const groups = names.map((name) => made.addConsumerGroup(name, { projection: name === 'three' }));
     const stack = Stack.of(made);
-    const recover = (type: string) => {
-      const found = Object.entries<any>(synthesized(made).findResources(type));
-      return found.find(([id]) => id.startsWith('PipelineRecovery'))![1].Properties;
-    };
-    const written = JSON.stringify(recover('AWS::Lambda::Function').Environment.Variables.PENSTOCK_GROUPS);
-    const allowed = JSON.stringify(recover('AWS::IAM::Role').Policies[0].PolicyDocument.Statement.at(-1));
-    for (const group of groups) {
-      assert.ok(written.includes(`\\"group\\": \\"${group.groupName}\\"`), written);
-      assert.ok(written.includes(JSON.stringify(stack.resolve(group.functionName))), written);
-      assert.ok(written.includes(JSON.stringify(stack.resolve(group.deadLetters.url))), written);
-      assert.ok(allowed.includes(JSON.stringify(stack.resolve(group.deadLetters.arn))), allowed);
+    const template = synthesized(made).toJSON();
+    const { stream, progress, window, giveUps } = made;
+    assert.equal(template.Outputs.FormatVersion.Value, '1');
+    assert.deepEqual(template.Outputs.StreamName.Value, stack.resolve(stream.streamName));
+    assert.deepEqual(template.Outputs.ProgressTable.Value, stack.resolve(progress.tableName));
+    assert.deepEqual(template.Outputs.WindowTable.Value, stack.resolve(window.tableName));
+    assert.deepEqual(template.Outputs.GiveUpsQueueUrl.Value, stack.resolve(giveUps.notices.url));
+    assert.deepEqual(template.Outputs.FailedGiveUpsQueueUrl.Value, stack.resolve(giveUps.failed.url));
+    for (const [n, id] of ['OneGroup', 'TwoMoreGroup', 'ThreeGroup'].entries()) {
+      const { groupName, functionName, deadLetters, redrive, state } = groups[n]!;
+      const told = { group: groupName, function: functionName, deadLetters: deadLetters.url, redrive: redrive.url };
+      const written = JSON.stringify({ ...told, ...(state && { states: state.tableName }) });
+      assert.deepEqual(template.Outputs[id].Value, stack.resolve(written));
+      const allowed = { AWS: stack.resolve(made.giveUps.roleArn) };
+      synthesized(made).hasResourceProperties('AWS::SQS::QueuePolicy', {
+        Queues: [stack.resolve(deadLetters.url)],
+        PolicyDocument: Match.objectLike({
+          Statement: Match.arrayWith([Match.objectLike({ Effect: 'Allow', Principal: allowed, Action: 'sqs:SendMessage' })]),
+        }),
+      });
     }
   });
 

@@ -14,6 +14,7 @@ use anyhow::Context;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use penstock::dead_letter::Message;
 use penstock::window::Counts;
+use penstock_admin::dead_letters::peek;
 use penstock_local::{Stack, StreamReader};
 
 use crate::send::Sender;
@@ -77,7 +78,7 @@ struct Figures {
 async fn letters(stack: &Stack) -> anyhow::Result<Vec<u64>> {
     let mut found = Vec::new();
     for group in stack.groups() {
-        found.push(distinct(&stack.dead_letters(group).await?));
+        found.push(distinct(&peek(&stack.clients().sqs, &group.dead_letter_queue, usize::MAX).await?.letters));
     }
     Ok(found)
 }

@@ -107,9 +107,8 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     for warning in &stack.pipeline().warnings {
         note(&format!("note: {warning}"));
     }
-    let groups: BTreeMap<_, _> =
-        stack.groups().iter().map(|group| (group.name.clone(), group.environment.clone())).collect();
-    let record = Record { endpoint: stack.endpoint().to_owned(), environment: stack.environment(), groups };
+    let (endpoint, environment) = (stack.endpoint().to_owned(), stack.environment());
+    let record = Record { endpoint, environment, stack: penstock_local::STACK_NAME.to_owned() };
     let published = record.publish(stack.port())?;
     let result = if demo { watch_demo(&stack, &root).await } else { serve(&mut stack).await };
     drop(published);
@@ -142,7 +141,8 @@ async fn serve(stack: &mut Stack) -> anyhow::Result<ExitCode> {
     say(&format!("  cargo penstock trace{flag} 1"));
     say("send the samples:");
     say(&format!("  cargo penstock send{flag} events/samples/orders.ndjson"));
-    say("see what rings, and all metrics:");
+    say("see how the groups are doing, what rings, and all metrics:");
+    say(&format!("  cargo penstock status{flag}"));
     say(&format!("  cargo penstock alarms{flag}"));
     say(&format!("  curl {endpoint}/_penstock/metrics"));
     say("");

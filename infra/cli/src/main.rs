@@ -2,14 +2,17 @@
 
 mod alarm;
 mod alarms;
-mod ask;
 mod chaos;
 mod demo;
 mod dev;
+mod dlq;
 mod new;
 mod record;
 mod send;
 mod simulate;
+mod state;
+mod status;
+mod target;
 mod terminal;
 mod trace;
 
@@ -37,14 +40,10 @@ enum Command {
     /// Post a file of events, one CloudEvent in JSON a line
     Send(send::Options),
     /// Show the state that a projection keeps for a key
-    State {
-        /// The consumer group
-        group: String,
-        /// The partition key, an order's id for example
-        key: String,
-        #[command(flatten)]
-        running: Running,
-    },
+    State(state::Options),
+    /// Show how each group is doing on each shard, and what is wrong. The exit code is 0 when nothing is, 1 when something
+    /// is, 2 when it cannot be told
+    Status(status::Options),
     /// Show the alarms that ring, and why. The exit code is 0 when none does, 1 when one does, 2 when it cannot be told
     Alarms(alarms::Options),
     /// Show what was done about an event, step by step. The exit code is 1 when nothing is known of it
@@ -59,7 +58,7 @@ enum Command {
     },
     /// Look at dead letters, or send them back
     #[command(subcommand)]
-    Dlq(Dlq),
+    Dlq(dlq::Command),
     /// Add something to the project
     #[command(subcommand)]
     New(New),
@@ -69,29 +68,6 @@ enum Command {
 enum New {
     /// Write a consumer group that works at once: its function, its test and its part of template.yaml
     Group(new::Options),
-}
-
-#[derive(Debug, Subcommand)]
-enum Dlq {
-    /// List a group's dead letters; they stay in the queue
-    List {
-        /// The consumer group
-        #[arg(long)]
-        group: String,
-        /// Print each letter as one line of JSON, its bytes included
-        #[arg(long)]
-        json: bool,
-        #[command(flatten)]
-        running: Running,
-    },
-    /// Send a group's dead letters back to it
-    Redrive {
-        /// The consumer group
-        #[arg(long)]
-        group: String,
-        #[command(flatten)]
-        running: Running,
-    },
 }
 
 /// Which running pipeline is meant.
@@ -114,12 +90,12 @@ async fn main() -> ExitCode {
         Command::Simulate(options) => simulate::run(&options),
         Command::Chaos(options) => Box::pin(chaos::run(options)).await,
         Command::Send(options) => send::run(options).await,
-        Command::State { group, key, running } => ask::state(running.port, &group, &key).await,
+        Command::State(options) => state::run(options).await,
+        Command::Status(options) => Ok(status::run(options).await),
         Command::Alarms(options) => Ok(alarms::run(options).await),
         Command::Trace { event_id, json, running } => trace::run(running.port, &event_id, json).await,
         Command::New(New::Group(options)) => new::run(&options),
-        Command::Dlq(Dlq::Redrive { group, running }) => ask::redrive(running.port, &group).await,
-        Command::Dlq(Dlq::List { group, json, running }) => ask::dead_letters(running.port, &group, json).await,
+        Command::Dlq(command) => dlq::run(command).await,
     };
     result.unwrap_or_else(|error| {
         terminal::complain(&format!("{error:#}"));

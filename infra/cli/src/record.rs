@@ -20,8 +20,8 @@ pub(crate) struct Record {
     pub(crate) endpoint: String,
     /// The SDK's variables: where the services are and with which credentials.
     pub(crate) environment: BTreeMap<String, String>,
-    /// The consumer groups, by name: the environment of each one's function.
-    pub(crate) groups: BTreeMap<String, BTreeMap<String, String>>,
+    /// The name of its stack.
+    pub(crate) stack: String,
 }
 
 fn file(port: u16) -> anyhow::Result<PathBuf> {
@@ -62,14 +62,6 @@ impl Record {
             response.error_for_status()?.text().await
         };
         ask().await.with_context(|| format!("the pipeline does not answer {url}"))
-    }
-
-    /// The environment of a group's function.
-    pub(crate) fn group(&self, name: &str) -> anyhow::Result<&BTreeMap<String, String>> {
-        self.groups.get(name).with_context(|| {
-            let known: Vec<_> = self.groups.keys().map(String::as_str).collect();
-            format!("there is no consumer group `{name}`; the groups are: {}", known.join(", "))
-        })
     }
 }
 

@@ -21,7 +21,7 @@ pub(crate) fn is_throttle(code: &str) -> bool {
 }
 
 /// What a failed call means to the core.
-pub(crate) fn classify<E, R>(what: &str, error: SdkError<E, R>) -> ports::Error
+pub fn classify<E, R>(what: &str, error: SdkError<E, R>) -> ports::Error
 where
     E: ProvideErrorMetadata + std::fmt::Debug,
     R: StatusCode,
@@ -38,7 +38,10 @@ where
             ports::Error::Unavailable(format!("{what}: not connected: {cause}"))
         }
         SdkError::ServiceError(context) => {
-            let detail = detail(context.err());
+            let mut detail = detail(context.err());
+            if context.err().code().is_none() {
+                detail.push_str(&format!(" (HTTP {})", context.raw().status()));
+            }
             if context.err().code().is_some_and(is_throttle) {
                 ports::Error::Throttled(detail)
             } else if context.raw().status() >= 500 {
@@ -53,7 +56,8 @@ where
 }
 
 /// An HTTP response that has a status.
-pub(crate) trait StatusCode {
+pub trait StatusCode {
+    /// Its number.
     fn status(&self) -> u16;
 }
 

@@ -175,7 +175,7 @@ impl Records for KinesisShards {
                 Some(next) if answer.millis_behind_latest == Some(0) => self.at_tip(next).await?,
                 Some(_) => Next::More,
             };
-            let mut records = answer.records.into_iter().map(record).collect::<Result<Vec<_>, _>>()?;
+            let mut records = answer.records.into_iter().map(stored_record).collect::<Result<Vec<_>, _>>()?;
             // the oldest can be below a number that the stream refused for another reason than its age
             records.retain(|record| record.sequence > *from || (record.sequence == *from && !after));
             if !records.is_empty() || next != Next::More {
@@ -187,7 +187,11 @@ impl Records for KinesisShards {
     }
 }
 
-fn record(record: types::Record) -> Result<Record, Error> {
+/// A record as Kinesis gives it.
+///
+/// # Errors
+/// [`Error::Damaged`] when it lacks what every record has.
+pub fn stored_record(record: types::Record) -> Result<Record, Error> {
     let damaged = |what| Error::Damaged(format!("GetRecords: a record without {what}"));
     let arrival = record.approximate_arrival_timestamp.and_then(|time| time.to_millis().ok());
     Ok(Record {

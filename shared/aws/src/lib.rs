@@ -4,10 +4,12 @@
 //! A consumer group's `main` is a few lines over [`Group`]; everything else here is for whoever puts the parts
 //! together differently.
 
+mod clients;
 pub mod clock;
 pub mod config;
+pub mod deployment;
 mod dynamodb;
-mod error;
+pub mod error;
 mod group;
 mod kinesis;
 pub mod lambda;
@@ -18,9 +20,11 @@ mod sdk;
 mod sqs;
 pub mod trace;
 
+pub use clients::Clients;
+pub use deployment::Deployment;
 pub use dynamodb::{ProgressTable, RedriveItems, StateTable, WindowTable};
 pub use group::{Group, GroupConfig, Ports};
-pub use kinesis::{KinesisShards, KinesisStream};
+pub use kinesis::{KinesisShards, KinesisStream, stored_record};
 pub use recovery::recover_from_env;
 pub use sdk::Sdk;
 pub use sqs::DeadLetterQueue;

@@ -18,8 +18,8 @@ use crate::trace::{SpanLayer, Traces};
 use lines::{Json, Plain};
 
 /// What a command logs unless it is asked for more. The embedded DynamoDB warns of every condition that does not hold,
-/// which is how the protocol works.
-const COMMAND_FILTER: &str = "warn,dynoxide=error";
+/// which is how the protocol works; the SDK warns of each place where it finds no credentials, and the command says that itself.
+const COMMAND_FILTER: &str = "warn,dynoxide=error,aws_config=off";
 
 /// Starts logging warnings to standard error as plain text, for a command. `PENSTOCK_LOG` asks for more.
 pub fn start_for_command() {

@@ -37,6 +37,11 @@ impl Sdk {
         aws_sdk_kinesis::Client::from_conf(config)
     }
 
+    /// CloudFormation.
+    pub fn cloudformation(&self) -> aws_sdk_cloudformation::Client {
+        aws_sdk_cloudformation::Client::new(&self.config)
+    }
+
     /// Kinesis.
     pub fn kinesis(&self) -> aws_sdk_kinesis::Client {
         aws_sdk_kinesis::Client::new(&self.config)

@@ -27,7 +27,7 @@ impl PartitionKey {
     }
 
     /// The key of a record that is on the stream already, whoever put it there and whatever it holds.
-    pub(crate) fn as_stored(text: &str) -> Self {
+    pub fn as_stored(text: &str) -> Self {
         Self(text.to_owned())
     }
 

@@ -9,7 +9,7 @@ use anyhow::Context;
 use aws_sdk_dynamodb::types::AttributeValue;
 use penstock::window::Counts;
 
-use crate::Clients;
+use penstock_aws::Clients;
 
 /// What `group` has settled on `stream`, by its segments in `window_table`.
 ///

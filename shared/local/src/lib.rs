@@ -6,8 +6,6 @@
 
 mod audit;
 mod build;
-mod clients;
-pub mod dead_letters;
 pub mod event_source;
 pub mod gateway;
 pub mod lambda;
@@ -20,5 +18,4 @@ pub mod template;
 
 pub use audit::{StreamCount, StreamReader};
 pub use build::{Profile, build_functions};
-pub use clients::Clients;
-pub use stack::{Group, LogLine, Options, Progress, Stack};
+pub use stack::{Group, LogLine, Options, Progress, STACK_NAME, Stack};

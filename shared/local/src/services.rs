@@ -1,10 +1,11 @@
-//! The services of the local pipeline: Kinesis, DynamoDB and SQS over HTTP on loopback, speaking the AWS protocols.
+//! The services of the local pipeline: Kinesis, DynamoDB, SQS and a little of CloudFormation over HTTP on loopback, speaking the AWS protocols.
 //!
 //! [`Services::start`] brings them up, [`Services::create`] makes a template's resources on them. Guarantees: nothing
 //! listens beyond 127.0.0.1; with a state directory, whatever was acknowledged survives the death of the process. Not
 //! guaranteed: surviving the loss of power (nothing is synced until a clean shutdown), and IAM (every call is allowed).
 
 mod clock;
+mod cloudformation;
 mod create;
 mod dynamodb;
 mod journal;
@@ -18,6 +19,7 @@ mod state_dir;
 mod tests;
 
 pub(crate) use clock::now_ms;
+pub(crate) use cloudformation::LocalStack;
 pub use create::{CreateError, Created};
 pub use running::{Options, Ports, Services};
 pub(crate) use sqs::MESSAGE_MAX;

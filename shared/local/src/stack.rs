@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use penstock::window::Counts;
+use penstock_aws::Clients;
 use penstock_event_source::MappingStatus;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -22,16 +23,17 @@ use crate::lambda::Function;
 use crate::ledger::group_counts;
 use crate::metrics::{MetricStore, Watch};
 use crate::operator::Operator;
-use crate::services::{self, Services};
+use crate::services::{self, LocalStack, Services};
 use crate::template::{self, Context as TemplateContext, Pipeline};
-use crate::{Clients, StreamReader, build_functions, dead_letters};
+use crate::{StreamReader, build_functions};
 pub use options::{LogLine, Options, Progress};
 use telemetry::Telemetry;
 
 /// The account that everything here belongs to.
 const ACCOUNT: &str = "000000000000";
 const REGION: &str = "us-east-1";
-const STACK_NAME: &str = "penstock";
+/// The name of the one stack.
+pub const STACK_NAME: &str = "penstock";
 
 /// How long a stop waits for what is under way.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
@@ -47,7 +49,8 @@ pub struct Group {
     pub environment: BTreeMap<String, String>,
     stream: String,
     window_table: String,
-    dead_letter_queue: String,
+    /// The URL of its dead-letter queue.
+    pub dead_letter_queue: String,
 }
 
 /// A pipeline that is up. Dropping it stops everything without waiting; [`shutdown`](Self::shutdown) waits.
@@ -96,6 +99,8 @@ impl Stack {
         let pipeline = template::read_file(&options.template, &context)?;
         let (streams, tables, queues) = (&pipeline.streams, &pipeline.tables, &pipeline.queues);
         services.create(streams, tables, queues).await?;
+        let (name, id, outputs) = (context.stack_name.clone(), context.stack_id(), pipeline.outputs.clone());
+        services.describe(LocalStack { name, id, outputs });
         (options.progress)(&format!(
             "services are up: {} streams, {} tables, {} queues",
             streams.len(),
@@ -210,14 +215,6 @@ impl Stack {
     /// A reader of the stream that a group reads, independent of it.
     pub fn reader(&self, group: &Group) -> StreamReader {
         StreamReader::new(self.clients.kinesis.clone(), group.stream.clone())
-    }
-
-    /// The dead letters in a group's queue.
-    ///
-    /// # Errors
-    /// When the queue cannot be read.
-    pub async fn dead_letters(&self, group: &Group) -> anyhow::Result<Vec<penstock::dead_letter::Message>> {
-        dead_letters::peek(&self.clients.sqs, &group.dead_letter_queue).await
     }
 
     /// How far a group is behind: the largest age over its shards.

@@ -46,6 +46,14 @@ pub struct Context {
     pub parameters: BTreeMap<String, String>,
 }
 
+impl Context {
+    /// `AWS::StackId`. On AWS it ends in an id; here one stack of a name is the same at every start.
+    pub fn stack_id(&self) -> String {
+        let Self { region, account_id, stack_name, .. } = self;
+        format!("arn:aws:cloudformation:{region}:{account_id}:stack/{stack_name}/local")
+    }
+}
+
 /// Reads the template at `path`.
 ///
 /// # Errors

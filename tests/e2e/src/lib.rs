@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use penstock::dead_letter::Message;
 use penstock::window::Counts;
+use penstock_admin::{Operator, dead_letters};
 use penstock_local::lambda::OnTimeout;
 use penstock_local::metrics::{State, StateChange};
-use penstock_local::{Options, Profile, Stack, build_functions};
+use penstock_local::{Options, Profile, STACK_NAME, Stack, build_functions};
 pub use rustix::process::Signal;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
@@ -166,7 +167,19 @@ impl Pipeline {
     /// A group's dead letters.
     pub async fn dead_letters(&self, group: &str) -> Vec<Message> {
         let group = self.stack.group(group).expect("the group is in the template");
-        self.stack.dead_letters(group).await.expect("the queue can be read")
+        let (sqs, url) = (&self.stack.clients().sqs, &group.dead_letter_queue);
+        dead_letters::peek(sqs, url, usize::MAX).await.expect("the queue can be read").letters
+    }
+
+    /// The stack as an operator's commands see it.
+    pub async fn operator(&self) -> Operator {
+        Operator::find(self.stack.clients().clone(), STACK_NAME).await.expect("the stack describes itself")
+    }
+
+    /// Sends a group's dead letters back; how many there were.
+    pub async fn redrive(&self, group: &str) -> u64 {
+        let operator = self.operator().await;
+        operator.redrive(operator.group(group).expect("the stack has the group")).await.expect("they can be moved")
     }
 
     /// The bodies of the messages in the queue with this logical id; they are taken out.

@@ -14,6 +14,7 @@ use penstock::ports::Windows;
 use penstock::time::Timestamp;
 use penstock::window::{Counts, Wanted};
 use penstock::{HandlerContext, ShardId};
+use penstock_admin::dead_letters::peek;
 use penstock_aws::WindowTable;
 use penstock_local::{Group, Stack};
 use serde::Deserialize;
@@ -118,7 +119,7 @@ impl Found {
 
 impl Settled {
     async fn read(stack: &Stack, group: &Group, shards: &[String]) -> anyhow::Result<Self> {
-        let messages = stack.dead_letters(group).await?;
+        let messages = peek(&stack.clients().sqs, &group.dead_letter_queue, usize::MAX).await?.letters;
         let places: BTreeSet<_> = messages.iter().map(|m| (&m.shard, &m.sequence, m.index)).collect();
         let places = places.len() as u64;
         let mut letters = BTreeSet::new();

@@ -138,7 +138,11 @@ impl Progress for ProgressTable {
 
 /// What redrives and recoveries do to the progress.
 impl ProgressTable {
-    pub(super) async fn look(&self, shard: &ShardId) -> Result<Begun, Error> {
+    /// Reads the progress without beginning a run.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer, or the item cannot be read.
+    pub async fn look(&self, shard: &ShardId) -> Result<Begun, Error> {
         let answer = self
             .client
             .get_item()

@@ -2,12 +2,11 @@
 //!
 //! Shape of a notice: <https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html>.
 
-use std::collections::BTreeMap;
-
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
 use lambda_runtime::LambdaEvent;
 use penstock::dead_letter::Code;
-use penstock::recover::{GivenUp, Outside, Recovered, Recoverer};
+use penstock::ports::Clock;
+use penstock::recover::{GivenUp, Recovered};
 use penstock::time::Timestamp;
 use penstock::{SequenceNumber, ShardId};
 use serde::Deserialize;
@@ -15,7 +14,8 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tracing::{error, info};
 
-use crate::metrics::{Measured, Metrics};
+use crate::metrics::Measured;
+use crate::recovery::{Recoveries, Recovery, Unknown};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -49,8 +49,8 @@ struct BatchInfo {
 enum Error {
     #[error("not a notice of a Kinesis mapping: {0}")]
     Notice(String),
-    #[error("no group is known whose function is `{0}`: see PENSTOCK_GROUPS")]
-    Function(String),
+    #[error(transparent)]
+    Function(#[from] Unknown),
     #[error("the notice is about the stream {0}")]
     Stream(String),
     #[error(transparent)]
@@ -58,16 +58,13 @@ enum Error {
 }
 
 /// Works off the notices of one invocation. What fails, or is not done in time, stays in the queue: the next receive goes
-/// on there. `groups` has a recoverer for each function, by its name.
-pub async fn recover<O: Outside>(
-    groups: &BTreeMap<String, (Recoverer<O>, Metrics)>,
-    event: LambdaEvent<SqsEvent>,
-) -> SqsBatchResponse {
+/// on there.
+pub async fn recover(recoveries: &Recoveries, event: LambdaEvent<SqsEvent>) -> SqsBatchResponse {
     let mut response = SqsBatchResponse::default();
     let deadline = Timestamp(event.context.deadline);
     for message in event.payload.records {
         let body = message.body.as_deref().unwrap_or_default();
-        let complete = match one(groups, body, &event.context.request_id, deadline).await {
+        let complete = match one(recoveries, body, &event.context.request_id, deadline).await {
             Ok(recovered) => recovered.complete,
             Err(error) => {
                 let request_id = &event.context.request_id;
@@ -84,18 +81,13 @@ pub async fn recover<O: Outside>(
     response
 }
 
-async fn one<O: Outside>(
-    groups: &BTreeMap<String, (Recoverer<O>, Metrics)>,
-    body: &str,
-    request_id: &str,
-    deadline: Timestamp,
-) -> Result<Recovered, Error> {
+async fn one(recoveries: &Recoveries, body: &str, request_id: &str, deadline: Timestamp) -> Result<Recovered, Error> {
     let notice: Notice = serde_json::from_str(body).map_err(|error| Error::Notice(error.to_string()))?;
     let RequestContext { function_arn, condition, approximate_invoke_count } = notice.request_context;
     let name = function_name(&function_arn);
-    let (recoverer, metrics) = groups.get(name).ok_or_else(|| Error::Function(name.to_owned()))?;
-    let stream = notice.batch.stream_arn.rsplit('/').next().unwrap_or_default();
-    if stream != recoverer.stream {
+    let recovery = recoveries.of(name).await?;
+    let Recovery { recoverer, metrics } = &*recovery;
+    if stream_name(&notice.batch.stream_arn) != recoverer.stream {
         return Err(Error::Stream(notice.batch.stream_arn));
     }
     let given_up = GivenUp {
@@ -108,7 +100,8 @@ async fn one<O: Outside>(
         reason: format!("the event source mapping gave up: {condition}"),
     };
     let began = recoverer.outside.now();
-    let recovered = recoverer.recover(&given_up, deadline).await?;
+    // boxed once a notice: a deep tree of futures
+    let recovered = Box::pin(recoverer.recover(&given_up, deadline)).await?;
     let mut measured = Measured::default();
     measured.property("request_id", request_id);
     measured.property("shard", given_up.shard.as_str());
@@ -143,6 +136,12 @@ fn function_name(arn: &str) -> &str {
     arn.split(':').nth(6).unwrap_or(arn)
 }
 
+/// `events` of `arn:aws:kinesis:eu-west-1:123456789012:stream/events`, and of what reads it with a fan-out of its own:
+/// `...:stream/events/consumer/orders:1795457255`.
+fn stream_name(arn: &str) -> &str {
+    arn.split('/').nth(1).unwrap_or(arn)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -164,5 +163,7 @@ mod tests {
         let notice: Notice = serde_json::from_str(body).unwrap();
         assert_eq!(function_name(&notice.request_context.function_arn), "myfunction");
         assert_eq!(notice.batch.shard_id.as_str(), "shardId-000000000001");
+        assert_eq!(stream_name(&notice.batch.stream_arn), "mystream");
+        assert_eq!(stream_name("arn:aws:kinesis:us-east-2:123456789012:stream/mystream/consumer/c:1"), "mystream");
     }
 }

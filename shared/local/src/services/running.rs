@@ -1,4 +1,4 @@
-//! The three services, up and running.
+//! The services, up and running.
 //!
 //! They live as long as this value. [`Services::shutdown`] ends them cleanly and syncs the state; dropping the value
 //! stops them too, but neither waits nor syncs.
@@ -6,12 +6,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use penstock_aws::Clients;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::Clients;
 use crate::metrics::MetricStore;
 use crate::metrics::Sample;
+use crate::services::cloudformation::{CloudFormation, LocalStack};
 use crate::services::kinesis::Kinesis;
 use crate::services::sqs::Sqs;
 use crate::services::state_dir::StateDir;
@@ -46,12 +47,13 @@ pub struct Ports {
     pub sqs: u16,
 }
 
-/// Kinesis, DynamoDB and SQS on loopback.
+/// Kinesis, DynamoDB, SQS and CloudFormation on loopback.
 #[derive(Debug)]
 pub struct Services {
     sqs_url: String,
     environment: BTreeMap<String, String>,
     clients: Clients,
+    cloudformation: CloudFormation,
     kinesis: Kinesis,
     sqs: Sqs,
     tasks: Vec<JoinHandle<()>>,
@@ -72,18 +74,22 @@ impl Services {
         let (kinesis_listener, kinesis_url) = server::listen("Kinesis", ports.kinesis).await?;
         let (dynamodb_listener, dynamodb_url) = server::listen("DynamoDB", ports.dynamodb).await?;
         let (sqs_listener, sqs_url) = server::listen("SQS", ports.sqs).await?;
+        let (cloudformation_listener, cloudformation_url) = server::listen("CloudFormation", 0).await?;
 
         let kinesis = Kinesis::open(state.as_ref(), &account_id, &region, metrics).await?;
         let database = dynamodb::open(state.as_ref())?;
         let sqs = Sqs::open(state.as_ref(), &sqs_url, &account_id, &region)?;
 
+        let cloudformation = CloudFormation::default();
         let token = CancellationToken::new();
         let mut tasks = kinesis.background(&token);
         tasks.push(server::serve(kinesis_listener, kinesis.router(), token.clone()));
         tasks.push(dynamodb::serve(dynamodb_listener, database, token.clone()));
         tasks.push(server::serve(sqs_listener, sqs.router(), token.clone()));
+        tasks.push(server::serve(cloudformation_listener, cloudformation.router(), token.clone()));
         let environment = [
-            ("AWS_ENDPOINT_URL_KINESIS", kinesis_url.as_str()),
+            ("AWS_ENDPOINT_URL_CLOUDFORMATION", cloudformation_url.as_str()),
+            ("AWS_ENDPOINT_URL_KINESIS", &kinesis_url),
             ("AWS_ENDPOINT_URL_DYNAMODB", &dynamodb_url),
             ("AWS_ENDPOINT_URL_SQS", &sqs_url),
             ("AWS_ACCESS_KEY_ID", "local"),
@@ -92,9 +98,10 @@ impl Services {
         ];
         let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         Ok(Self {
-            clients: Clients::new(&environment),
+            clients: Clients::from_environment(&environment),
             environment,
             sqs_url,
+            cloudformation,
             kinesis,
             sqs,
             tasks,
@@ -114,7 +121,12 @@ impl Services {
         Box::new(move |metrics, at_ms| sqs.report(metrics, at_ms))
     }
 
-    /// Clients for the three.
+    /// What CloudFormation says from now on.
+    pub(crate) fn describe(&self, stack: LocalStack) {
+        self.cloudformation.create(stack);
+    }
+
+    /// Clients for them.
     pub fn clients(&self) -> &Clients {
         &self.clients
     }

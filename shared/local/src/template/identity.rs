@@ -40,9 +40,12 @@ const UNENFORCED: [&str; 8] = [
     "AWS::Logs::LogGroup",
     "AWS::SQS::QueuePolicy",
 ];
-const NOT_RUN: [&str; 5] = [
+/// A consumer with enhanced fan-out. Here everybody polls, and whoever reads from it reads its stream.
+pub(super) const STREAM_CONSUMER: &str = "AWS::Kinesis::StreamConsumer";
+const NOT_RUN: [&str; 6] = [
     "AWS::CloudWatch::CompositeAlarm",
     "AWS::CloudWatch::Dashboard",
+    STREAM_CONSUMER,
     "AWS::SNS::Subscription",
     "AWS::SNS::Topic",
     "AWS::SNS::TopicPolicy",
@@ -126,7 +129,7 @@ impl Identity {
                 let service = of.split("::").nth(1).unwrap_or_default().to_lowercase();
                 let arn = arn(&service, &name);
                 other = Some(arn.clone());
-                let by_arn = matches!(of, "AWS::SNS::Topic" | "AWS::IAM::ManagedPolicy");
+                let by_arn = matches!(of, "AWS::SNS::Topic" | "AWS::IAM::ManagedPolicy" | STREAM_CONSUMER);
                 (if by_arn { arn } else { name.clone() }, BTreeMap::new())
             }
         };

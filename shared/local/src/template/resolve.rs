@@ -295,8 +295,7 @@ impl<'a> Scope<'a> {
             "AWS::Region" => Some(region.clone()),
             "AWS::AccountId" => Some(account_id.clone()),
             "AWS::StackName" => Some(stack_name.clone()),
-            // on AWS it ends in an id; here one stack of a name is the same at every start
-            "AWS::StackId" => Some(format!("arn:aws:cloudformation:{region}:{account_id}:stack/{stack_name}/local")),
+            "AWS::StackId" => Some(self.context.stack_id()),
             "AWS::Partition" => Some("aws".to_owned()),
             "AWS::URLSuffix" => Some("amazonaws.com".to_owned()),
             "AWS::NotificationARNs" => return ValueKind::List(Vec::new()),

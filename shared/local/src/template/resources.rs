@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::functions::{self, Block};
-use super::identity::{Identity, RUN, Type};
+use super::identity::{Identity, RUN, STREAM_CONSUMER, Type};
 use super::mappings::{self, Source, Targets};
 use super::model::Pipeline;
 use super::names::Names;
@@ -150,7 +150,8 @@ fn targets(resources: &[Resource<'_>], identities: &BTreeMap<String, Identity>, 
 }
 
 fn read_all(root: &Node, resources: &[Resource<'_>], scope: &mut Scope<'_>, pipeline: &mut Pipeline) {
-    let targets = targets(resources, &scope.resources, &scope.names);
+    let mut targets = targets(resources, &scope.resources, &scope.names);
+    stream_consumers(resources, scope, &mut targets);
     let mut findings = Findings::default();
     scope.place = "Globals.Function".to_owned();
     let globals = root.get("Globals").and_then(|globals| globals.get("Function")).map(|node| scope.resolve(node));
@@ -186,6 +187,27 @@ fn read_all(root: &Node, resources: &[Resource<'_>], scope: &mut Scope<'_>, pipe
     scope.place.clear();
     scope.problems.append(&mut findings.problems);
     scope.warnings.append(&mut findings.warnings);
+}
+
+/// Each stands for its stream.
+fn stream_consumers(resources: &[Resource<'_>], scope: &mut Scope<'_>, targets: &mut Targets) {
+    for Resource { id, node, .. } in resources.iter().filter(|resource| resource.kind == Type::NotRun(STREAM_CONSUMER))
+    {
+        scope.place = below(id, "StreamARN");
+        let Some(named) = node.get("Properties").and_then(|properties| properties.get("StreamARN")) else {
+            scope.problem(node.line, "is missing");
+            continue;
+        };
+        let Some(arn) = scope.resolve_text(named) else { continue };
+        match targets.streams.get(&arn).cloned() {
+            Some(stream) => _ = targets.streams.insert(scope.resources[*id].reference.clone(), stream),
+            None => {
+                let what = format!("is {}, which is the ARN of no stream of this template", quoted(&arn));
+                scope.problem(named.line, what);
+            }
+        }
+    }
+    scope.place.clear();
 }
 
 fn http_api(properties: Properties<'_>) {

@@ -138,6 +138,17 @@ fn everything_that_is_supported_is_resolved() {
 }
 
 #[test]
+fn a_consumer_with_fan_out_stands_for_its_stream() {
+    let fanned = FULL.replacen("Resources:\n", "Resources:\n  Fan: {Type: AWS::Kinesis::StreamConsumer, Properties: {ConsumerName: c, StreamARN: !GetAtt Events.Arn}}\n", 1);
+    let fanned = fanned.replace("Stream: !GetAtt Events.Arn", "Stream: !Ref Fan");
+    let pipeline = read(&fanned).unwrap();
+    assert_eq!(pipeline.kinesis_mappings[0].stream, "Events");
+    assert!(pipeline.warnings.iter().any(|warning| warning.contains("AWS::Kinesis::StreamConsumer")));
+    let error = refused(&fanned.replace("StreamARN: !GetAtt Events.Arn", "StreamARN: !GetAtt Dead.Arn"));
+    assert!(error.contains("Fan.StreamARN") && error.contains("the ARN of no stream"), "{error}");
+}
+
+#[test]
 fn a_parameter_that_is_set_takes_effect_and_one_that_is_unknown_is_refused() {
     let mut context = context();
     context.parameters.insert("Mode".into(), "ON_DEMAND".into());

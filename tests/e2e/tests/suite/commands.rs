@@ -103,6 +103,24 @@ async fn dev_stays_up_is_asked_and_stops_on_ctrl_c_with_all_its_processes() {
         assert!(began.elapsed() < Duration::from_secs(60), "{}", text(&letters.stderr));
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
+    let status = penstock(&["status", "--port", &port], "").await;
+    assert_eq!(status.status.code(), Some(1), "dead letters wait for somebody");
+    let said = text(&status.stdout);
+    for part in [
+        "stack penstock, stream penstock-Events",
+        "order-alerts: 3 dead letters",
+        "WRONG order-alerts: 3 messages in the dead-letter queue - docs/runbook/dead-letters.md",
+    ] {
+        assert!(said.contains(part), "{part} in\n{said}");
+    }
+    let json = penstock(&["status", "--json", "--age-max", "3600", "--port", &port], "").await;
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    let shards = json["status"]["groups"][1]["shards"].as_array().unwrap();
+    assert_eq!(shards.len(), 2, "{json}");
+    assert!(shards.iter().all(|shard| shard["attempts"] == 0 && shard["position"].is_string()), "{json}");
+    let state = penstock(&["state", "--json", "--port", &port, "order-status", "ORDER-1"], "").await;
+    let state: serde_json::Value = serde_json::from_slice(&state.stdout).unwrap();
+    assert_eq!(state["state"]["status"], "placed", "{state}");
     let unknown = penstock(&["dlq", "list", "--group", "nobody", "--port", &port], "").await;
     assert_eq!(
         text(&unknown.stderr),
@@ -124,6 +142,7 @@ async fn dev_stays_up_is_asked_and_stops_on_ctrl_c_with_all_its_processes() {
     }
     let gone = penstock(&["state", "order-status", "ORDER-1", "--port", &port], "").await;
     assert!(text(&gone.stderr).contains(&format!("no pipeline is running on port {port}")), "{}", text(&gone.stderr));
+    assert_eq!(penstock(&["status", "--port", &port], "").await.status.code(), Some(2), "it cannot be told");
 }
 
 /// The one line that a command fails with.

@@ -7,7 +7,6 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use e2e::{Pipeline, Setup, event};
 use penstock::dead_letter::Code;
-use penstock_local::dead_letters;
 
 const ORDERS: usize = 60;
 
@@ -69,8 +68,7 @@ async fn an_outage_longer_than_the_record_age_ends_in_dead_letters_with_their_by
 
     // the queue is back, and so are the letters
     assert_eq!(sqs.create_queue().queue_name(name).send().await.unwrap().queue_url.as_deref(), Some(alerts.as_str()));
-    let url = &pipeline.stack.group("order-alerts").unwrap().environment["PENSTOCK_DEAD_LETTER_QUEUE_URL"];
-    assert_eq!(dead_letters::redrive(sqs, url).await.unwrap(), i64::try_from(ids.len()).unwrap());
+    assert_eq!(pipeline.redrive("order-alerts").await, ids.len() as u64);
     let mut told = Vec::new();
     let began = Instant::now();
     while told.len() < ids.len() {

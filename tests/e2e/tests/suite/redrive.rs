@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use e2e::{Pipeline, Setup, event};
-use penstock_local::dead_letters;
 
 /// Posts events of one order, each of its kind, and waits until `order-status` has settled them.
 async fn post(pipeline: &Pipeline, order: &str, kinds: &[&str], settled: u64) {
@@ -29,11 +28,6 @@ async fn state(pipeline: &Pipeline, order: &str) -> serde_json::Value {
     state.map_or(serde_json::Value::Null, |state| serde_json::from_str(&state).unwrap())
 }
 
-async fn redrive(pipeline: &Pipeline, group: &str) -> i64 {
-    let url = &pipeline.stack.group(group).unwrap().environment["PENSTOCK_DEAD_LETTER_QUEUE_URL"];
-    dead_letters::redrive(&pipeline.stack.clients().sqs, url).await.unwrap()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_letter_that_is_sent_back_is_applied_once_and_its_copy_on_the_stream_is_a_duplicate() {
     let pipeline = Setup::default().start().await;
@@ -43,7 +37,7 @@ async fn a_letter_that_is_sent_back_is_applied_once_and_its_copy_on_the_stream_i
     post(&pipeline, "A", &["paid"], 3).await;
     assert_eq!(state(&pipeline, "A").await["status"], "paid");
 
-    assert_eq!(redrive(&pipeline, "order-status").await, 1);
+    assert_eq!(pipeline.redrive("order-status").await, 1);
     let began = Instant::now();
     while state(&pipeline, "A").await["status"] != "shipped" {
         assert!(began.elapsed() < Duration::from_secs(60), "{}", pipeline.logs());

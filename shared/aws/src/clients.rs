@@ -1,12 +1,15 @@
-//! SDK clients for a pipeline that runs on this machine, made from the variables that its functions get.
+//! SDK clients for whoever looks at a pipeline from outside: an operator's commands, tests.
 
 use std::collections::BTreeMap;
 
-use aws_sdk_kinesis::config::{BehaviorVersion, Credentials, Region};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_kinesis::config::Credentials;
 
-/// Clients of one pipeline's services. No profile and no variable of the user's reaches them.
+/// Clients of one pipeline's services.
 #[derive(Debug, Clone)]
 pub struct Clients {
+    /// CloudFormation.
+    pub cloudformation: aws_sdk_cloudformation::Client,
     /// Kinesis.
     pub kinesis: aws_sdk_kinesis::Client,
     /// DynamoDB.
@@ -35,12 +38,24 @@ macro_rules! client {
 }
 
 impl Clients {
-    /// Clients for the services that `environment` points at.
-    pub fn new(environment: &BTreeMap<String, String>) -> Self {
+    /// Clients for the services that `environment` points at, as a function's does. No profile and no variable of the
+    /// user's reaches them.
+    pub fn from_environment(environment: &BTreeMap<String, String>) -> Self {
         Self {
+            cloudformation: client!(aws_sdk_cloudformation, "AWS_ENDPOINT_URL_CLOUDFORMATION", environment),
             kinesis: client!(aws_sdk_kinesis, "AWS_ENDPOINT_URL_KINESIS", environment),
             dynamodb: client!(aws_sdk_dynamodb, "AWS_ENDPOINT_URL_DYNAMODB", environment),
             sqs: client!(aws_sdk_sqs, "AWS_ENDPOINT_URL_SQS", environment),
+        }
+    }
+
+    /// Clients of one configuration: an account, a region, an endpoint.
+    pub fn from_config(config: &SdkConfig) -> Self {
+        Self {
+            cloudformation: aws_sdk_cloudformation::Client::new(config),
+            kinesis: aws_sdk_kinesis::Client::new(config),
+            dynamodb: aws_sdk_dynamodb::Client::new(config),
+            sqs: aws_sdk_sqs::Client::new(config),
         }
     }
 }

@@ -1,0 +1,127 @@
+//! A group's dead letters: looking at them without taking any out, and sending them back.
+
+use std::collections::HashSet;
+
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::types::{self, ChangeMessageVisibilityBatchRequestEntry};
+use penstock::dead_letter::Message;
+use penstock::ports;
+use penstock_aws::deployment::GroupParts;
+use penstock_aws::error::classify;
+
+use crate::{Operator, queue};
+
+/// How long a message is out of sight while the others are being looked at, seconds.
+const LOOK: i32 = 30;
+/// Messages of one receive. <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html>
+const RECEIVE_MAX: i32 = 10;
+/// Seconds that a receive waits for a message: with none, SQS asks only some of its servers.
+const WAIT: i32 = 1;
+/// Receives that give nothing new before that is believed.
+const EMPTY_MAX: u32 = 5;
+
+/// Why letters cannot be looked at or sent back.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// SQS did not do it.
+    #[error(transparent)]
+    Service(#[from] ports::Error),
+    /// Something else is in the queue.
+    #[error("a message in {url} is no dead letter: {detail}")]
+    NoLetter {
+        /// The queue.
+        url: String,
+        /// Why it cannot be read.
+        detail: String,
+    },
+}
+
+/// What is in a queue of dead letters.
+#[derive(Debug)]
+pub struct Letters {
+    /// Oldest position first.
+    pub letters: Vec<Message>,
+    /// There are more than were asked for.
+    pub more: bool,
+}
+
+impl Operator {
+    /// At most `limit` of a group's dead letters; they stay in the queue.
+    ///
+    /// # Errors
+    /// When the queue cannot be read, or holds a message that is no dead letter.
+    pub async fn dead_letters(&self, group: &GroupParts, limit: usize) -> Result<Letters, Error> {
+        peek(&self.clients.sqs, &group.dead_letters, limit).await
+    }
+
+    /// Moves a group's dead letters to its redrive queue, as the button in the AWS console does. Gives about how many there
+    /// are.
+    ///
+    /// # Errors
+    /// When SQS refuses: while another move is under way, for example.
+    pub async fn redrive(&self, group: &GroupParts) -> Result<u64, Error> {
+        redrive(&self.clients.sqs, &group.dead_letters, &group.redrive).await
+    }
+}
+
+/// At most `limit` visible messages of the queue at `url`. Each is put back.
+///
+/// # Errors
+/// When the queue cannot be read, or holds a message that is no dead letter.
+pub async fn peek(sqs: &Client, url: &str, limit: usize) -> Result<Letters, Error> {
+    let (mut messages, mut seen, mut empty) = (Vec::new(), HashSet::new(), 0);
+    let more = loop {
+        if messages.len() > limit {
+            break true;
+        }
+        let receive = sqs.receive_message().queue_url(url).max_number_of_messages(RECEIVE_MAX);
+        let wait = if messages.is_empty() { WAIT } else { 0 };
+        let page = receive.visibility_timeout(LOOK).wait_time_seconds(wait).send().await;
+        let page = page.map_err(|error| classify("ReceiveMessage", error))?;
+        // a message that comes again was out of sight for too long: everything has been seen
+        let new =
+            page.messages.unwrap_or_default().into_iter().filter(|message| seen.insert(message.message_id.clone()));
+        let before = messages.len();
+        messages.extend(new);
+        if messages.len() == before {
+            empty += 1;
+            // what SQS counts is behind what it has
+            if empty == EMPTY_MAX || queue::attributes(sqs, url).await?.visible == 0 {
+                break false;
+            }
+        }
+    };
+    put_back(sqs, url, &messages).await?;
+    let read = |message: &types::Message| {
+        let body = message.body().unwrap_or_default();
+        let no_letter = |error: serde_json::Error| Error::NoLetter { url: url.to_owned(), detail: error.to_string() };
+        serde_json::from_str(body).map_err(no_letter)
+    };
+    let mut letters = messages.iter().map(read).collect::<Result<Vec<Message>, _>>()?;
+    letters.sort_by(|a, b| (&a.shard, &a.sequence, a.index, a.part).cmp(&(&b.shard, &b.sequence, b.index, b.part)));
+    letters.truncate(limit);
+    Ok(Letters { letters, more })
+}
+
+async fn put_back(sqs: &Client, url: &str, messages: &[types::Message]) -> Result<(), Error> {
+    for chunk in messages.chunks(10) {
+        let entries = chunk.iter().enumerate().filter_map(|(number, message)| {
+            let entry = ChangeMessageVisibilityBatchRequestEntry::builder().id(number.to_string());
+            entry.receipt_handle(message.receipt_handle()?).visibility_timeout(0).build().ok()
+        });
+        let put = sqs.change_message_visibility_batch().queue_url(url).set_entries(Some(entries.collect()));
+        put.send().await.map_err(|error| classify("ChangeMessageVisibilityBatch", error))?;
+    }
+    Ok(())
+}
+
+/// Moves the messages of the queue at `from` to the queue at `to`. Gives about how many there were.
+///
+/// # Errors
+/// When SQS refuses.
+pub async fn redrive(sqs: &Client, from: &str, to: &str) -> Result<u64, Error> {
+    let (source, target) = (queue::attributes(sqs, from).await?, queue::attributes(sqs, to).await?);
+    let moved = sqs.start_message_move_task().source_arn(source.arn).destination_arn(target.arn).send().await;
+    moved.map_err(|error| classify("StartMessageMoveTask", error))?;
+    Ok(source.visible)
+}
