@@ -23,16 +23,13 @@ use crate::lambda::Function;
 use crate::ledger::group_counts;
 use crate::metrics::{MetricStore, Watch};
 use crate::operator::Operator;
-use crate::services::{self, LocalStack, Services};
+use crate::platform::Platform;
 use crate::template::{self, Context as TemplateContext, Pipeline};
 use crate::{StreamReader, build_functions};
 pub use options::{LogLine, Options, Progress};
 use telemetry::Telemetry;
 
-/// The account that everything here belongs to.
-const ACCOUNT: &str = "000000000000";
-const REGION: &str = "us-east-1";
-/// The name of the one stack.
+/// The name of a stack that is given no other.
 pub const STACK_NAME: &str = "penstock";
 
 /// How long a stop waits for what is under way.
@@ -56,7 +53,11 @@ pub struct Group {
 /// A pipeline that is up. Dropping it stops everything without waiting; [`shutdown`](Self::shutdown) waits.
 pub struct Stack {
     pipeline: Pipeline,
-    services: Services,
+    platform: Platform,
+    /// Where it is: region, account, name.
+    place: TemplateContext,
+    /// What was made elsewhere is removed at the end.
+    clean: bool,
     clients: Clients,
     functions: BTreeMap<String, Function>,
     groups: Vec<Group>,
@@ -81,26 +82,11 @@ impl Stack {
         let listener = listen(options.port).await?;
         let port = listener.local_addr()?.port();
         let metrics = MetricStore::new(options.alarm_speed);
-        let services = Services::start(services::Options {
-            state_dir: options.state.clone(),
-            account_id: ACCOUNT.to_owned(),
-            region: REGION.to_owned(),
-            ports: services::Ports::default(),
-            metrics: metrics.clone(),
-        })
-        .await?;
-        let context = TemplateContext {
-            region: REGION.to_owned(),
-            account_id: ACCOUNT.to_owned(),
-            stack_name: STACK_NAME.to_owned(),
-            sqs_endpoint: services.sqs_url().to_owned(),
-            parameters: options.parameters.clone(),
-        };
-        let pipeline = template::read_file(&options.template, &context)?;
+        let platform = Platform::start(&options, &metrics).await?;
+        let place = platform.context(&options).await?;
+        let mut pipeline = template::read_file(&options.template, &place)?;
+        platform.create(&pipeline, &place).await?;
         let (streams, tables, queues) = (&pipeline.streams, &pipeline.tables, &pipeline.queues);
-        services.create(streams, tables, queues).await?;
-        let (name, id, outputs) = (context.stack_name.clone(), context.stack_id(), pipeline.outputs.clone());
-        services.describe(LocalStack { name, id, outputs });
         (options.progress)(&format!(
             "services are up: {} streams, {} tables, {} queues",
             streams.len(),
@@ -108,25 +94,30 @@ impl Stack {
             queues.len()
         ));
 
-        let binaries = match &options.binaries {
-            Some(folder) => folder.clone(),
-            None => {
-                let names: Vec<_> = pipeline.functions.iter().map(|function| function.binary.as_str()).collect();
-                (options.progress)(&format!("building {}", names.join(", ")));
-                build_functions(&options.root, &names, options.profile).await?
+        let building = async {
+            if let Some(folder) = &options.binaries {
+                return Ok(folder.clone());
             }
+            let names: Vec<_> = pipeline.functions.iter().map(|function| function.binary.as_str()).collect();
+            (options.progress)(&format!("building {}", names.join(", ")));
+            build_functions(&options.root, &names, options.profile).await
         };
+        let (binaries, limits) = tokio::join!(building, platform.limits(&place.stack_name));
+        let binaries = binaries?;
+        pipeline.warnings.extend(limits);
         let endpoint = format!("http://127.0.0.1:{port}");
         let telemetry = Telemetry::new(options.telemetry.as_ref(), &endpoint);
-        let functions = functions::start(&pipeline, &services, &binaries, &options, &telemetry, &metrics)?;
+        let functions = functions::start(&pipeline, &platform, &binaries, &options, &telemetry, &metrics)?;
         let cancel = CancellationToken::new();
         let alarms = Watch::new(metrics.clone(), pipeline.alarms.clone(), options.on_alarm.clone());
         let operator = Operator::new(metrics.clone(), alarms.clone(), telemetry.elsewhere(&pipeline));
         let mut stack = Self {
             groups: groups(&pipeline)?,
-            clients: services.clients().clone(),
+            clients: platform.clients().clone(),
             pipeline,
-            services,
+            platform,
+            place,
+            clean: options.clean,
             functions,
             statuses: Vec::new(),
             metrics,
@@ -181,7 +172,7 @@ impl Stack {
 
     /// The variables that point an SDK at the services.
     pub fn environment(&self) -> BTreeMap<String, String> {
-        self.services.environment()
+        self.platform.environment()
     }
 
     /// Clients for the services.
@@ -269,7 +260,8 @@ impl Stack {
         for function in self.functions.values() {
             function.shutdown().await;
         }
-        self.services.shutdown().await.context("the services did not stop cleanly")?;
+        let remove = self.clean.then_some(&self.pipeline);
+        self.platform.shutdown(remove).await.context("the services did not stop cleanly")?;
         if failures.is_empty() { Ok(()) } else { bail!("{}", failures.join("; ")) }
     }
 }

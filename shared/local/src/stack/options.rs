@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::Profile;
+use crate::elsewhere::Endpoints;
 use crate::lambda::OnTimeout;
 use crate::metrics::OnAlarm;
+use crate::services::Ports;
 
 /// Hears each line that a function logs: its name and the line.
 pub type LogLine = Arc<dyn Fn(&str, &str) + Send + Sync>;
@@ -22,10 +24,18 @@ pub struct Options {
     pub root: PathBuf,
     /// The template.
     pub template: PathBuf,
+    /// What the stack is called; physical names begin with it.
+    pub stack_name: String,
     /// Template parameters that are not left at their defaults.
     pub parameters: BTreeMap<String, String>,
     /// Where state outlives the process; `None` keeps it in memory.
     pub state: Option<PathBuf>,
+    /// Services that somebody else runs; `None` starts some here.
+    pub services: Option<Endpoints>,
+    /// On somebody else's services: have what the template names removed before the start and after the end.
+    pub clean: bool,
+    /// The ports of the services that are started here; 0 takes a free one.
+    pub service_ports: Ports,
     /// The port of the HTTP API on 127.0.0.1; 0 takes a free one.
     pub port: u16,
     /// How the functions are built.
