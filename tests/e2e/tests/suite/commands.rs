@@ -81,18 +81,17 @@ async fn dev_stays_up_is_asked_and_stops_on_ctrl_c_with_all_its_processes() {
     let curled = tokio::process::Command::new("sh").args(["-c", curl]).output().await.unwrap();
     assert!(text(&curled.stdout).contains("202") && text(&curled.stdout).contains("shardId-"), "{curled:?}");
 
+    // at once: the command waits for the group
+    let first = penstock(&["state", "--port", &port, "order-status", "ORDER-1"], "").await;
+    assert!(text(&first.stdout).contains(r#""status": "placed""#), "{first:?}");
+    assert!(text(&first.stderr).contains("it has settled what was accepted before"), "{first:?}");
+    let nothing = penstock(&["state", "--port", &port, "--now", "order-status", "ORDER-X"], "").await;
+    assert!(text(&nothing.stderr).contains("has no state for `ORDER-X`; it may still be at events"), "{nothing:?}");
+
     let samples = penstock(&["send", "events/samples/orders.ndjson", "--port", &port], "").await;
     assert!(text(&samples.stdout).contains("992 accepted, 8 refused, 0 not taken"), "{}", text(&samples.stdout));
     assert!(text(&samples.stderr).contains("line 99: refused: malformed_json"), "{}", text(&samples.stderr));
 
-    let state = loop {
-        let state = penstock(&["state", "--port", &port, "order-status", "ORDER-1"], "").await;
-        if state.status.success() {
-            break text(&state.stdout);
-        }
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    };
-    assert!(state.contains(r#""status": "placed""#), "{state}");
     let began = std::time::Instant::now();
     loop {
         let letters = penstock(&["dlq", "list", "--group", "order-alerts", "--port", &port], "").await;
