@@ -7,11 +7,13 @@ mod demo;
 mod dev;
 mod dlq;
 mod new;
+mod queue;
 mod record;
 mod send;
 mod simulate;
 mod state;
 mod status;
+mod tail;
 mod target;
 mod terminal;
 mod trace;
@@ -41,6 +43,8 @@ enum Command {
     Send(send::Options),
     /// Show the state that a projection keeps for a key
     State(state::Options),
+    /// Show events as they arrive on the stream, until Ctrl-C
+    Tail(tail::Options),
     /// Show how each group is doing on each shard, and what is wrong. The exit code is 0 when nothing is, 1 when something
     /// is, 2 when it cannot be told
     Status(status::Options),
@@ -56,6 +60,8 @@ enum Command {
         #[command(flatten)]
         running: Running,
     },
+    /// Show the messages that wait in a queue of the stack, such as `Alerts`; they stay there
+    Queue(queue::Options),
     /// Look at dead letters, or send them back
     #[command(subcommand)]
     Dlq(dlq::Command),
@@ -91,10 +97,12 @@ async fn main() -> ExitCode {
         Command::Chaos(options) => Box::pin(chaos::run(options)).await,
         Command::Send(options) => send::run(options).await,
         Command::State(options) => state::run(options).await,
+        Command::Tail(options) => tail::run(options).await,
         Command::Status(options) => Ok(status::run(options).await),
         Command::Alarms(options) => Ok(alarms::run(options).await),
         Command::Trace { event_id, json, running } => trace::run(running.port, &event_id, json).await,
         Command::New(New::Group(options)) => new::run(&options),
+        Command::Queue(options) => queue::run(options).await,
         Command::Dlq(command) => dlq::run(command).await,
     };
     result.unwrap_or_else(|error| {

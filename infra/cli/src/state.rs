@@ -3,6 +3,8 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use penstock_admin::states::StateOfKey;
+
 use crate::target::Target;
 use crate::terminal::{self, json_line, note, say};
 
@@ -14,8 +16,11 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) struct Options {
     /// The consumer group
     group: String,
-    /// The partition key, an order's id for example
-    key: String,
+    /// The partition key, an order's id for example; without one, keys and their states are listed
+    key: Option<String>,
+    /// List so many at most
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    limit: u32,
     /// Do not wait for the group to settle what was accepted before
     #[arg(long)]
     now: bool,
@@ -28,9 +33,18 @@ pub(crate) struct Options {
 
 /// Prints the state of a key.
 pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
-    let Options { group, key, now, json, target } = options;
+    let Options { group, key, limit, now, json, target } = options;
     let operator = target.operator().await?;
     let parts = operator.group(&group)?;
+    let Some(key) = key else {
+        let (states, more) = operator.states(parts, limit as usize).await?;
+        for state in &states {
+            say(&if json { json_line(state)? } else { line(state) });
+        }
+        let more = if more { ", and there are more: see --limit" } else { "" };
+        note(&format!("{} keys of {group}{more}", states.len()));
+        return Ok(ExitCode::SUCCESS);
+    };
     let behind = if now { None } else { Some(!operator.caught_up(parts, &key, crate::status::now(), PATIENCE).await?) };
     let still = match behind {
         Some(true) => format!("; after {} s it is still at events that were accepted before", PATIENCE.as_secs()),
@@ -53,4 +67,9 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     say(&terminal::json(&state)?);
     note(&format!("applied up to {}{still}", found.applied));
     Ok(ExitCode::SUCCESS)
+}
+
+fn line(state: &StateOfKey) -> String {
+    let json = state.state.state.as_ref().map_or("null", |state| state.get());
+    terminal::harmless(&format!("{}  {json}", state.key))
 }

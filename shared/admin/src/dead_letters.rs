@@ -57,6 +57,15 @@ impl Operator {
         peek(&self.clients.sqs, &group.dead_letters, limit).await
     }
 
+    /// The bodies of at most `limit` messages of any queue; they stay there.
+    ///
+    /// # Errors
+    /// When the queue cannot be read.
+    pub async fn bodies(&self, url: &str, limit: usize) -> Result<(Vec<String>, bool), Error> {
+        let (messages, more) = messages(&self.clients.sqs, url, limit).await?;
+        Ok((messages.into_iter().take(limit).filter_map(|message| message.body).collect(), more))
+    }
+
     /// Moves a group's dead letters to its redrive queue, as the button in the AWS console does. Gives about how many there
     /// are.
     ///
@@ -72,6 +81,20 @@ impl Operator {
 /// # Errors
 /// When the queue cannot be read, or holds a message that is no dead letter.
 pub async fn peek(sqs: &Client, url: &str, limit: usize) -> Result<Letters, Error> {
+    let (messages, more) = messages(sqs, url, limit).await?;
+    let read = |message: &types::Message| {
+        let body = message.body().unwrap_or_default();
+        let no_letter = |error: serde_json::Error| Error::NoLetter { url: url.to_owned(), detail: error.to_string() };
+        serde_json::from_str(body).map_err(no_letter)
+    };
+    let mut letters = messages.iter().map(read).collect::<Result<Vec<Message>, _>>()?;
+    letters.sort_by(|a, b| (&a.shard, &a.sequence, a.index, a.part).cmp(&(&b.shard, &b.sequence, b.index, b.part)));
+    letters.truncate(limit);
+    Ok(Letters { letters, more })
+}
+
+/// Some more than `limit` visible messages of the queue at `url`, unless there are no more. Each is put back.
+async fn messages(sqs: &Client, url: &str, limit: usize) -> Result<(Vec<types::Message>, bool), Error> {
     let (mut messages, mut seen, mut empty) = (Vec::new(), HashSet::new(), 0);
     let more = loop {
         if messages.len() > limit {
@@ -95,15 +118,7 @@ pub async fn peek(sqs: &Client, url: &str, limit: usize) -> Result<Letters, Erro
         }
     };
     put_back(sqs, url, &messages).await?;
-    let read = |message: &types::Message| {
-        let body = message.body().unwrap_or_default();
-        let no_letter = |error: serde_json::Error| Error::NoLetter { url: url.to_owned(), detail: error.to_string() };
-        serde_json::from_str(body).map_err(no_letter)
-    };
-    let mut letters = messages.iter().map(read).collect::<Result<Vec<Message>, _>>()?;
-    letters.sort_by(|a, b| (&a.shard, &a.sequence, a.index, a.part).cmp(&(&b.shard, &b.sequence, b.index, b.part)));
-    letters.truncate(limit);
-    Ok(Letters { letters, more })
+    Ok((messages, more))
 }
 
 async fn put_back(sqs: &Client, url: &str, messages: &[types::Message]) -> Result<(), Error> {

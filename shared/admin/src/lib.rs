@@ -17,6 +17,7 @@ pub mod findings;
 mod queue;
 pub mod states;
 pub mod status;
+pub mod tail;
 
 use penstock_aws::deployment::{self, GroupParts};
 use penstock_aws::{Clients, Deployment};

@@ -1,13 +1,25 @@
 //! The state that a projection keeps for a key.
 
+use penstock::PartitionKey;
 use penstock::ports::{self, States};
-use penstock::{PartitionKey, Position};
+use penstock::projection::StoredState;
 use penstock_aws::StateTable;
 use penstock_aws::deployment::GroupParts;
+use penstock_aws::error::classify;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::Operator;
+
+/// A key, and its state.
+#[derive(Debug, Serialize)]
+pub struct StateOfKey {
+    /// The partition key.
+    pub key: String,
+    /// Its state.
+    #[serde(flatten)]
+    pub state: KeyState,
+}
 
 /// A key's state.
 #[derive(Debug, Serialize)]
@@ -40,12 +52,33 @@ impl Operator {
     pub async fn state(&self, group: &GroupParts, key: &str) -> Result<Option<KeyState>, Error> {
         let table = group.states.as_ref().ok_or_else(|| Error::NoProjection(group.group.clone()))?;
         let table = StateTable::new(self.clients.dynamodb.clone(), table);
-        let Some(stored) = table.load(&PartitionKey::as_stored(key)).await? else { return Ok(None) };
+        table.load(&PartitionKey::as_stored(key)).await?.map(KeyState::of).transpose()
+    }
+
+    /// At most `limit` keys with their states, in no order; and whether there are more.
+    ///
+    /// # Errors
+    /// When the group is no projection, or its table does not say.
+    pub async fn states(&self, group: &GroupParts, limit: usize) -> Result<(Vec<StateOfKey>, bool), Error> {
+        let table = group.states.as_ref().ok_or_else(|| Error::NoProjection(group.group.clone()))?;
+        let mut pages = self.clients.dynamodb.scan().table_name(table).into_paginator().items().send();
+        let mut found = Vec::new();
+        while let Some(item) = pages.next().await {
+            if found.len() == limit {
+                return Ok((found, true));
+            }
+            let item = item.map_err(|error| classify("Scan", error))?;
+            let (key, stored) = StateTable::read(&item)?;
+            found.push(StateOfKey { key, state: KeyState::of(stored)? });
+        }
+        Ok((found, false))
+    }
+}
+
+impl KeyState {
+    fn of(stored: StoredState) -> Result<Self, Error> {
         let state = stored.state.map(RawValue::from_string).transpose();
-        let applied: &Position = &stored.applied;
-        Ok(Some(KeyState {
-            state: state.map_err(|error| Error::NoJson(error.to_string()))?,
-            applied: applied.to_string(),
-        }))
+        let state = state.map_err(|error| Error::NoJson(error.to_string()))?;
+        Ok(Self { state, applied: stored.applied.to_string() })
     }
 }

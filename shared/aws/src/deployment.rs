@@ -22,6 +22,9 @@ const FORMAT: &str = "1";
 /// name of a log group for example.
 const GROUP: &str = "Group";
 
+/// How the name of an output ends that is the URL of a queue.
+const QUEUE: &str = "QueueUrl";
+
 /// A deployed stack.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deployment {
@@ -37,6 +40,8 @@ pub struct Deployment {
     pub give_ups: String,
     /// The URL of the queue of what could not be recovered.
     pub failed_give_ups: String,
+    /// The URLs of its queues that have an output, by its name without `QueueUrl`.
+    pub queues: BTreeMap<String, String>,
     /// Its consumer groups, by name.
     pub groups: BTreeMap<String, GroupParts>,
 }
@@ -160,12 +165,15 @@ impl Deployment {
                 return Err(broken(format!("the function {} is the group `{name}` too", other.function)));
             }
         }
+        let queue = |(key, url): (&String, &String)| Some((key.strip_suffix(QUEUE)?.to_owned(), url.clone()));
+        let queues = outputs.iter().filter_map(queue).collect();
         Ok(Self {
             stream: output("StreamName")?,
             progress_table: output("ProgressTable")?,
             window_table: output("WindowTable")?,
             give_ups: output("GiveUpsQueueUrl")?,
             failed_give_ups: output("FailedGiveUpsQueueUrl")?,
+            queues,
             groups,
             stack,
         })
@@ -207,6 +215,7 @@ mod tests {
         let alerts = r#"{"group":"order-alerts","function":"f-2","deadLetters":"u/2","redrive":"u/3"}"#;
         let found = Deployment::of(&stack(StackStatus::UpdateInProgress, &[("OrderAlertsGroup", alerts)])).unwrap();
         assert_eq!(found.groups.keys().collect::<Vec<_>>(), ["order-alerts", "order-status"]);
+        assert_eq!(found.queues.keys().collect::<Vec<_>>(), ["FailedGiveUps", "GiveUps"]);
         assert_eq!(found.groups["order-status"].states.as_deref(), Some("s"));
         assert_eq!((found.stack.as_str(), found.stream.as_str()), ("shop", "events"));
     }

@@ -39,6 +39,15 @@ impl StateTable {
     pub fn new(client: Client, table: impl Into<String>) -> Self {
         Self { client, table: table.into() }
     }
+
+    /// A key and its state from an item of such a table.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when it is no such item, or one of a later version.
+    pub fn read(attributes: &HashMap<String, AttributeValue>) -> Result<(String, StoredState), Error> {
+        let item = Item { attributes, what: "state" };
+        Ok((item.text("pk")?.to_owned(), decode(attributes)?))
+    }
 }
 
 impl States for StateTable {

@@ -33,7 +33,9 @@ pub enum StartError {
         reason: String,
     },
     /// A service cannot listen.
-    #[error("{service} cannot listen on 127.0.0.1:{port}: {source}")]
+    #[error(
+        "{service} cannot listen on 127.0.0.1:{port}: stop what uses that port, or choose another with --service-port"
+    )]
     Listen {
         /// `Kinesis`, `DynamoDB` or `SQS`.
         service: &'static str,

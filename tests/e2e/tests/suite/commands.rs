@@ -102,6 +102,14 @@ async fn dev_stays_up_is_asked_and_stops_on_ctrl_c_with_all_its_processes() {
         assert!(began.elapsed() < Duration::from_secs(60), "{}", text(&letters.stderr));
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
+    let arguments = ["tail", "--from-start", "--key", "ORDER-1", "--count", "1", "--json", "--port", &port];
+    let tail: serde_json::Value = serde_json::from_slice(&penstock(&arguments, "").await.stdout).unwrap();
+    assert_eq!((&tail["event"]["type"], &tail["key"]), (&"shop.order.placed".into(), &"ORDER-1".into()), "{tail}");
+    let states = penstock(&["state", "order-status", "--limit", "2", "--port", &port], "").await;
+    assert_eq!(text(&states.stdout).lines().count(), 2, "{states:?}");
+    assert!(text(&states.stderr).contains("there are more"), "{states:?}");
+    let alerts = penstock(&["queue", "Alerts", "--limit", "1", "--port", &port], "").await;
+    assert!(text(&alerts.stdout).contains("idempotency_key"), "{alerts:?}");
     let status = penstock(&["status", "--port", &port], "").await;
     assert_eq!(status.status.code(), Some(1), "dead letters wait for somebody");
     let said = text(&status.stdout);

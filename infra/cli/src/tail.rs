@@ -1,0 +1,108 @@
+//! `penstock tail`: the events of the stream as they arrive.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use penstock::ShardId;
+use penstock::batch::Delivery;
+use serde_json::json;
+use serde_json::value::RawValue;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::target::Target;
+use crate::terminal::{harmless, json_line, say};
+
+/// Between two rounds: a shard has five reads a second, and the groups need theirs.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Options of `penstock tail`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Show events of this type only
+    #[arg(long = "type", value_name = "TYPE")]
+    kind: Option<String>,
+    /// Show events of this partition key only
+    #[arg(long)]
+    key: Option<String>,
+    /// Begin with the oldest event that the stream holds
+    #[arg(long)]
+    from_start: bool,
+    /// Stop after so many events
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+    /// Print each event as one line of JSON, whole
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// Prints events until Ctrl-C, or until there were enough.
+pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
+    let operator = options.target.operator().await?;
+    let mut tail = operator.tail(options.from_start);
+    let mut left = options.count.unwrap_or(u64::MAX);
+    let mut interrupted = std::pin::pin!(crate::dev::interrupted());
+    loop {
+        let found = tokio::select! {
+            found = tail.next() => found?,
+            result = &mut interrupted => return result.map(|()| ExitCode::SUCCESS),
+        };
+        for (shard, event) in found.iter().filter(|(_, event)| options.wants(event)) {
+            say(&if options.json { json_line(&whole(shard, event))? } else { line(shard, event) });
+            left -= 1;
+            if left == 0 {
+                return Ok(ExitCode::SUCCESS);
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(PAUSE) => {}
+            result = &mut interrupted => return result.map(|()| ExitCode::SUCCESS),
+        }
+    }
+}
+
+impl Options {
+    fn wants(&self, event: &Delivery) -> bool {
+        let kind = event.content.as_ref().ok().map(|content| content.event.kind());
+        self.kind.as_deref().is_none_or(|wanted| kind == Some(wanted))
+            && self.key.as_deref().is_none_or(|wanted| event.key.as_str() == wanted)
+    }
+}
+
+fn line(shard: &ShardId, event: &Delivery) -> String {
+    let what = match &event.content {
+        Ok(content) => {
+            let event = &content.event;
+            format!("{}  id {}  source {}", event.kind(), event.id(), event.source())
+        }
+        Err(why) => format!("no event: {why}"),
+    };
+    let (at, bytes) = (clock(event.arrival.0), event.data.len());
+    harmless(&format!("{at} {shard} {}  key {}  {what}  {bytes} bytes", event.position, event.key))
+}
+
+/// Milliseconds since the epoch as `2026-11-02T07:01:14.696Z`.
+fn clock(ms: u64) -> String {
+    let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000);
+    at.ok().and_then(|at| at.format(&Rfc3339).ok()).unwrap_or_else(|| ms.to_string())
+}
+
+fn whole(shard: &ShardId, event: &Delivery) -> serde_json::Value {
+    let text = std::str::from_utf8(&event.data).ok();
+    let raw = text.and_then(|text| serde_json::from_str::<&RawValue>(text).ok());
+    let mut whole = json!({
+        "shard": shard,
+        "position": event.position.to_string(),
+        "arrival_ms": event.arrival.0,
+        "key": event.key.as_str(),
+    });
+    match raw {
+        Some(raw) => whole["event"] = json!(raw),
+        None => whole["data_base64"] = BASE64_STANDARD.encode(&event.data).into(),
+    }
+    whole
+}
