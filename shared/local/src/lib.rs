@@ -6,6 +6,7 @@
 
 mod audit;
 mod build;
+pub mod count;
 pub mod event_source;
 pub mod gateway;
 pub mod lambda;

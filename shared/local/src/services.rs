@@ -11,7 +11,7 @@ mod dynamodb;
 mod journal;
 mod kinesis;
 mod running;
-mod server;
+pub(crate) mod server;
 mod sqs;
 mod start_error;
 mod state_dir;

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::count::{Relay, relay};
 use crate::gateway::Gateway;
 use crate::lambda::Function;
 use crate::ledger::group_counts;
@@ -118,8 +119,9 @@ impl Stack {
         };
         let endpoint = format!("http://127.0.0.1:{port}");
         let telemetry = Telemetry::new(options.telemetry.as_ref(), &endpoint);
-        let functions = functions::start(&pipeline, &services, &binaries, &options, &telemetry, &metrics)?;
         let cancel = CancellationToken::new();
+        let relays = relays(&pipeline, &services, &options, &cancel).await?;
+        let functions = functions::start(&pipeline, &services, &binaries, &options, &telemetry, &metrics, &relays)?;
         let alarms = Watch::new(metrics.clone(), pipeline.alarms.clone(), options.on_alarm.clone());
         let operator = Operator::new(metrics.clone(), alarms.clone(), telemetry.elsewhere(&pipeline));
         let mut stack = Self {
@@ -272,6 +274,23 @@ impl Stack {
         self.services.shutdown().await.context("the services did not stop cleanly")?;
         if failures.is_empty() { Ok(()) } else { bail!("{}", failures.join("; ")) }
     }
+}
+
+/// A relay for each function, by its logical id, if calls are to be counted.
+async fn relays(
+    pipeline: &Pipeline,
+    services: &Services,
+    options: &Options,
+    stop: &CancellationToken,
+) -> anyhow::Result<BTreeMap<String, Relay>> {
+    let mut relays = BTreeMap::new();
+    if let Some(counter) = &options.count {
+        for function in &pipeline.functions {
+            let relay = relay(counter, &function.binary, &services.environment(), stop).await?;
+            relays.insert(function.logical_id.clone(), relay);
+        }
+    }
+    Ok(relays)
 }
 
 async fn listen(port: u16) -> anyhow::Result<TcpListener> {
