@@ -44,12 +44,13 @@ fn lines(estimate: &Estimate) -> Vec<String> {
     }
     lines.push(String::new());
     lines.extend(estimate.warnings.iter().map(|warning| format!("NOTE {warning}")));
+    if !estimate.unchecked.is_empty() {
+        lines.push(format!("NOTE no source was found for the price of a {}", estimate.unchecked.join(", of a ")));
+    }
     lines.push(format!(
-        "Prices: {}, {}, on demand; not checked against a source: {}. Not counted: free tiers, data transfer, KMS, \
-         storage of tables and logs, NAT. docs/cost.md says more.",
-        estimate.region,
-        estimate.prices_of,
-        estimate.unchecked.join(", ")
+        "Prices of {}, {}. Not counted: free tiers, data transfer, KMS, storage of tables and logs, NAT. docs/cost.md says \
+         more.",
+        estimate.region, estimate.prices_of
     ));
     lines
 }

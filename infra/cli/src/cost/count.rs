@@ -37,6 +37,8 @@ type Logs = Arc<Mutex<BTreeMap<String, (u64, u64)>>>;
 /// Counts, and writes the file.
 pub(super) async fn run() -> anyhow::Result<ExitCode> {
     let root = crate::project()?;
+    // an estimate is made of what stands in the sources: without them there is nobody to count for
+    ensure!(root.join(FILE).is_file(), "there is no {FILE} here; --count is for Penstock's own repository");
     let (counter, logs) = (Counter::default(), Logs::default());
     let stack = Stack::start(options(&root, &counter, &logs));
     let stack = tokio::select! {

@@ -89,3 +89,48 @@ fn end_to_end(headers: &HeaderMap) -> HeaderMap {
     }
     headers
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_dynamodb::types::{AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType};
+    use penstock_aws::Clients;
+
+    use super::*;
+    use crate::metrics::MetricStore;
+    use crate::services::{Options, Ports, Services};
+
+    async fn services() -> Services {
+        let (account_id, region) = ("000000000000".to_owned(), "us-east-1".to_owned());
+        let options =
+            Options { state_dir: None, account_id, region, ports: Ports::default(), metrics: MetricStore::new(1) };
+        Services::start(options).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn calls_arrive_as_they_would_without_a_relay_and_are_counted() {
+        let (services, counter, stop) = (services().await, Counter::default(), CancellationToken::new());
+        let mut environment = services.environment();
+        environment.extend(relay(&counter, "group", &environment, &stop).await.unwrap());
+        let through = Clients::from_environment(&environment).dynamodb;
+        let attribute = AttributeDefinition::builder().attribute_name("pk").attribute_type("S".into()).build().unwrap();
+        let key = KeySchemaElement::builder().attribute_name("pk").key_type(KeyType::Hash).build().unwrap();
+        let table = through.create_table().table_name("orders").attribute_definitions(attribute).key_schema(key);
+        table.billing_mode(BillingMode::PayPerRequest).send().await.unwrap();
+
+        let put = || through.put_item().table_name("orders").item("pk", AttributeValue::S("k".repeat(1500)));
+        put().send().await.unwrap();
+        // a condition that does not hold is an answer like any other
+        let error = put().condition_expression("attribute_not_exists(pk)").send().await.unwrap_err();
+        assert!(error.as_service_error().unwrap().is_conditional_check_failed_exception());
+        // the services have it, whoever asks
+        let read = services.clients().dynamodb.get_item().table_name("orders");
+        assert!(read.key("pk", AttributeValue::S("k".repeat(1500))).send().await.unwrap().item.is_some());
+
+        let counts = counter.take();
+        let (call, count) = counts.iter().find(|(call, _)| call.operation == "PutItem").unwrap();
+        assert_eq!((call.function.as_str(), call.resource.as_str()), ("group", "orders"));
+        assert_eq!((count.calls, count.refused, count.write_units, count.bytes), (2, 1, 2.0, 1502));
+        assert!(!counts.keys().any(|call| call.operation == "GetItem"), "only the function's own calls are counted");
+        stop.cancel();
+    }
+}

@@ -135,7 +135,8 @@ impl Flow {
         }
         if self.by_group {
             warnings.push(format!(
-                "{} shards are more than the stream needs: a projection with so many keys keeps up with no more on one",
+                "{} shards are more than the stream needs: with full batches of so many keys, the slowest group cannot keep up \
+                 on fewer",
                 self.shards
             ));
         }
