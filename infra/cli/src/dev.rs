@@ -1,5 +1,8 @@
 //! `penstock dev`: the pipeline of `template.yaml`, up until Ctrl-C, or for as long as the demo takes.
 
+mod exports;
+mod services;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -36,6 +39,11 @@ pub(crate) struct Options {
     /// The template
     #[arg(long, default_value = "template.yaml")]
     template: PathBuf,
+    #[command(flatten)]
+    services: services::Services,
+    /// Write the variables that point an AWS SDK, the AWS CLI or a debugger at the services into this file, as `export` lines
+    #[arg(long, value_name = "FILE")]
+    env: Option<PathBuf>,
     /// Set a parameter of the template
     #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = parameter)]
     parameters: Vec<(String, String)>,
@@ -53,7 +61,7 @@ pub(crate) struct Options {
     timeout_max: Option<u64>,
 }
 
-fn parameter(text: &str) -> Result<(String, String), String> {
+pub(crate) fn parameter(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
 }
@@ -76,6 +84,10 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
         template,
         parameters: options.parameters.iter().cloned().collect(),
         state: options.state.clone(),
+        stack_name: options.services.stack.clone(),
+        services: options.services.endpoints().await?,
+        clean: options.services.clean,
+        service_ports: options.services.ports()?,
         port: options.port,
         profile: if options.release { Profile::Release } else { Profile::Dev },
         binaries: None,
@@ -109,9 +121,14 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
         note(&format!("note: {warning}"));
     }
     let (endpoint, environment) = (stack.endpoint().to_owned(), stack.environment());
-    let record = Record { endpoint, environment, stack: penstock_local::STACK_NAME.to_owned() };
+    let record = Record { endpoint, environment, stack: options.services.stack.clone() };
+    if let Some(file) = &options.env {
+        exports::write(file, &record.environment)?;
+    }
+    // somebody's own credentials are not for the screen
+    let exports = (!options.services.is_account()).then(|| exports::lines(&record.environment));
     let published = record.publish(stack.port())?;
-    let result = if demo { watch_demo(&stack, &root).await } else { serve(&mut stack).await };
+    let result = if demo { watch_demo(&stack, &root).await } else { serve(&mut stack, exports).await };
     drop(published);
     let stopped = stack.shutdown().await;
     let code = result?;
@@ -126,7 +143,7 @@ async fn watch_demo(stack: &Stack, root: &std::path::Path) -> anyhow::Result<Exi
     }
 }
 
-async fn serve(stack: &mut Stack) -> anyhow::Result<ExitCode> {
+async fn serve(stack: &mut Stack, exports: Option<String>) -> anyhow::Result<ExitCode> {
     let endpoint = stack.endpoint();
     let names: Vec<_> = stack.groups().iter().map(|group| group.name.as_str()).collect();
     let flag = if stack.port() == PORT { String::new() } else { format!(" --port {}", stack.port()) };
@@ -146,6 +163,10 @@ async fn serve(stack: &mut Stack) -> anyhow::Result<ExitCode> {
     say(&format!("  cargo penstock status{flag}"));
     say(&format!("  cargo penstock alarms{flag}"));
     say(&format!("  curl {endpoint}/_penstock/metrics"));
+    if let Some(exports) = exports {
+        say("point the AWS CLI, boto3 or an IDE at its services (--env FILE writes these lines):");
+        exports.lines().for_each(|line| say(&format!("  {line}")));
+    }
     say("");
     say("Ctrl-C stops it");
     tokio::select! {

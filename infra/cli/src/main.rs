@@ -7,6 +7,7 @@ mod cost;
 mod demo;
 mod dev;
 mod dlq;
+mod new;
 mod record;
 mod send;
 mod simulate;
@@ -61,6 +62,15 @@ enum Command {
     /// Look at dead letters, or send them back
     #[command(subcommand)]
     Dlq(dlq::Command),
+    /// Add something to the project
+    #[command(subcommand)]
+    New(New),
+}
+
+#[derive(Debug, Subcommand)]
+enum New {
+    /// Write a consumer group that works at once: its function, its test and its part of template.yaml
+    Group(new::Options),
 }
 
 /// Which running pipeline is meant.
@@ -88,6 +98,7 @@ async fn main() -> ExitCode {
         Command::Alarms(options) => Ok(alarms::run(options).await),
         Command::Trace { event_id, json, running } => trace::run(running.port, &event_id, json).await,
         Command::Cost(options) => Box::pin(cost::run(options)).await,
+        Command::New(New::Group(options)) => new::run(&options),
         Command::Dlq(command) => dlq::run(command).await,
     };
     result.unwrap_or_else(|error| {

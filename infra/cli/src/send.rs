@@ -12,12 +12,22 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use crate::terminal::{note, say};
 
 /// Bytes of one request: Lambda takes 6 MB, JSON's escapes included.
 const REQUEST_BYTES: usize = 3 * 1024 * 1024;
+
+/// Where events are posted, below the API's address.
+const PATH: &str = "/v1/events";
+
+/// What whoever is not the API of a pipeline answers, or one that does not know the sender: no line is at fault.
+const WRONG_ADDRESS: [u16; 4] = [401, 403, 404, 405];
+
+/// The exit code after Ctrl-C, as shells have it.
+const INTERRUPTED: u8 = 130;
 
 /// Options of `penstock send`.
 #[derive(Debug, clap::Args)]
@@ -59,6 +69,7 @@ pub(crate) struct Refused {
 /// Runs the command.
 pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let text = read(&options.file)?;
+    check_lines(&text).with_context(|| format!("{} is not a file of events", options.file.display()))?;
     let endpoint = match options.endpoint {
         Some(endpoint) => endpoint,
         None => crate::record::Record::of_running(options.running.port).await?.endpoint,
@@ -66,11 +77,49 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let bar = ProgressBar::new(text.lines().count() as u64);
     bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} lines  {per_sec}  {msg}")?);
     let sender = Sender::new(&endpoint, options.batch as usize, options.retries)?;
-    let report = sender.send(&text, |lines| bar.inc(lines as u64)).await;
+    let mut report = Report::default();
+    let sent = tokio::select! {
+        sent = sender.send_into(&text, &mut report, |lines| bar.inc(lines as u64)) => Some(sent),
+        interrupted = crate::dev::interrupted() => {
+            interrupted?;
+            None
+        }
+    };
+    let answered = bar.position();
     bar.finish_and_clear();
-    let report = report?;
+    if let Some(sent) = sent {
+        sent?;
+    }
     report.print();
-    Ok(if report.given_up.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let lines = text.lines().count() as u64;
+    if answered < lines {
+        note(&format!(
+            "interrupted: {} lines were not sent, or nobody knows what became of them; sending them again does no harm",
+            lines - answered
+        ));
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
+    // a file of which nothing was taken is as good as not sent
+    let nothing = report.accepted == 0 && !report.is_empty();
+    Ok(if report.given_up.is_empty() && !nothing { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A line of JSON each is what is asked for. Files of one value over many lines are common, and would be refused line by line.
+fn check_lines(text: &str) -> anyhow::Result<()> {
+    let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    if serde_json::from_str::<IgnoredAny>(first).is_ok() {
+        if first.trim_start().starts_with('[') {
+            bail!("its first line is an array, and each line has to be one event: `jq -c '.[]' FILE` makes them");
+        }
+        return Ok(());
+    }
+    if serde_json::from_str::<IgnoredAny>(text).is_ok() {
+        let filter = if first.trim_start().starts_with('[') { ".[]" } else { "." };
+        bail!(
+            "it is one JSON value over many lines, and each line has to be one event: `jq -c '{filter}' FILE` makes them"
+        );
+    }
+    Ok(())
 }
 
 fn read(file: &PathBuf) -> anyhow::Result<String> {
@@ -144,13 +193,25 @@ struct Item {
 impl Sender {
     /// A sender of batches of `batch` events to `endpoint`.
     pub(crate) fn new(endpoint: &str, batch: usize, retries: u32) -> anyhow::Result<Self> {
+        let url = reqwest::Url::parse(endpoint).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+        if !url.is_some_and(|url| url.has_host()) {
+            bail!("`{endpoint}` is no address of an API: write it as https://HOST or http://127.0.0.1:7070");
+        }
         let client = reqwest::Client::builder().timeout(Duration::from_secs(60)).build()?;
-        Ok(Self { client, url: format!("{}/v1/events", endpoint.trim_end_matches('/')), batch, retries })
+        // the address as it is posted to will do as well
+        let base = endpoint.trim_end_matches('/').trim_end_matches(PATH).trim_end_matches('/');
+        Ok(Self { client, url: format!("{base}{PATH}"), batch, retries })
     }
 
     /// Sends every line that is not empty. `done` hears how many lines have an answer.
     pub(crate) async fn send(&self, text: &str, done: impl Fn(usize)) -> anyhow::Result<Report> {
         let mut report = Report::default();
+        self.send_into(text, &mut report, done).await?;
+        Ok(report)
+    }
+
+    /// As above; what has an answer is in `report` even if this is dropped on the way.
+    async fn send_into(&self, text: &str, report: &mut Report, done: impl Fn(usize)) -> anyhow::Result<()> {
         let mut batch: Vec<Line<'_>> = Vec::new();
         let mut bytes = 0;
         for (number, text) in (1..).zip(text.lines()) {
@@ -161,14 +222,13 @@ impl Sender {
             let line = Line { number, text, json: serde_json::from_str::<&RawValue>(text).is_ok() };
             let full = batch.len() >= self.batch || bytes + text.len() > REQUEST_BYTES;
             if full || !line.json || batch.first().is_some_and(|first| !first.json) {
-                self.flush(&mut batch, &mut report, &done).await?;
+                self.flush(&mut batch, report, &done).await?;
                 bytes = 0;
             }
             bytes += text.len();
             batch.push(line);
         }
-        self.flush(&mut batch, &mut report, &done).await?;
-        Ok(report)
+        self.flush(&mut batch, report, &done).await
     }
 
     /// Sends a batch until every line of it has a final answer or the retries are used up. After that nothing more is
@@ -222,6 +282,15 @@ impl Sender {
         let status = response.status();
         let header = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
         let wait = header.and_then(|value| value.parse().ok()).map_or(WAIT, Duration::from_secs);
+        if WRONG_ADDRESS.contains(&status.as_u16()) || status.is_redirection() {
+            if report.is_empty() {
+                bail!(
+                    "{} answers {status}: there is no API of Penstock at this address, or it lets nobody in",
+                    self.url
+                );
+            }
+            return Ok((wait, ("wrong_address".to_owned(), format!("the API answers {status} all of a sudden"))));
+        }
         let answer: Answer = match response.json().await {
             Ok(answer) => answer,
             Err(error) => return Ok((wait, (status.to_string(), error.to_string()))),
@@ -288,6 +357,31 @@ mod tests {
 
     async fn sent(answers: Vec<(&'static str, &'static str)>, retries: u32) -> anyhow::Result<Report> {
         Sender::new(&edge(answers).await?, 1, retries)?.send("{}", |_| {}).await
+    }
+
+    #[tokio::test]
+    async fn an_address_that_is_none_or_of_somebody_else_is_told_at_once() {
+        for address in ["localhost:7070", "127.0.0.1:7070", "ftp://a", "", "http://"] {
+            let error = Sender::new(address, 1, 0).unwrap_err().to_string();
+            assert!(error.contains("is no address of an API"), "{address}: {error}");
+        }
+        for address in ["http://a:1", "http://a:1/", "http://a:1/v1/events", "http://a:1/v1/events/"] {
+            assert_eq!(Sender::new(address, 1, 0).unwrap().url, "http://a:1/v1/events");
+        }
+        for status in ["404 Not Found", "403 Forbidden", "301 Moved Permanently"] {
+            let error = sent(vec![(status, "")], 5).await.unwrap_err().to_string();
+            assert!(error.contains("there is no API of Penstock at this address"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_file_over_many_lines_gets_the_command_that_mends_it() {
+        assert!(check_lines("{\n \"id\": 1\n}").unwrap_err().to_string().contains("jq -c '.' FILE"));
+        assert!(check_lines("[\n{}\n]").unwrap_err().to_string().contains("jq -c '.[]' FILE"));
+        assert!(check_lines("[{}]").unwrap_err().to_string().contains("jq -c '.[]' FILE"));
+        for fine in ["", "{}\n{}", "\n{}", "not json\n{}"] {
+            assert!(check_lines(fine).is_ok(), "{fine}");
+        }
     }
 
     #[tokio::test]

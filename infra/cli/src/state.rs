@@ -1,9 +1,13 @@
 //! `penstock state`: what a projection keeps for a key.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use crate::target::Target;
 use crate::terminal::{self, json_line, note, say};
+
+/// How long a group may take to settle what was accepted before it is asked.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Options of `penstock state`.
 #[derive(Debug, clap::Args)]
@@ -12,6 +16,9 @@ pub(crate) struct Options {
     group: String,
     /// The partition key, an order's id for example
     key: String,
+    /// Do not wait for the group to settle what was accepted before
+    #[arg(long)]
+    now: bool,
     /// Print the state and the position that it has come to as one line of JSON
     #[arg(long)]
     json: bool,
@@ -21,10 +28,17 @@ pub(crate) struct Options {
 
 /// Prints the state of a key.
 pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
-    let Options { group, key, json, target } = options;
+    let Options { group, key, now, json, target } = options;
     let operator = target.operator().await?;
-    let Some(found) = operator.state(operator.group(&group)?, &key).await? else {
-        note(&terminal::harmless(&format!("`{group}` has no state for `{key}`")));
+    let parts = operator.group(&group)?;
+    let behind = if now { None } else { Some(!operator.caught_up(parts, &key, crate::status::now(), PATIENCE).await?) };
+    let still = match behind {
+        Some(true) => format!("; after {} s it is still at events that were accepted before", PATIENCE.as_secs()),
+        Some(false) => "; it has settled what was accepted before".to_owned(),
+        None => "; it may still be at events that were accepted before".to_owned(),
+    };
+    let Some(found) = operator.state(parts, &key).await? else {
+        note(&terminal::harmless(&format!("`{group}` has no state for `{key}`{still}")));
         return Ok(ExitCode::FAILURE);
     };
     if json {
@@ -37,6 +51,6 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
         None => serde_json::Value::Null,
     };
     say(&terminal::json(&state)?);
-    note(&format!("applied up to {}", found.applied));
+    note(&format!("applied up to {}{still}", found.applied));
     Ok(ExitCode::SUCCESS)
 }

@@ -46,11 +46,16 @@ pub(crate) async fn run(options: Options) -> ExitCode {
     }
 }
 
+/// The time, as this machine has it.
+pub(crate) fn now() -> Timestamp {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
+}
+
 /// Whether nothing is wrong.
 async fn print(options: &Options) -> anyhow::Result<bool> {
     let operator = options.target.operator().await?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let status = operator.status(Timestamp(u64::try_from(now.as_millis()).unwrap_or(u64::MAX))).await?;
+    let status = operator.status(now()).await?;
     let found = findings(&status, Duration::from_secs(options.age_max));
     if options.json {
         say(&terminal::json(&json!({"status": status, "findings": found}))?);

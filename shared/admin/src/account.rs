@@ -1,9 +1,11 @@
 //! The account that a stack is in: profile, region, endpoint.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, Region};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_kinesis::config::{Credentials, ProvideCredentials};
 use penstock_aws::Clients;
 
 /// An answer that takes longer is none.
@@ -41,6 +43,12 @@ impl Account {
     /// # Errors
     /// When there is no region or there are no credentials.
     pub async fn clients(&self) -> Result<Clients, Error> {
+        let config = self.config().await?;
+        self.credentials(&config).await?;
+        Ok(Clients::from_config(&config))
+    }
+
+    async fn config(&self) -> Result<SdkConfig, Error> {
         let timeouts =
             TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_timeout(OPERATION_TIMEOUT).build();
         let mut loader = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts);
@@ -57,19 +65,36 @@ impl Account {
         if config.region().is_none() {
             return Err(Error::Region);
         }
-        self.check_credentials(&config).await?;
-        Ok(Clients::from_config(&config))
+        Ok(config)
     }
 
-    async fn check_credentials(&self, config: &aws_config::SdkConfig) -> Result<(), Error> {
-        use aws_sdk_kinesis::config::ProvideCredentials;
+    /// Who asks, and in which region, as variables for processes that cannot read profiles. Credentials that expire are not
+    /// renewed there.
+    ///
+    /// # Errors
+    /// When there is no region or there are no credentials.
+    pub async fn environment(&self) -> Result<BTreeMap<String, String>, Error> {
+        let config = self.config().await?;
+        let credentials = self.credentials(&config).await?;
+        let region = config.region().map(ToString::to_string).unwrap_or_default();
+        let variables = [
+            ("AWS_REGION", Some(region.as_str())),
+            ("AWS_ACCESS_KEY_ID", Some(credentials.access_key_id())),
+            ("AWS_SECRET_ACCESS_KEY", Some(credentials.secret_access_key())),
+            ("AWS_SESSION_TOKEN", credentials.session_token()),
+        ];
+        let given = variables.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())));
+        Ok(given.collect())
+    }
+
+    async fn credentials(&self, config: &SdkConfig) -> Result<Credentials, Error> {
         let sso = "; of a profile with SSO, `aws configure export-credentials --format env` gives them";
         let hint = if self.profile.is_some() { sso } else { "" };
         let Some(provider) = config.credentials_provider() else {
             return Err(Error::Credentials("none are configured".to_owned(), hint));
         };
         match provider.provide_credentials().await {
-            Ok(_) => Ok(()),
+            Ok(credentials) => Ok(credentials),
             Err(error) => {
                 let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
                 // what is below the first line are all the places that were looked at

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use aws_sdk_sqs::Client;
+use aws_sdk_sqs::error::ProvideErrorMetadata;
 use aws_sdk_sqs::types::{self, ChangeMessageVisibilityBatchRequestEntry};
 use penstock::dead_letter::Message;
 use penstock::ports;
@@ -19,6 +20,8 @@ const RECEIVE_MAX: i32 = 10;
 const WAIT: i32 = 1;
 /// Receives that give nothing new before that is believed.
 const EMPTY_MAX: u32 = 5;
+/// How services that lack an operation say so.
+const UNKNOWN_OPERATION: [&str; 3] = ["InvalidAction", "NotImplemented", "UnknownOperationException"];
 
 /// Why letters cannot be looked at or sent back.
 #[derive(Debug, thiserror::Error)]
@@ -122,6 +125,36 @@ async fn put_back(sqs: &Client, url: &str, messages: &[types::Message]) -> Resul
 pub async fn redrive(sqs: &Client, from: &str, to: &str) -> Result<u64, Error> {
     let (source, target) = (queue::attributes(sqs, from).await?, queue::attributes(sqs, to).await?);
     let moved = sqs.start_message_move_task().source_arn(source.arn).destination_arn(target.arn).send().await;
-    moved.map_err(|error| classify("StartMessageMoveTask", error))?;
-    Ok(source.visible)
+    match moved {
+        Ok(_) => Ok(source.visible),
+        // an emulator that does not know the operation; AWS does
+        Err(error)
+            if error.code().is_none_or(|code| UNKNOWN_OPERATION.contains(&code)) && error.raw_response().is_some() =>
+        {
+            one_by_one(sqs, from, to, source.visible).await
+        }
+        Err(error) => Err(classify("StartMessageMoveTask", error).into()),
+    }
+}
+
+/// Moves at most `count` messages. One that is sent and then not deleted is there twice; the group settles it once.
+async fn one_by_one(sqs: &Client, from: &str, to: &str, count: u64) -> Result<u64, Error> {
+    let mut moved = 0;
+    while moved < count {
+        let receive =
+            sqs.receive_message().queue_url(from).max_number_of_messages(RECEIVE_MAX).visibility_timeout(LOOK);
+        let page = receive.send().await.map_err(|error| classify("ReceiveMessage", error))?;
+        let messages = page.messages.unwrap_or_default();
+        if messages.is_empty() {
+            break;
+        }
+        for message in messages {
+            let sent = sqs.send_message().queue_url(to).message_body(message.body.unwrap_or_default()).send().await;
+            sent.map_err(|error| classify("SendMessage", error))?;
+            let deleted = sqs.delete_message().queue_url(from).set_receipt_handle(message.receipt_handle).send().await;
+            deleted.map_err(|error| classify("DeleteMessage", error))?;
+            moved += 1;
+        }
+    }
+    Ok(moved)
 }

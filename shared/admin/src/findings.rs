@@ -25,11 +25,11 @@ pub struct Finding {
 pub fn findings(status: &Status, age_max: Duration) -> Vec<Finding> {
     let mut found = Vec::new();
     if status.failed_give_ups > 0 {
-        let what = format!("{} notices of given-up records could not be recovered", status.failed_give_ups);
+        let what = format!("{} of given-up records could not be recovered", many(status.failed_give_ups, "notice"));
         found.push(Finding { group: None, what, page: "docs/runbook/failed-give-ups.md" });
     }
     if status.give_ups > 0 {
-        let what = format!("{} notices of given-up records wait for `recover`", status.give_ups);
+        let what = format!("`recover` has not worked off {} of given-up records", many(status.give_ups, "notice"));
         found.push(Finding { group: None, what, page: "docs/runbook/give-ups.md" });
     }
     let groups = &status.groups;
@@ -37,10 +37,15 @@ pub fn findings(status: &Status, age_max: Duration) -> Vec<Finding> {
     found.extend(groups.iter().filter_map(|group| is_late(group, age_max)));
     found.extend(groups.iter().filter(|group| group.dead_letters > 0).map(|group| Finding {
         group: Some(group.group.clone()),
-        what: format!("{} messages in the dead-letter queue", group.dead_letters),
+        what: format!("{} in the dead-letter queue", many(group.dead_letters, "message")),
         page: "docs/runbook/dead-letters.md",
     }));
     found
+}
+
+/// `1 letter`, `2 letters`.
+fn many(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Runs begin and do not end.
@@ -58,11 +63,12 @@ fn is_late(group: &GroupStatus, age_max: Duration) -> Option<Finding> {
     let shards = group.shards.iter().filter(late).count();
     let seconds = oldest.age().as_secs();
     let (why, page) = if oldest.retried > 0 {
-        (format!(", where {} events ask for retries", oldest.retried), "docs/runbook/lag.md")
+        (format!(", where {} asked for retries", many(oldest.retried as u64, "event")), "docs/runbook/lag.md")
     } else {
         (String::new(), "docs/runbook/iterator-age.md")
     };
-    let what = format!("{shards} shards are behind; the oldest event has waited {seconds} s on {}{why}", oldest.shard);
+    let late = many(shards as u64, "late shard");
+    let what = format!("{late}; the oldest event has waited {seconds} s on {}{why}", oldest.shard);
     Some(Finding { group: Some(group.group.clone()), what, page })
 }
 

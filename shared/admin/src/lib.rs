@@ -11,6 +11,7 @@
 
 pub mod account;
 mod backlog;
+pub mod catching_up;
 pub mod dead_letters;
 pub mod findings;
 mod queue;

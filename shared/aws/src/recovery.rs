@@ -57,7 +57,7 @@ pub struct Recoveries {
 pub(crate) enum Unknown {
     #[error("the stack does not say which groups it has: {0}")]
     Stack(#[from] deployment::Error),
-    #[error("no output of the stack describes a group whose function is `{0}`")]
+    #[error("no group is known whose function is `{0}`: no output of the stack describes one")]
     Function(String),
 }
 

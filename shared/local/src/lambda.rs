@@ -178,13 +178,22 @@ impl Function {
             Some(environment) => environment,
             None => match self.start().await {
                 Ok(environment) => environment,
-                Err(error) => return Invocation::failed(error.error_type(), error.to_string()),
+                Err(error) => {
+                    (self.0.log)(&format!("ERROR {}: {error}", error.error_type()));
+                    return Invocation::failed(error.error_type(), error.to_string());
+                }
             },
         };
         let config = &self.0.config;
         let began = Instant::now();
         let invocation = environment.invoke(payload, config.timeout, config.on_timeout).await;
         self.0.metrics.took(began.elapsed());
+        // a function that hangs or dies cannot say so itself; Lambda writes a line in its place
+        if let Invocation::Failed { error_type, message } = &invocation
+            && !environment.is_alive()
+        {
+            (self.0.log)(&format!("ERROR {error_type}: {message}"));
+        }
         if config.on_timeout == OnTimeout::Abandon && !environment.is_alive() {
             // those that have ended are forgotten when `abandoned` is asked
             lock(&self.0.abandoned).push(environment);

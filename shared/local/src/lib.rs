@@ -7,16 +7,19 @@
 mod audit;
 mod build;
 pub mod count;
+mod elsewhere;
 pub mod event_source;
 pub mod gateway;
 pub mod lambda;
 mod ledger;
 pub mod metrics;
 pub mod operator;
+mod platform;
 pub mod services;
 mod stack;
 pub mod template;
 
 pub use audit::{StreamCount, StreamReader};
 pub use build::{Profile, build_functions};
+pub use elsewhere::Endpoints;
 pub use stack::{Group, LogLine, Options, Progress, STACK_NAME, Stack};

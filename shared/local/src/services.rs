@@ -6,7 +6,7 @@
 
 mod clock;
 mod cloudformation;
-mod create;
+pub(crate) mod create;
 mod dynamodb;
 mod journal;
 mod kinesis;
@@ -19,7 +19,7 @@ mod state_dir;
 mod tests;
 
 pub(crate) use clock::now_ms;
-pub(crate) use cloudformation::LocalStack;
+pub(crate) use cloudformation::{CloudFormation, LocalStack};
 pub use create::{CreateError, Created};
 pub use running::{Options, Ports, Services};
 pub(crate) use sqs::MESSAGE_MAX;

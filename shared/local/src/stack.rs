@@ -9,7 +9,7 @@ mod telemetry;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use penstock::window::Counts;
 use penstock_aws::Clients;
 use penstock_event_source::MappingStatus;
@@ -24,16 +24,13 @@ use crate::lambda::Function;
 use crate::ledger::group_counts;
 use crate::metrics::{MetricStore, Watch};
 use crate::operator::Operator;
-use crate::services::{self, LocalStack, Services};
+use crate::platform::Platform;
 use crate::template::{self, Context as TemplateContext, Pipeline};
 use crate::{StreamReader, build_functions};
 pub use options::{LogLine, Options, Progress};
 use telemetry::Telemetry;
 
-/// The account that everything here belongs to.
-const ACCOUNT: &str = "000000000000";
-const REGION: &str = "us-east-1";
-/// The name of the one stack.
+/// The name of a stack that is given no other.
 pub const STACK_NAME: &str = "penstock";
 
 /// How long a stop waits for what is under way.
@@ -57,7 +54,11 @@ pub struct Group {
 /// A pipeline that is up. Dropping it stops everything without waiting; [`shutdown`](Self::shutdown) waits.
 pub struct Stack {
     pipeline: Pipeline,
-    services: Services,
+    platform: Platform,
+    /// Where it is: region, account, name.
+    place: TemplateContext,
+    /// What was made elsewhere is removed at the end.
+    clean: bool,
     clients: Clients,
     functions: BTreeMap<String, Function>,
     groups: Vec<Group>,
@@ -82,26 +83,11 @@ impl Stack {
         let listener = listen(options.port).await?;
         let port = listener.local_addr()?.port();
         let metrics = MetricStore::new(options.alarm_speed);
-        let services = Services::start(services::Options {
-            state_dir: options.state.clone(),
-            account_id: ACCOUNT.to_owned(),
-            region: REGION.to_owned(),
-            ports: services::Ports::default(),
-            metrics: metrics.clone(),
-        })
-        .await?;
-        let context = TemplateContext {
-            region: REGION.to_owned(),
-            account_id: ACCOUNT.to_owned(),
-            stack_name: STACK_NAME.to_owned(),
-            sqs_endpoint: services.sqs_url().to_owned(),
-            parameters: options.parameters.clone(),
-        };
-        let pipeline = template::read_file(&options.template, &context)?;
+        let platform = Platform::start(&options, &metrics).await?;
+        let place = platform.context(&options).await?;
+        let mut pipeline = template::read_file(&options.template, &place)?;
+        platform.create(&pipeline, &place).await?;
         let (streams, tables, queues) = (&pipeline.streams, &pipeline.tables, &pipeline.queues);
-        services.create(streams, tables, queues).await?;
-        let (name, id, outputs) = (context.stack_name.clone(), context.stack_id(), pipeline.outputs.clone());
-        services.describe(LocalStack { name, id, outputs });
         (options.progress)(&format!(
             "services are up: {} streams, {} tables, {} queues",
             streams.len(),
@@ -109,26 +95,31 @@ impl Stack {
             queues.len()
         ));
 
-        let binaries = match &options.binaries {
-            Some(folder) => folder.clone(),
-            None => {
-                let names: Vec<_> = pipeline.functions.iter().map(|function| function.binary.as_str()).collect();
-                (options.progress)(&format!("building {}", names.join(", ")));
-                build_functions(&options.root, &names, options.profile).await?
+        let building = async {
+            if let Some(folder) = &options.binaries {
+                return Ok(folder.clone());
             }
+            let names: Vec<_> = pipeline.functions.iter().map(|function| function.binary.as_str()).collect();
+            (options.progress)(&format!("building {}", names.join(", ")));
+            build_functions(&options.root, &names, options.profile).await
         };
+        let (binaries, limits) = tokio::join!(building, platform.limits(&place.stack_name));
+        let binaries = binaries?;
+        pipeline.warnings.extend(limits);
         let endpoint = format!("http://127.0.0.1:{port}");
         let telemetry = Telemetry::new(options.telemetry.as_ref(), &endpoint);
         let cancel = CancellationToken::new();
-        let relays = relays(&pipeline, &services, &options, &cancel).await?;
-        let functions = functions::start(&pipeline, &services, &binaries, &options, &telemetry, &metrics, &relays)?;
+        let relays = relays(&pipeline, &platform, &options, &cancel).await?;
+        let functions = functions::start(&pipeline, &platform, &binaries, &options, &telemetry, &metrics, &relays)?;
         let alarms = Watch::new(metrics.clone(), pipeline.alarms.clone(), options.on_alarm.clone());
         let operator = Operator::new(metrics.clone(), alarms.clone(), telemetry.elsewhere(&pipeline));
         let mut stack = Self {
             groups: groups(&pipeline)?,
-            clients: services.clients().clone(),
+            clients: platform.clients().clone(),
             pipeline,
-            services,
+            platform,
+            place,
+            clean: options.clean,
             functions,
             statuses: Vec::new(),
             metrics,
@@ -183,7 +174,7 @@ impl Stack {
 
     /// The variables that point an SDK at the services.
     pub fn environment(&self) -> BTreeMap<String, String> {
-        self.services.environment()
+        self.platform.environment()
     }
 
     /// Clients for the services.
@@ -271,7 +262,8 @@ impl Stack {
         for function in self.functions.values() {
             function.shutdown().await;
         }
-        self.services.shutdown().await.context("the services did not stop cleanly")?;
+        let remove = self.clean.then_some(&self.pipeline);
+        self.platform.shutdown(remove).await.context("the services did not stop cleanly")?;
         if failures.is_empty() { Ok(()) } else { bail!("{}", failures.join("; ")) }
     }
 }
@@ -279,14 +271,16 @@ impl Stack {
 /// A relay for each function, by its logical id, if calls are to be counted.
 async fn relays(
     pipeline: &Pipeline,
-    services: &Services,
+    platform: &Platform,
     options: &Options,
     stop: &CancellationToken,
 ) -> anyhow::Result<BTreeMap<String, Relay>> {
     let mut relays = BTreeMap::new();
     if let Some(counter) = &options.count {
+        // a relay changes what others would have signed
+        ensure!(options.services.is_none(), "calls to somebody else's services cannot be counted");
         for function in &pipeline.functions {
-            let relay = relay(counter, &function.binary, &services.environment(), stop).await?;
+            let relay = relay(counter, &function.binary, &platform.environment(), stop).await?;
             relays.insert(function.logical_id.clone(), relay);
         }
     }

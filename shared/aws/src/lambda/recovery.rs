@@ -87,8 +87,7 @@ async fn one(recoveries: &Recoveries, body: &str, request_id: &str, deadline: Ti
     let name = function_name(&function_arn);
     let recovery = recoveries.of(name).await?;
     let Recovery { recoverer, metrics } = &*recovery;
-    let stream = notice.batch.stream_arn.rsplit('/').next().unwrap_or_default();
-    if stream != recoverer.stream {
+    if stream_name(&notice.batch.stream_arn) != recoverer.stream {
         return Err(Error::Stream(notice.batch.stream_arn));
     }
     let given_up = GivenUp {
@@ -137,6 +136,12 @@ fn function_name(arn: &str) -> &str {
     arn.split(':').nth(6).unwrap_or(arn)
 }
 
+/// `events` of `arn:aws:kinesis:eu-west-1:123456789012:stream/events`, and of what reads it with a fan-out of its own:
+/// `...:stream/events/consumer/orders:1795457255`.
+fn stream_name(arn: &str) -> &str {
+    arn.split('/').nth(1).unwrap_or(arn)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,5 +163,7 @@ mod tests {
         let notice: Notice = serde_json::from_str(body).unwrap();
         assert_eq!(function_name(&notice.request_context.function_arn), "myfunction");
         assert_eq!(notice.batch.shard_id.as_str(), "shardId-000000000001");
+        assert_eq!(stream_name(&notice.batch.stream_arn), "mystream");
+        assert_eq!(stream_name("arn:aws:kinesis:us-east-2:123456789012:stream/mystream/consumer/c:1"), "mystream");
     }
 }

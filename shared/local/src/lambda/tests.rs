@@ -90,10 +90,12 @@ async fn invocations_side_by_side_use_a_process_each_and_are_throttled_at_the_bo
 
 #[tokio::test]
 async fn a_function_that_runs_too_long_is_killed_and_the_next_invocation_gets_a_new_process() {
-    let Started { function, .. } = start(FunctionConfig { timeout: Duration::from_millis(300), ..config() });
+    let Started { function, lines, .. } = start(FunctionConfig { timeout: Duration::from_millis(300), ..config() });
     let before = value(invoke(&function, json!({})).await)["pid"].as_u64().unwrap();
     assert_eq!(error_type(invoke(&function, json!({ "do": "sleep", "ms": 60_000 })).await), "Sandbox.Timedout");
     assert!(test_kill_process(pid(u32::try_from(before).unwrap())).is_err(), "the process is gone");
+    let said = lines.lock().unwrap().join("\n");
+    assert!(said.contains("ERROR Sandbox.Timedout") && said.contains("Task timed out after 0.30 seconds"), "{said}");
     assert_ne!(value(invoke(&function, json!({})).await)["pid"].as_u64().unwrap(), before);
     function.shutdown().await;
 }

@@ -5,19 +5,18 @@
 //! (shards of a stream, keys of a table) is refused, because replacing loses the content. Resources that are there and
 //! that the template does not name are left alone.
 
-mod queues;
+pub(crate) mod queues;
 mod streams;
 mod tables;
 
 use std::error::Error;
-use std::path::Path;
 
 use crate::template::model::{Queue, Stream, Table};
 use aws_sdk_kinesis::error::{DisplayErrorContext, ProvideErrorMetadata};
 
-use crate::services::Services;
+use penstock_aws::Clients;
 
-/// What [`Services::create`] found and made, by physical name.
+/// What [`create`] found and made, by physical name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Created {
     /// Made now.
@@ -51,9 +50,11 @@ pub enum CreateError {
         /// The ARN of its redrive policy.
         target: String,
     },
-    /// The stream did not become active in ten seconds.
-    #[error("the stream {name} is still {status} after ten seconds")]
+    /// The stream or table did not become active in time.
+    #[error("the {kind} {name} is still {status} after a minute")]
     NotActive {
+        /// `stream` or `table`.
+        kind: &'static str,
         /// Its physical name.
         name: String,
         /// Its state.
@@ -68,33 +69,34 @@ pub enum CreateError {
         name: String,
         /// The service's code and message.
         reason: String,
-        /// The SDK's error.
-        source: Box<dyn Error + Send + Sync>,
     },
 }
 
-impl Services {
-    /// Makes what is missing of the resources, in the order given, and checks what is there.
-    ///
-    /// # Errors
-    ///
-    /// A [`CreateError`] for the first resource that cannot be had; those before it are made.
-    pub async fn create(&self, streams: &[Stream], tables: &[Table], queues: &[Queue]) -> Result<Created, CreateError> {
-        let mut created = Created::default();
-        for stream in streams {
-            let made = streams::ensure(&self.clients().kinesis, stream, self.state_dir()).await?;
-            created.note(made, &stream.name);
-        }
-        for table in tables {
-            let made = tables::ensure(&self.clients().dynamodb, table, self.state_dir()).await?;
-            created.note(made, &table.name);
-        }
-        for queue in queues {
-            let made = queues::ensure(&self.clients().sqs, queue).await?;
-            created.note(made, &queue.name);
-        }
-        Ok(created)
+/// Makes what is missing of the resources, in the order given, and checks what is there. `remedy` is what somebody can do who
+/// wants the shape that the template has.
+///
+/// # Errors
+///
+/// A [`CreateError`] for the first resource that cannot be had; those before it are made.
+pub(crate) async fn create(
+    clients: &Clients,
+    remedy: &str,
+    (streams, tables, queues): (&[Stream], &[Table], &[Queue]),
+) -> Result<Created, CreateError> {
+    let mut created = Created::default();
+    for stream in streams {
+        let made = streams::ensure(&clients.kinesis, stream, remedy).await?;
+        created.note(made, &stream.name);
     }
+    for table in tables {
+        let made = tables::ensure(&clients.dynamodb, table, remedy).await?;
+        created.note(made, &table.name);
+    }
+    for queue in queues {
+        let made = queues::ensure(&clients.sqs, queue).await?;
+        created.note(made, &queue.name);
+    }
+    Ok(created)
 }
 
 impl Created {
@@ -104,15 +106,7 @@ impl Created {
     }
 }
 
-/// How to get out of a [`CreateError::Shape`].
-fn mend(state_dir: Option<&Path>) -> String {
-    match state_dir {
-        Some(dir) => format!("remove the state directory {} to start afresh, or revert the template", dir.display()),
-        None => "start again, or revert the template".to_owned(),
-    }
-}
-
-fn refused<E>(action: &'static str, name: &str) -> impl FnOnce(E) -> CreateError
+pub(crate) fn refused<E>(action: &'static str, name: &str) -> impl FnOnce(E) -> CreateError
 where
     E: Error + ProvideErrorMetadata + Send + Sync + 'static,
 {
@@ -125,6 +119,5 @@ where
             // no answer at all: what matters is at the end of the chain
             (None, _) => DisplayErrorContext(&error).to_string(),
         },
-        source: error.into(),
     }
 }

@@ -16,7 +16,8 @@ use crate::services::cloudformation::{CloudFormation, LocalStack};
 use crate::services::kinesis::Kinesis;
 use crate::services::sqs::Sqs;
 use crate::services::state_dir::StateDir;
-use crate::services::{StartError, dynamodb, server};
+use crate::services::{CreateError, Created, StartError, create, dynamodb, server};
+use crate::template::model::{Queue, Stream, Table};
 
 /// What the services are started with.
 #[derive(Debug, Clone)]
@@ -45,6 +46,8 @@ pub struct Ports {
     pub dynamodb: u16,
     /// SQS.
     pub sqs: u16,
+    /// CloudFormation.
+    pub cloudformation: u16,
 }
 
 /// Kinesis, DynamoDB, SQS and CloudFormation on loopback.
@@ -74,7 +77,8 @@ impl Services {
         let (kinesis_listener, kinesis_url) = server::listen("Kinesis", ports.kinesis).await?;
         let (dynamodb_listener, dynamodb_url) = server::listen("DynamoDB", ports.dynamodb).await?;
         let (sqs_listener, sqs_url) = server::listen("SQS", ports.sqs).await?;
-        let (cloudformation_listener, cloudformation_url) = server::listen("CloudFormation", 0).await?;
+        let (cloudformation_listener, cloudformation_url) =
+            server::listen("CloudFormation", ports.cloudformation).await?;
 
         let kinesis = Kinesis::open(state.as_ref(), &account_id, &region, metrics).await?;
         let database = dynamodb::open(state.as_ref())?;
@@ -119,6 +123,21 @@ impl Services {
     pub(crate) fn sampler(&self) -> Sample {
         let sqs = self.sqs.clone();
         Box::new(move |metrics, at_ms| sqs.report(metrics, at_ms))
+    }
+
+    /// Makes what is missing of the resources, and checks what an earlier run has left.
+    ///
+    /// # Errors
+    ///
+    /// A [`CreateError`] for the first resource that cannot be had; those before it are made.
+    pub async fn create(&self, streams: &[Stream], tables: &[Table], queues: &[Queue]) -> Result<Created, CreateError> {
+        let remedy = match self.state_dir() {
+            Some(dir) => {
+                format!("remove the state directory {} to start afresh, or revert the template", dir.display())
+            }
+            None => "start again, or revert the template".to_owned(),
+        };
+        create::create(&self.clients, &remedy, (streams, tables, queues)).await
     }
 
     /// What CloudFormation says from now on.

@@ -5,7 +5,7 @@ use crate::metrics::{AlarmState, MetricStore};
 
 impl Stack {
     pub(super) fn watch_alarms(&mut self) {
-        let running = self.alarms.clone().run(self.services.sampler(), self.cancel.clone());
+        let running = self.alarms.clone().run(self.platform.sampler(), self.cancel.clone());
         let task = tokio::spawn(async move {
             running.await;
             Ok(())

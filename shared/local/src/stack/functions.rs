@@ -10,7 +10,7 @@ use crate::count::Relay;
 use crate::lambda::{Function, FunctionConfig};
 use crate::metrics::MetricStore;
 use crate::metrics::emf::EmfReader;
-use crate::services::Services;
+use crate::platform::Platform;
 use crate::template::Pipeline;
 
 /// Environments of one function at once, unless it reserves fewer: each is a process. AWS's default is 1,000 an account.
@@ -19,7 +19,7 @@ const CONCURRENCY_MAX: u32 = 50;
 /// Every function of the template, ready to be invoked; what it logs is read for metrics too.
 pub(super) fn start(
     pipeline: &Pipeline,
-    services: &Services,
+    platform: &Platform,
     binaries: &Path,
     options: &Options,
     telemetry: &Telemetry,
@@ -29,7 +29,7 @@ pub(super) fn start(
     let mut functions = BTreeMap::new();
     let reader = Arc::new(EmfReader::new(metrics.clone()));
     for function in &pipeline.functions {
-        let mut environment = services.environment();
+        let mut environment = platform.environment();
         // people read it here, and not CloudWatch
         environment.insert("AWS_LAMBDA_LOG_FORMAT".to_owned(), "Text".to_owned());
         environment.extend(function.environment.clone());

@@ -7,7 +7,7 @@ use anyhow::Context;
 use penstock_event_source::{Backoff, EventSource, MappingStatus, Pacing, Settings, StartingPosition};
 use tokio::sync::watch;
 
-use super::{ACCOUNT, REGION, STOP_WITHIN, Stack};
+use super::{STOP_WITHIN, Stack};
 use crate::event_source::{self, FileCheckpoints, Invoke, MemoryCheckpoints};
 use crate::lambda::{Function, Invocation};
 use crate::template;
@@ -27,8 +27,8 @@ impl Stack {
                 stream_name: stream.name.clone(),
                 source: EventSource {
                     stream_arn: stream.arn.clone(),
-                    region: REGION.to_owned(),
-                    role_arn: format!("arn:aws:iam::{ACCOUNT}:role/{}", function.name),
+                    region: self.place.region.clone(),
+                    role_arn: format!("arn:aws:iam::{}:role/{}", self.place.account_id, function.name),
                 },
                 function_arn: function.arn.clone(),
                 settings: Settings {
@@ -79,7 +79,7 @@ impl Stack {
             let config = event_source::SqsMapping {
                 queue_url: queue.url.clone(),
                 queue_arn: queue.arn.clone(),
-                region: REGION.to_owned(),
+                region: self.place.region.clone(),
                 batch_size: mapping.batch_size as usize,
                 report_batch_item_failures: mapping.report_batch_item_failures,
                 concurrency: 1,

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use crate::Profile;
 use crate::count::Counter;
+use crate::elsewhere::Endpoints;
 use crate::lambda::OnTimeout;
 use crate::metrics::OnAlarm;
+use crate::services::Ports;
 
 /// Hears each line that a function logs: its name and the line.
 pub type LogLine = Arc<dyn Fn(&str, &str) + Send + Sync>;
@@ -23,10 +25,18 @@ pub struct Options {
     pub root: PathBuf,
     /// The template.
     pub template: PathBuf,
+    /// What the stack is called; physical names begin with it.
+    pub stack_name: String,
     /// Template parameters that are not left at their defaults.
     pub parameters: BTreeMap<String, String>,
     /// Where state outlives the process; `None` keeps it in memory.
     pub state: Option<PathBuf>,
+    /// Services that somebody else runs; `None` starts some here.
+    pub services: Option<Endpoints>,
+    /// On somebody else's services: have what the template names removed before the start and after the end.
+    pub clean: bool,
+    /// The ports of the services that are started here; 0 takes a free one.
+    pub service_ports: Ports,
     /// The port of the HTTP API on 127.0.0.1; 0 takes a free one.
     pub port: u16,
     /// How the functions are built.
@@ -42,7 +52,7 @@ pub struct Options {
     /// `OTEL_` variables for the functions, before those of the template. Unless one of both names an endpoint, it is the
     /// stack, which keeps the spans for `penstock trace`. `None` leaves all to the template.
     pub telemetry: Option<BTreeMap<String, String>>,
-    /// Counts what the functions ask of the services; `None` leaves nothing in their way.
+    /// Counts what the functions ask of the services that are started here; `None` leaves nothing in their way.
     pub count: Option<Counter>,
     /// Where the functions' logs go.
     pub log: LogLine,

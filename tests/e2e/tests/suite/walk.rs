@@ -1,9 +1,10 @@
 //! `docs/consumer-group.md`, followed to the letter in a copy of the workspace.
 
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use e2e::{Setup, binaries, event, root};
+use e2e::{Setup, event, root};
 
 /// A fenced block of the page: its language, its text, and the file that the line above names.
 struct Block {
@@ -33,8 +34,28 @@ fn blocks(page: &str) -> Vec<Block> {
     blocks
 }
 
-fn run(folder: &Path, program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program).args(arguments).current_dir(folder).output().unwrap();
+/// What the samples are known to hold.
+fn samples(pointer: &str) -> u64 {
+    let text = std::fs::read_to_string(root().join("events/samples/orders.expected.json")).unwrap();
+    let known: serde_json::Value = serde_json::from_str(&text).unwrap();
+    known.pointer(pointer).unwrap().as_u64().unwrap()
+}
+
+/// A copy of the workspace, with a target folder of its own: cargo would overwrite this workspace's binaries with those of
+/// the copy.
+struct Copy {
+    workspace: PathBuf,
+    target: PathBuf,
+    /// The binaries that a pipeline of the copy runs: this workspace's, and those of the page's groups.
+    binaries: PathBuf,
+}
+
+/// The groups that the page makes. Cargo is always asked for both: for one alone it would build their dependencies again.
+const GROUPS: [&str; 2] = ["order-receipts", "order-totals"];
+
+fn run(folder: &Path, program: &str, arguments: &[&str], variables: &[(&str, &Path)]) -> String {
+    let mut command = Command::new(program);
+    let output = command.args(arguments).envs(variables.iter().copied()).current_dir(folder).output().unwrap();
     let (out, err) = (e2e::text(&output.stdout), e2e::text(&output.stderr));
     assert!(output.status.success(), "{program} {arguments:?}: {out}{err}");
     out
@@ -42,7 +63,7 @@ fn run(folder: &Path, program: &str, arguments: &[&str]) -> String {
 
 /// The workspace's own files, as git knows them.
 fn copy_workspace(to: &Path) {
-    let files = run(&root(), "git", &["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
+    let files = run(&root(), "git", &["ls-files", "-z", "--cached", "--others", "--exclude-standard"], &[]);
     for file in files.split('\0').filter(|file| !file.is_empty()) {
         let target = to.join(file);
         std::fs::create_dir_all(target.parent().unwrap()).unwrap();
@@ -53,50 +74,93 @@ fn copy_workspace(to: &Path) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_page_about_consumer_groups_makes_one_that_runs() {
-    let copy = root().join("target/walk/workspace");
-    if copy.exists() {
-        std::fs::remove_dir_all(&copy).unwrap();
+impl Copy {
+    async fn new() -> Self {
+        let walk = root().join("target/walk");
+        let (workspace, target, binaries) = (walk.join("workspace"), walk.join("target"), walk.join("cargo/debug"));
+        for folder in [&workspace, &binaries] {
+            if folder.exists() {
+                std::fs::remove_dir_all(folder).unwrap();
+            }
+        }
+        copy_workspace(&workspace);
+        std::fs::create_dir_all(&binaries).unwrap();
+        let built = e2e::binaries().await;
+        let ours = ["ingest", "order-status", "order-alerts", "recover"].map(|name| (built.join(name), name));
+        let new = GROUPS.map(|name| (target.join("debug").join(name), name));
+        for (from, name) in ours.into_iter().chain(new) {
+            std::os::unix::fs::symlink(from, binaries.join(name)).unwrap();
+        }
+        Self { workspace, target, binaries }
     }
-    copy_workspace(&copy);
+
+    /// Runs a line of the page.
+    async fn line(&self, line: &str) {
+        match line.strip_prefix("cargo penstock ") {
+            Some("dev --demo") => self.demo().await,
+            // this workspace's own: the copy would only build it again
+            Some(arguments) => {
+                let arguments: Vec<_> = arguments.split(' ').collect();
+                drop(run(&self.workspace, e2e::binaries().await.join("penstock").to_str().unwrap(), &arguments, &[]));
+            }
+            None => drop(self.run("sh", &["-ec", line])),
+        }
+    }
+
+    fn run(&self, program: &str, arguments: &[&str]) -> String {
+        let offline = ("CARGO_NET_OFFLINE", Path::new("true"));
+        run(&self.workspace, program, arguments, &[("CARGO_TARGET_DIR", &self.target), offline])
+    }
+
+    /// Builds the page's groups.
+    fn build(&self) {
+        let arguments = GROUPS.iter().flat_map(|name| ["-p", name]);
+        self.run("cargo", &["build", "--quiet"].into_iter().chain(arguments).collect::<Vec<_>>());
+    }
+
+    /// The demo, with the groups as they are now. What it would build is there already.
+    async fn demo(&self) {
+        self.build();
+        let target = self.binaries.parent().unwrap();
+        let cargo = target.join("cargo");
+        let script = format!("#!/bin/sh\n[ \"$1\" = build ] || echo '{{\"target_directory\":{target:?}}}'\n");
+        std::fs::write(&cargo, script).unwrap();
+        std::fs::set_permissions(&cargo, PermissionsExt::from_mode(0o755)).unwrap();
+        let penstock = e2e::binaries().await.join("penstock");
+        let arguments = ["dev", "--demo", "--port", "0"];
+        let out = run(&self.workspace, penstock.to_str().unwrap(), &arguments, &[("PATH", target)]);
+        for group in GROUPS {
+            let row = out.lines().find(|line| line.starts_with(group)).expect("a row for each group");
+            let cells: Vec<_> = row.split_whitespace().collect();
+            // each name once, and none refused
+            let (all, twice) = (samples("/accepted"), samples("/groups/order-status/duplicates"));
+            let wanted = [all, all, all - twice, twice, 0, 0].map(|n| n.to_string());
+            assert_eq!(cells[1..], [wanted.as_slice(), &["yes".to_owned()]].concat(), "{out}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_about_consumer_groups_makes_two_that_run() {
+    let copy = Copy::new().await;
     for block in blocks(&std::fs::read_to_string(root().join("docs/consumer-group.md")).unwrap()) {
         match (block.language.as_str(), block.file) {
-            ("sh", _) => drop(run(&copy, "sh", &["-ec", &block.text])),
-            ("yaml", _) => {
-                let template = std::fs::read_to_string(copy.join("template.yaml")).unwrap();
-                let template = template.replacen("\nOutputs:\n", &format!("\n{}Outputs:\n", block.text), 1);
-                assert!(template.contains(&block.text));
-                std::fs::write(copy.join("template.yaml"), template).unwrap();
+            ("sh", _) => {
+                for line in block.text.lines() {
+                    copy.line(line).await;
+                }
             }
-            ("diff", _) => {
-                std::fs::write(copy.join("walk.diff"), &block.text).unwrap();
-                drop(run(&copy, "git", &["apply", "--recount", "walk.diff"]));
-            }
-            (_, Some(file)) => std::fs::write(copy.join(file), &block.text).unwrap(),
+            // what the command has written, for those who read; `tests/infra` looks at it
+            ("diff", _) => {}
+            (_, Some(file)) => std::fs::write(copy.workspace.join(file), &block.text).unwrap(),
             (language, None) => panic!("a block of {language} that belongs to no file"),
         }
     }
-    // a target folder of its own: cargo would overwrite this workspace's binaries with those of the copy
-    let target = root().join("target/walk/target");
-    run(
-        &copy,
-        "cargo",
-        &["build", "--quiet", "--offline", "--bin", "order-receipts", "--target-dir", target.to_str().unwrap()],
-    );
+    copy.run("cargo", &["fmt", "--all", "--check"]);
+    copy.build();
 
-    let folder = tempfile::tempdir().unwrap();
-    for (from, name) in [
-        (binaries().await, "ingest"),
-        (binaries().await, "order-status"),
-        (binaries().await, "order-alerts"),
-        (binaries().await, "recover"),
-        (&target.join("debug"), "order-receipts"),
-    ] {
-        std::os::unix::fs::symlink(from.join(name), folder.path().join(name)).unwrap();
-    }
-    let setup = Setup { template: Some(copy.join("template.yaml")), ..Setup::default() };
-    let pipeline = setup.start_with(folder.path()).await;
+    let setup = Setup { template: Some(copy.workspace.join("template.yaml")), ..Setup::default() };
+    let pipeline = setup.start_with(&copy.binaries).await;
     let paid = |id: &str, cents: i64| {
         event(id, id, "shop.order.paid", &format!(r#"{{"order_id":"{id}","amount_cents":{cents}}}"#))
     };
@@ -107,5 +171,6 @@ async fn the_page_about_consumer_groups_makes_one_that_runs() {
     assert_eq!((counts.handled, counts.dead_letters), (2, 1));
     assert!(pipeline.logs().contains("receipt"), "{}", pipeline.logs());
     assert_eq!(pipeline.dead_letters("order-receipts").await[0].reason, "order B was paid with 0 cents");
+    assert_eq!(pipeline.wait_for("order-totals", 3).await.handled, 3);
     pipeline.stop().await;
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::{CreateError, refused};
 
 /// Makes the queue if it is not there; says whether it did.
-pub(super) async fn ensure(client: &Client, queue: &Queue) -> Result<bool, CreateError> {
+pub(crate) async fn ensure(client: &Client, queue: &Queue) -> Result<bool, CreateError> {
     let name = &queue.name;
     if let Some((target, _)) = &queue.redrive {
         let target_name = target.rsplit(':').next().unwrap_or(target);
@@ -20,6 +20,10 @@ pub(super) async fn ensure(client: &Client, queue: &Queue) -> Result<bool, Creat
     }
     let mut attributes = attributes(queue);
     if let Some(url) = url(client, name).await? {
+        if !has_redrive(client, name, &url).await? {
+            // not every service takes an empty policy where there is none to take away
+            attributes.retain(|_, value| !value.is_empty());
+        }
         let call = client.set_queue_attributes().queue_url(url);
         let call = call.set_attributes(Some(attributes)).send().await;
         call.map_err(refused("SetQueueAttributes", name))?;
@@ -37,6 +41,13 @@ async fn url(client: &Client, name: &str) -> Result<Option<String>, CreateError>
         Err(error) if error.as_service_error().is_some_and(|error| error.is_queue_does_not_exist()) => Ok(None),
         Err(error) => Err(refused("GetQueueUrl", name)(error)),
     }
+}
+
+async fn has_redrive(client: &Client, name: &str, url: &str) -> Result<bool, CreateError> {
+    let policy = QueueAttributeName::RedrivePolicy;
+    let asked = client.get_queue_attributes().queue_url(url).attribute_names(policy.clone()).send().await;
+    let found = asked.map_err(refused("GetQueueAttributes", name))?.attributes.unwrap_or_default();
+    Ok(found.get(&policy).is_some_and(|policy| !policy.is_empty()))
 }
 
 fn attributes(queue: &Queue) -> HashMap<QueueAttributeName, String> {

@@ -1,19 +1,19 @@
 //! Streams: shards are fixed at creation, retention follows the template.
 
-use std::path::Path;
 use std::time::Duration;
 
 use crate::template::model::Stream;
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::types::{Shard, StreamDescription, StreamStatus};
 
-use super::{CreateError, mend, refused};
+use super::{CreateError, refused};
 
-const POLL: Duration = Duration::from_millis(20);
-const POLLS_MAX: u32 = 500;
+/// AWS takes half a minute to make a stream.
+const POLL: Duration = Duration::from_millis(50);
+const POLLS_MAX: u32 = 1200;
 
 /// Makes the stream if it is not there; says whether it did.
-pub(super) async fn ensure(client: &Client, stream: &Stream, state_dir: Option<&Path>) -> Result<bool, CreateError> {
+pub(super) async fn ensure(client: &Client, stream: &Stream, remedy: &str) -> Result<bool, CreateError> {
     let name = &stream.name;
     let missing = match client.describe_stream().stream_name(name).send().await {
         Ok(_) => false,
@@ -27,7 +27,7 @@ pub(super) async fn ensure(client: &Client, stream: &Stream, state_dir: Option<&
     }
     let description = active(client, name).await?;
     if !missing {
-        check_shards(client, stream, state_dir).await?;
+        check_shards(client, stream, remedy).await?;
     }
     set_retention(client, stream, description.retention_period_hours()).await?;
     Ok(missing)
@@ -46,12 +46,12 @@ async fn active(client: &Client, name: &str) -> Result<StreamDescription, Create
         }
         tokio::time::sleep(POLL).await;
     }
-    Err(CreateError::NotActive { name: name.to_owned(), status: status.to_string() })
+    Err(CreateError::NotActive { kind: "stream", name: name.to_owned(), status: status.to_string() })
 }
 
 /// A stream that was split or merged since is the same stream: it counts by what it was created with, or by what it has
 /// open, so that a template which follows a split by hand is right too.
-async fn check_shards(client: &Client, stream: &Stream, state_dir: Option<&Path>) -> Result<(), CreateError> {
+async fn check_shards(client: &Client, stream: &Stream, remedy: &str) -> Result<(), CreateError> {
     let shards = all_shards(client, &stream.name).await?;
     let count = |wanted: fn(&Shard) -> bool| shards.iter().filter(|shard| wanted(shard)).count();
     let created = count(|shard| shard.parent_shard_id().is_none());
@@ -68,7 +68,7 @@ async fn check_shards(client: &Client, stream: &Stream, state_dir: Option<&Path>
         name: stream.name.clone(),
         found: format!("{open} shards"),
         wanted: format!("{wanted} shards"),
-        mend: mend(state_dir),
+        mend: remedy.to_owned(),
     })
 }
 

@@ -1,22 +1,25 @@
 //! Tables: keys are fixed at creation, the time-to-live attribute follows the template.
 
-use std::path::Path;
+use std::time::Duration;
 
 use crate::template::model::{KeyAttribute, Table};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TableDescription,
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TableDescription, TableStatus,
     TimeToLiveSpecification, TimeToLiveStatus,
 };
 
-use super::{CreateError, mend, refused};
+use super::{CreateError, refused};
+
+const POLL: Duration = Duration::from_millis(50);
+const POLLS_MAX: u32 = 1200;
 
 /// Makes the table if it is not there; says whether it did.
-pub(super) async fn ensure(client: &Client, table: &Table, state_dir: Option<&Path>) -> Result<bool, CreateError> {
+pub(super) async fn ensure(client: &Client, table: &Table, remedy: &str) -> Result<bool, CreateError> {
     let name = &table.name;
     let made = match client.describe_table().table_name(name).send().await {
         Ok(output) => {
-            check_keys(table, &output.table.unwrap_or_else(empty), state_dir)?;
+            check_keys(table, &output.table.unwrap_or_else(empty), remedy)?;
             false
         }
         Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_not_found_exception()) => {
@@ -48,10 +51,24 @@ async fn make(client: &Client, table: &Table) -> Result<(), CreateError> {
             .attribute_definitions(definition.build().expect("name and type are set"));
     }
     call.send().await.map_err(refused("CreateTable", &table.name))?;
-    Ok(())
+    active(client, &table.name).await
 }
 
-fn check_keys(table: &Table, found: &TableDescription, state_dir: Option<&Path>) -> Result<(), CreateError> {
+/// Until the table can be used.
+async fn active(client: &Client, name: &str) -> Result<(), CreateError> {
+    let mut status = TableStatus::Creating;
+    for _ in 0..POLLS_MAX {
+        let output = client.describe_table().table_name(name).send().await.map_err(refused("DescribeTable", name))?;
+        match output.table.and_then(|table| table.table_status) {
+            Some(TableStatus::Active) | None => return Ok(()),
+            Some(other) => status = other,
+        }
+        tokio::time::sleep(POLL).await;
+    }
+    Err(CreateError::NotActive { kind: "table", name: name.to_owned(), status: status.to_string() })
+}
+
+fn check_keys(table: &Table, found: &TableDescription, remedy: &str) -> Result<(), CreateError> {
     let describe = |role: &KeyType, name: &str, kind: &str| format!("{name} {kind} ({role})");
     let wanted: Vec<String> = keys(table).map(|(role, key)| describe(&role, &key.name, &key.kind)).collect();
     let kind_of = |name: &str| {
@@ -70,7 +87,7 @@ fn check_keys(table: &Table, found: &TableDescription, state_dir: Option<&Path>)
         name: table.name.clone(),
         found: format!("the key {}", found.join(" + ")),
         wanted: wanted.join(" + "),
-        mend: mend(state_dir),
+        mend: remedy.to_owned(),
     })
 }
 
