@@ -103,6 +103,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
         on_timeout: OnTimeout::Abandon,
         alarm_speed: 1,
         telemetry: None,
+        count: None,
         on_alarm: Arc::new(|_: &penstock_local::metrics::StateChange| {}),
         log: Arc::new(move |function: &str, line: &str| {
             let mut lines = sink.lock().unwrap_or_else(PoisonError::into_inner);

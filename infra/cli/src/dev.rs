@@ -95,6 +95,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
         on_timeout: OnTimeout::Kill,
         alarm_speed: options.alarm_speed,
         telemetry: Some(telemetry()),
+        count: None,
         on_alarm: std::sync::Arc::new(move |change: &StateChange| {
             if !demo {
                 alarm::lines(change).iter().for_each(|line| note(line));

@@ -3,6 +3,7 @@
 mod alarm;
 mod alarms;
 mod chaos;
+mod cost;
 mod demo;
 mod dev;
 mod dlq;
@@ -62,6 +63,8 @@ enum Command {
     },
     /// Show the messages that wait in a queue of the stack, such as `Alerts`; they stay there
     Queue(queue::Options),
+    /// Estimate what a month of a stack costs, item by item, beside the same stack with per-event idempotency
+    Cost(cost::Options),
     /// Look at dead letters, or send them back
     #[command(subcommand)]
     Dlq(dlq::Command),
@@ -101,6 +104,7 @@ async fn main() -> ExitCode {
         Command::Status(options) => Ok(status::run(options).await),
         Command::Alarms(options) => Ok(alarms::run(options).await),
         Command::Trace { event_id, json, running } => trace::run(running.port, &event_id, json).await,
+        Command::Cost(options) => Box::pin(cost::run(options)).await,
         Command::New(New::Group(options)) => new::run(&options),
         Command::Queue(options) => queue::run(options).await,
         Command::Dlq(command) => dlq::run(command).await,

@@ -6,6 +6,7 @@
 
 mod audit;
 mod build;
+pub mod count;
 mod elsewhere;
 pub mod event_source;
 pub mod gateway;

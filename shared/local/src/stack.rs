@@ -9,7 +9,7 @@ mod telemetry;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use penstock::window::Counts;
 use penstock_aws::Clients;
 use penstock_event_source::MappingStatus;
@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::count::{Relay, relay};
 use crate::gateway::Gateway;
 use crate::lambda::Function;
 use crate::ledger::group_counts;
@@ -107,8 +108,9 @@ impl Stack {
         pipeline.warnings.extend(limits);
         let endpoint = format!("http://127.0.0.1:{port}");
         let telemetry = Telemetry::new(options.telemetry.as_ref(), &endpoint);
-        let functions = functions::start(&pipeline, &platform, &binaries, &options, &telemetry, &metrics)?;
         let cancel = CancellationToken::new();
+        let relays = relays(&pipeline, &platform, &options, &cancel).await?;
+        let functions = functions::start(&pipeline, &platform, &binaries, &options, &telemetry, &metrics, &relays)?;
         let alarms = Watch::new(metrics.clone(), pipeline.alarms.clone(), options.on_alarm.clone());
         let operator = Operator::new(metrics.clone(), alarms.clone(), telemetry.elsewhere(&pipeline));
         let mut stack = Self {
@@ -264,6 +266,25 @@ impl Stack {
         self.platform.shutdown(remove).await.context("the services did not stop cleanly")?;
         if failures.is_empty() { Ok(()) } else { bail!("{}", failures.join("; ")) }
     }
+}
+
+/// A relay for each function, by its logical id, if calls are to be counted.
+async fn relays(
+    pipeline: &Pipeline,
+    platform: &Platform,
+    options: &Options,
+    stop: &CancellationToken,
+) -> anyhow::Result<BTreeMap<String, Relay>> {
+    let mut relays = BTreeMap::new();
+    if let Some(counter) = &options.count {
+        // a relay changes what others would have signed
+        ensure!(options.services.is_none(), "calls to somebody else's services cannot be counted");
+        for function in &pipeline.functions {
+            let relay = relay(counter, &function.binary, &platform.environment(), stop).await?;
+            relays.insert(function.logical_id.clone(), relay);
+        }
+    }
+    Ok(relays)
 }
 
 async fn listen(port: u16) -> anyhow::Result<TcpListener> {

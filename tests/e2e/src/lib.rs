@@ -105,6 +105,7 @@ impl Setup {
             on_timeout: OnTimeout::Kill,
             alarm_speed: self.alarm_speed.unwrap_or(1),
             telemetry: None,
+            count: None,
             on_alarm: Arc::new(move |change: &StateChange| {
                 told.lock().expect("no test panics while it hears").push(change.clone());
             }),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::Options;
 use super::telemetry::Telemetry;
+use crate::count::Relay;
 use crate::lambda::{Function, FunctionConfig};
 use crate::metrics::MetricStore;
 use crate::metrics::emf::EmfReader;
@@ -23,6 +24,7 @@ pub(super) fn start(
     options: &Options,
     telemetry: &Telemetry,
     metrics: &MetricStore,
+    relays: &BTreeMap<String, Relay>,
 ) -> anyhow::Result<BTreeMap<String, Function>> {
     let mut functions = BTreeMap::new();
     let reader = Arc::new(EmfReader::new(metrics.clone()));
@@ -32,6 +34,11 @@ pub(super) fn start(
         environment.insert("AWS_LAMBDA_LOG_FORMAT".to_owned(), "Text".to_owned());
         environment.extend(function.environment.clone());
         telemetry.complete(&mut environment);
+        if let Some(relay) = relays.get(&function.logical_id) {
+            environment.extend(relay.clone());
+            // whoever counts wants the bytes that CloudWatch would be given
+            environment.insert("AWS_LAMBDA_LOG_FORMAT".to_owned(), "JSON".to_owned());
+        }
         let config = FunctionConfig {
             name: function.name.clone(),
             arn: function.arn.clone(),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::Profile;
+use crate::count::Counter;
 use crate::elsewhere::Endpoints;
 use crate::lambda::OnTimeout;
 use crate::metrics::OnAlarm;
@@ -51,6 +52,8 @@ pub struct Options {
     /// `OTEL_` variables for the functions, before those of the template. Unless one of both names an endpoint, it is the
     /// stack, which keeps the spans for `penstock trace`. `None` leaves all to the template.
     pub telemetry: Option<BTreeMap<String, String>>,
+    /// Counts what the functions ask of the services that are started here; `None` leaves nothing in their way.
+    pub count: Option<Counter>,
     /// Where the functions' logs go.
     pub log: LogLine,
     /// Where changes of the alarms' states are told.

@@ -211,6 +211,7 @@ async fn a_missing_binary_is_one_clear_line_that_names_it() {
         on_timeout: Default::default(),
         alarm_speed: 1,
         telemetry: None,
+        count: None,
         on_alarm: Arc::new(|_: &penstock_local::metrics::StateChange| {}),
         binaries: Some(empty.path().to_path_buf()),
         log: Arc::new(|_: &str, _: &str| {}),
