@@ -2,14 +2,9 @@
 
 import base64
 import json
-import sys
 import unittest
 
-from emulator import ROOT, Emulator
-
-sys.path.append(str(ROOT / "tests" / "infra"))
-
-from stack import BY_DEFAULT, Stack  # noqa: E402  (its folder is known only now)
+from emulator import ROOT, Ministack, Moto
 
 GOLDEN = ROOT / "events" / "golden"
 QUEUE = {"Queue": {"Type": "AWS::SQS::Queue"}}
@@ -25,21 +20,18 @@ def item(name):
     return {key: {"B": base64.b64decode(value["B"])} if "B" in value else value for key, value in golden(name).items()}
 
 
-class Operator(unittest.TestCase):
-    """One stack for all of it: `shop`, deployed from template.yaml."""
+class Operator:
+    """One stack for all of it: `shop`, deployed from template.yaml to the emulator that a subclass names."""
+
+    emulator = None
+    # whether it finds a record by its number as Penstock writes it, without zeros before it
+    finds_by_number = True
 
     @classmethod
     def setUpClass(cls):
-        cls.account = Emulator()
+        cls.account = cls.emulator()
         cls.addClassCleanup(cls.account.stop)
-        bucket = cls.account.client("s3")
-        bucket.create_bucket(Bucket="artifacts")
-        bucket.put_object(Bucket="artifacts", Key="function.zip", Body=b"")
-        template = json.loads((ROOT / "target/infra/expanded.json").read_text(encoding="utf-8"))
-        # moto keeps a place for `AWS::NoValue` in a list, and looks numbers up in a mapping as numbers, where keys are texts
-        template["Resources"] = Stack(template, BY_DEFAULT).resources
-        template["Parameters"]["RetentionHours"] |= {"Type": "String", "Default": "24"}
-        cls.outputs = cls.account.deploy("shop", template)
+        cls.outputs = cls.account.deploy_pipeline("shop")
         cls.groups = {
             group["group"]: group
             for name, group in ((name, json.loads(value)) for name, value in cls.outputs.items() if name.endswith("Group"))
@@ -90,10 +82,13 @@ class Operator(unittest.TestCase):
         group = next(group for group in report["status"]["groups"] if group["group"] == "order-status")
         (found,) = (entry for entry in group["shards"] if entry["shard"] == shard)
         self.assertEqual((found["epoch"], found["attempts"], found["retried"]), (7, 3, 1))
-        self.assertEqual(found["position"], f"{first}.0")
-        self.assertIsNotNone(found["iterator_age_ms"], "the second record is not settled")
+        # ministack writes numbers with zeros before them
+        self.assertEqual(found["position"], f"{int(first)}.0")
+        self.assertEqual(found["iterator_age_ms"] is not None, self.finds_by_number, "the second record is not settled")
         pages = {(finding["group"], finding["page"].rsplit("/", 1)[1]) for finding in report["findings"]}
         expected = {("order-status", page) for page in ("function-errors.md", "lag.md", "dead-letters.md")}
+        if not self.finds_by_number:
+            expected.remove(("order-status", "lag.md"))
         self.assertEqual(pages, expected | {("order-alerts", "iterator-age.md")})
 
     def test_3_what_is_no_stack_of_ours_is_one_clear_line(self):
@@ -119,3 +114,15 @@ class Operator(unittest.TestCase):
         self.assertIn("there is no consumer group `nobody`; the groups are: order-alerts, order-status", said)
         self.assertIn("`order-alerts` is not a projection", self.said("state", "order-alerts", "A", code=1))
 
+
+class OnMoto(Operator, unittest.TestCase):
+    """In moto."""
+
+    emulator = Moto
+
+
+class OnMinistack(Operator, unittest.TestCase):
+    """In ministack, which compares sequence numbers as texts: `status` sees nothing behind a position there."""
+
+    emulator = Ministack
+    finds_by_number = False

@@ -1,6 +1,7 @@
 """Schemas, samples and payloads hold together: the sample orders are what their script writes, and keep their schemas."""
 
 import base64
+import gzip
 import hashlib
 import json
 import pathlib
@@ -38,6 +39,28 @@ def single():
 def payload(name):
     """A Lambda payload."""
     return json.loads((EVENTS / "payloads" / name).read_text(encoding="utf-8"))
+
+
+def header(request, name):
+    """A header's value, whatever the case of its name."""
+    return next((value for key, value in request["headers"].items() if key.lower() == name), None)
+
+
+def body_of(request):
+    """The body as it was sent."""
+    return base64.b64decode(request["body"], validate=True) if request["isBase64Encoded"] else request["body"].encode()
+
+
+def events_of(request):
+    """The events of an HTTP request, by its mode."""
+    body, kind = body_of(request), header(request, "content-type")
+    body = json.loads(gzip.decompress(body) if header(request, "content-encoding") == "gzip" else body)
+    if kind == "application/cloudevents-batch+json":
+        return body
+    if kind == "application/cloudevents+json":
+        return [body]
+    attributes = {key.lower()[3:]: value for key, value in request["headers"].items() if key.lower().startswith("ce-")}
+    return [{**attributes, "datacontenttype": kind, "data": body}]
 
 
 class SchemasTest(unittest.TestCase):
@@ -89,10 +112,40 @@ class SamplesTest(unittest.TestCase):
 class PayloadsTest(unittest.TestCase):
     """The payloads are what Lambda would send, down to the digests."""
 
-    def test_the_http_payload_carries_the_single_sample(self):
-        request = payload("apigw-v2-structured.json")
-        self.assertEqual(json.loads(request["body"]), dict(single())["one.json"])
-        self.assertEqual(request["headers"]["content-length"], str(len(request["body"])))
+    def test_each_http_payload_carries_the_events_of_its_name(self):
+        one = dict(single())["one.json"]
+        batch = json.loads((SAMPLES / "batch.json").read_text(encoding="utf-8"))
+        expected = {"structured": [one], "binary": [one], "batch-gzip": batch}
+        found = sorted(path.stem for edge in ("apigw-v2", "url", "rest") for path in (EVENTS / "payloads").glob(f"{edge}-*.json"))
+        self.assertEqual(len(found), 1 + 3 + 3)
+        for name in found:
+            with self.subTest(name):
+                request = payload(f"{name}.json")
+                events = next(events for mode, events in expected.items() if name.endswith(mode))
+                self.assertEqual(events_of(request), events)
+
+    def test_the_http_payloads_are_shaped_as_their_edge_shapes_them(self):
+        for path in sorted((EVENTS / "payloads").glob("*.json")):
+            edge = path.stem.rpartition("-")[0].removesuffix("-batch")
+            if edge not in ("apigw-v2", "url", "rest"):
+                continue
+            with self.subTest(path.stem):
+                request = payload(path.name)
+                headers, context, kind = request["headers"], request["requestContext"], header(request, "content-type")
+                if edge == "rest":
+                    self.assertNotIn("version", request)
+                    self.assertEqual(request["multiValueHeaders"], {name: [value] for name, value in headers.items()})
+                    self.assertEqual(context["path"], f"/{context['stage']}{request['path']}")
+                    self.assertEqual((request["httpMethod"], context["identity"]["sourceIp"]), ("POST", header(request, "x-forwarded-for")))
+                    self.assertEqual(request["isBase64Encoded"], kind == "application/cloudevents-batch+json")
+                    continue
+                self.assertEqual((request["version"], context["http"]["method"]), ("2.0", "POST"))
+                self.assertEqual((request["rawPath"], context["http"]["path"]), ("/v1/events", "/v1/events"))
+                self.assertEqual(request["routeKey"], "$default" if edge == "url" else "POST /v1/events")
+                self.assertEqual(list(headers), sorted(name.lower() for name in headers))
+                self.assertEqual(headers["content-length"], str(len(body_of(request))))
+                self.assertEqual(headers["host"], context["domainName"])
+                self.assertEqual(request["isBase64Encoded"], kind != "application/json")
 
     def test_the_kinesis_batch_holds_an_aggregate_an_event_and_garbage(self):
         records = [record["kinesis"] for record in payload("kinesis-batch.json")["Records"]]
