@@ -9,8 +9,6 @@ mod outcome;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
-use aws_lambda_events::encodings::Body;
 use http::header::{ACCEPT, ACCEPT_ENCODING, ALLOW, CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue};
 use serde::Serialize;
@@ -115,16 +113,6 @@ impl Answer {
     fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);
         self
-    }
-}
-
-impl From<Answer> for ApiGatewayV2httpResponse {
-    fn from(answer: Answer) -> Self {
-        let mut response = Self::default();
-        response.status_code = answer.status.into();
-        response.headers = answer.headers;
-        response.body = Some(Body::Text(answer.body));
-        response
     }
 }
 

@@ -7,7 +7,6 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use http::Method;
 use lambda_runtime::LambdaEvent;
 use penstock::Limits;
@@ -17,10 +16,12 @@ use penstock::producer::{Fate, Producer};
 use penstock::time::Timestamp;
 use penstock_aws::metrics::Metrics;
 use penstock_aws::trace::Traces;
+use serde_json::value::RawValue;
 
 use crate::answer::{Answer, Outcome, Tally};
 use crate::cloudevents::{Judged, Named, Refused, Rules};
 use crate::code::Code;
+use crate::edge::{self, Request, Response};
 use crate::request;
 use crate::telling::{self, Told};
 use crate::trace::{RequestTrace, Times};
@@ -73,17 +74,21 @@ impl<S: Stream, C: Clock> Ingest<S, C> {
         Self { metrics: Some(metrics), traces, log_share, ..self }
     }
 
-    /// Handles one invocation of API Gateway's HTTP API, payload version 2.0.
-    /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
-    pub async fn handle(&self, event: LambdaEvent<ApiGatewayV2httpRequest>) -> ApiGatewayV2httpResponse {
+    /// Handles one invocation, whichever of the three ways its request came.
+    ///
+    /// # Errors
+    /// When it is no request at all.
+    pub async fn handle(&self, event: LambdaEvent<Box<RawValue>>) -> Result<Response, edge::Error> {
         let LambdaEvent { payload, context } = event;
-        let gateway_request_id = payload.request_context.request_id.clone().unwrap_or_default();
-        let body = payload.body.as_deref().unwrap_or_default();
-        let bytes = request::received_bytes(body, payload.is_base64_encoded);
+        let request = Request::read(&payload)?;
+        drop(payload);
+        let (shape, gateway_request_id) = (request.payload, request.id.clone());
+        let body = request.body.as_deref().unwrap_or_default();
+        let bytes = request::received_bytes(body, request.is_base64_encoded);
         let began = self.clock.now();
-        let takes_events = (resource(&payload), &payload.request_context.http.method) == TAKES_EVENTS;
-        let trace = RequestTrace::of(&payload.headers, self.traces.as_ref());
-        let answer = self.answer(payload, &trace, Timestamp(context.deadline)).await;
+        let takes_events = (resource(&request), &request.method) == TAKES_EVENTS;
+        let trace = RequestTrace::of(&request.headers, self.traces.as_ref());
+        let answer = self.answer(request, &trace, Timestamp(context.deadline)).await;
         let Tally { accepted, rejected, retry } = answer.tally;
         if let Some(metrics) = self.metrics.as_ref().filter(|_| takes_events) {
             let now = self.clock.now();
@@ -107,13 +112,12 @@ impl<S: Stream, C: Clock> Ingest<S, C> {
         if let Some(traces) = &self.traces {
             traces.flush(Timestamp(context.deadline).since(self.clock.now())).await;
         }
-        answer.into()
+        Ok(Response::of(answer, shape))
     }
 
     /// The answer to a request that has to be answered before `deadline`.
-    pub async fn answer(&self, request: ApiGatewayV2httpRequest, trace: &RequestTrace, deadline: Timestamp) -> Answer {
-        let method = &request.request_context.http.method;
-        match (resource(&request), method) {
+    pub async fn answer(&self, request: Request, trace: &RequestTrace, deadline: Timestamp) -> Answer {
+        match (resource(&request), &request.method) {
             (None, _) => Answer::problem(
                 Code::NotFound,
                 "there is nothing at this path; events are sent with POST to /v1/events",
@@ -125,7 +129,7 @@ impl<S: Stream, C: Clock> Ingest<S, C> {
         }
     }
 
-    async fn take(&self, request: ApiGatewayV2httpRequest, trace: &RequestTrace, deadline: Timestamp) -> Answer {
+    async fn take(&self, request: Request, trace: &RequestTrace, deadline: Timestamp) -> Answer {
         // for spans, which want more than milliseconds; whatever is decided is decided by `clock`
         let began = SystemTime::now();
         match self.read(request, trace) {
@@ -135,8 +139,8 @@ impl<S: Stream, C: Clock> Ingest<S, C> {
     }
 
     /// The events of a request; or the answer, if the request as a whole is refused.
-    fn read(&self, request: ApiGatewayV2httpRequest, trace: &RequestTrace) -> Result<Vec<Judged>, Box<Answer>> {
-        let ApiGatewayV2httpRequest { headers, body, is_base64_encoded, .. } = request;
+    fn read(&self, request: Request, trace: &RequestTrace) -> Result<Vec<Judged>, Box<Answer>> {
+        let Request { headers, body, is_base64_encoded, .. } = request;
         let body = request::body(body, is_base64_encoded, &headers, &self.limits)
             .map_err(|error| Answer::problem(error.code(), &error.to_string()))?;
         let rules = Rules { limits: &self.limits, keys: &self.keys, trace };
@@ -206,16 +210,14 @@ impl<S: Stream, C: Clock> Ingest<S, C> {
 
 /// What the request's path names. A stage other than `$default` stands before it, unless a custom domain's mapping
 /// has taken it off.
-fn resource(request: &ApiGatewayV2httpRequest) -> Option<Resource> {
+fn resource(request: &Request) -> Option<Resource> {
     let named = |path| match path {
         "/v1/events" => Some(Resource::Events),
         "/v1/health" => Some(Resource::Health),
         _ => None,
     };
-    let context = &request.request_context;
-    let path = request.raw_path.as_deref().or(context.http.path.as_deref())?;
-    let stage = context.stage.as_deref().unwrap_or_default();
-    named(path).or_else(|| named(path.strip_prefix('/')?.strip_prefix(stage)?))
+    let path = request.path.as_str();
+    named(path).or_else(|| named(path.strip_prefix('/')?.strip_prefix(request.stage.as_str())?))
 }
 
 /// The stream's own words are logged, once a request, because the answer does not repeat them. The producer logs what it

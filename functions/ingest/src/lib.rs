@@ -6,13 +6,14 @@
 //! Does not guarantee that an event answered otherwise is not on the stream: a reply of Kinesis can be lost. Sending it
 //! again under the same `source` and `id` is always right.
 //!
-//! A request passes through the modules in this order: [`handler`] finds the route, [`request`] and [`encoding`] make
+//! A request passes through the modules in this order: [`edge`] reads what the gateway passes, [`handler`] finds the route, [`request`] and [`encoding`] make
 //! bytes of the Lambda event, [`cloudevents`] makes events of the bytes, `penstock::producer` stores them, and
 //! [`answer`] says what became of each, in the words of [`code`]. `docs/http.md` describes the same for senders.
 
 pub mod answer;
 pub mod cloudevents;
 pub mod code;
+pub mod edge;
 pub mod encoding;
 pub mod handler;
 pub mod media_type;

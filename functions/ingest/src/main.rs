@@ -27,6 +27,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let ingest = Ingest::new(producer, SystemClock, keys, Limits::DEFAULT).telling(metrics, traces, log_share);
     let ingest = &ingest.waiting(Duration::from_secs(put_seconds));
     // boxed once a request: the compiler would otherwise lay out the SDK's futures as part of this one
-    let answer = async |event: LambdaEvent<_>| Ok::<_, lambda_runtime::Error>(Box::pin(ingest.handle(event)).await);
+    let answer =
+        async |event: LambdaEvent<_>| Box::pin(ingest.handle(event)).await.map_err(lambda_runtime::Error::from);
     run(service_fn(answer)).await
 }

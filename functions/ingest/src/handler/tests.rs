@@ -62,7 +62,7 @@ impl Clock for &Ticks {
 fn answer_by(memory: &Memory, clock: &Ticks, request: Value, deadline: u64) -> Answer {
     let producer = Producer::new(memory, clock, (|| 0.5) as fn() -> f64);
     let ingest = Ingest::new(producer, clock, KeyRules::default(), Limits::DEFAULT);
-    let request: ApiGatewayV2httpRequest = serde_json::from_value(request).unwrap();
+    let request = Request::read(&serde_json::value::to_raw_value(&request).unwrap()).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let trace = RequestTrace::of(&request.headers, None);
     runtime.block_on(ingest.answer(request, &trace, Timestamp(deadline)))
@@ -280,15 +280,33 @@ fn the_name_of_a_stage_before_the_path_is_no_part_of_it() {
 }
 
 #[test]
+fn every_recorded_payload_is_taken_with_all_its_events() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../events/payloads");
+    let mut seen = 0;
+    for file in std::fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if !["apigw-", "rest-", "url-"].iter().any(|edge| name.starts_with(edge)) {
+            continue;
+        }
+        let answer = answer(serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap());
+        assert_eq!(answer.status, 202, "{name}: {}", answer.body);
+        assert!(answer.tally.accepted > 0, "{name}");
+        seen += 1;
+    }
+    assert!(seen >= 7, "{seen} payloads");
+}
+
+#[test]
 fn the_lambda_event_is_answered_with_a_lambda_response() {
     let (memory, clock) = (Memory::default(), Ticks::default());
     let ingest = Ingest::new(Producer::new(&memory, &clock, || 0.5), &clock, KeyRules::default(), Limits::DEFAULT);
-    let payload = serde_json::from_value(post(STRUCTURED, event("1", "k"))).unwrap();
+    let payload = serde_json::value::to_raw_value(&post(STRUCTURED, event("1", "k"))).unwrap();
     let mut context = lambda_runtime::Context::default();
     context.deadline = 3_000;
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let response = runtime.block_on(ingest.handle(LambdaEvent::new(payload, context)));
-    assert_eq!(response.status_code, 202);
+    let response = runtime.block_on(ingest.handle(LambdaEvent::new(payload, context))).unwrap();
+    assert_eq!(serde_json::to_value(response).unwrap()["statusCode"], 202);
 }
 
 proptest! {
