@@ -37,6 +37,30 @@ pub struct Endpoints {
     pub credentials: BTreeMap<String, String>,
 }
 
+impl Endpoints {
+    /// All services of an emulator at one URL, which asks nobody who they are.
+    pub fn emulated(url: &str) -> Self {
+        let credentials = [("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")];
+        Self {
+            kinesis: Some(url.to_owned()),
+            dynamodb: Some(url.to_owned()),
+            sqs: Some(url.to_owned()),
+            region: "us-east-1".to_owned(),
+            credentials: credentials.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        }
+    }
+
+    /// The variables that point an SDK there.
+    pub fn environment(&self) -> BTreeMap<String, String> {
+        let mut environment = self.credentials.clone();
+        environment.insert("AWS_REGION".to_owned(), self.region.clone());
+        for (name, url) in [("KINESIS", &self.kinesis), ("DYNAMODB", &self.dynamodb), ("SQS", &self.sqs)] {
+            environment.extend(url.clone().map(|url| (format!("AWS_ENDPOINT_URL_{name}"), url)));
+        }
+        environment
+    }
+}
+
 /// Services that somebody else runs.
 #[derive(Debug)]
 pub(crate) struct Elsewhere {
@@ -53,13 +77,8 @@ impl Elsewhere {
         let (listener, url) = server::listen("CloudFormation", 0).await?;
         let (cloudformation, token) = (CloudFormation::default(), CancellationToken::new());
         drop(server::serve(listener, cloudformation.router(), token.clone()));
-        let mut environment = endpoints.credentials.clone();
-        environment.insert("AWS_REGION".to_owned(), endpoints.region.clone());
+        let mut environment = endpoints.environment();
         environment.insert("AWS_ENDPOINT_URL_CLOUDFORMATION".to_owned(), url);
-        let services = [("KINESIS", &endpoints.kinesis), ("DYNAMODB", &endpoints.dynamodb), ("SQS", &endpoints.sqs)];
-        for (name, url) in services {
-            environment.extend(url.clone().map(|url| (format!("AWS_ENDPOINT_URL_{name}"), url)));
-        }
         let clients = Clients::from_environment(&environment);
         let elsewhere = Self { endpoints, environment, clients, cloudformation, _stop: token.drop_guard() };
         Box::pin(elsewhere.answers()).await?;

@@ -20,7 +20,7 @@ mod tests;
 
 pub(crate) use clock::now_ms;
 pub(crate) use cloudformation::{CloudFormation, LocalStack};
-pub use create::{CreateError, Created};
+pub use create::{CreateError, Created, create};
 pub use running::{Options, Ports, Services};
 pub(crate) use sqs::MESSAGE_MAX;
 pub use start_error::StartError;

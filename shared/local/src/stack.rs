@@ -162,6 +162,11 @@ impl Stack {
         &self.pipeline
     }
 
+    /// What it is called.
+    pub fn name(&self) -> &str {
+        &self.place.stack_name
+    }
+
     /// Where the HTTP API listens: `http://127.0.0.1:port`.
     pub fn endpoint(&self) -> &str {
         &self.endpoint

@@ -13,7 +13,7 @@ use penstock_admin::{Operator, dead_letters};
 use penstock_local::gateway::Edge;
 use penstock_local::lambda::OnTimeout;
 use penstock_local::metrics::{State, StateChange};
-use penstock_local::{Options, Profile, STACK_NAME, Stack, build_functions};
+use penstock_local::{Endpoints, Options, Profile, STACK_NAME, Stack, build_functions};
 pub use rustix::process::Signal;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
@@ -47,6 +47,16 @@ pub struct Pipeline {
     logs: Arc<Mutex<Vec<String>>>,
     alarms: Arc<Mutex<Vec<StateChange>>>,
     _room: SemaphorePermit<'static>,
+}
+
+/// Services that somebody else runs, in place of those that each pipeline starts: `PENSTOCK_ENDPOINT`.
+pub fn endpoint() -> Option<String> {
+    penstock_aws::config::process_environment("PENSTOCK_ENDPOINT")
+}
+
+/// The name of a stack that nobody else has.
+fn unique_name() -> String {
+    format!("t{}", &uuid::Uuid::new_v4().simple().to_string()[..12])
 }
 
 /// What a pipeline of a test is started with.
@@ -92,14 +102,15 @@ impl Setup {
         let log = Arc::clone(&logs);
         let alarms = Arc::new(Mutex::new(Vec::new()));
         let told = Arc::clone(&alarms);
+        let elsewhere = endpoint().map(|url| Endpoints::emulated(&url));
         let options = Options {
             template: root().join(self.template.unwrap_or_else(|| "template.yaml".into())),
             root: root(),
             parameters: self.parameters,
             state: self.state,
-            stack_name: STACK_NAME.to_owned(),
-            services: None,
-            clean: false,
+            stack_name: elsewhere.as_ref().map_or(STACK_NAME.to_owned(), |_| unique_name()),
+            clean: elsewhere.is_some(),
+            services: elsewhere,
             service_ports: Default::default(),
             edge: self.edge,
             port: 0,
@@ -182,7 +193,7 @@ impl Pipeline {
 
     /// The stack as an operator's commands see it.
     pub async fn operator(&self) -> Operator {
-        Operator::find(self.stack.clients().clone(), STACK_NAME).await.expect("the stack describes itself")
+        Operator::find(self.stack.clients().clone(), self.stack.name()).await.expect("the stack describes itself")
     }
 
     /// Sends a group's dead letters back; how many there were.

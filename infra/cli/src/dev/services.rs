@@ -8,8 +8,6 @@ use penstock_aws::config::process_environment;
 use penstock_local::Endpoints;
 use penstock_local::services::Ports;
 
-/// What an emulator takes for credentials, unless there are some.
-const EMULATED: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")];
 /// Where emulators are, unless somebody says otherwise.
 const REGION: &str = "us-east-1";
 /// The services that have an endpoint of their own.
@@ -61,9 +59,7 @@ impl Services {
                 found
             }
             // an emulator asks nobody who they are
-            Err(_) if self.profile.is_none() => {
-                EMULATED.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
-            }
+            Err(_) if self.profile.is_none() => Endpoints::emulated("").credentials,
             Err(error) => return Err(error.into()),
         };
         let [kinesis, dynamodb, sqs] = SERVICES.map(|service| urls.get(service).cloned());

@@ -79,6 +79,22 @@ async fn resharding(clients: &Clients, name: &str) -> Probed {
         iterator = page.next_shard_iterator;
     }
 
+    let first: SequenceNumber = before.sequence_number().parse()?;
+    let behind =
+        kinesis.get_shard_iterator().stream_name(name).shard_id(&parent).starting_sequence_number(first.as_str());
+    let behind = behind.shard_iterator_type(ShardIteratorType::AfterSequenceNumber).send().await;
+    let read = match behind.ok().and_then(|behind| behind.shard_iterator) {
+        Some(behind) => kinesis.get_records().shard_iterator(behind).send().await?.records.len(),
+        None => 0,
+    };
+    if read != 1 {
+        found.push(format!(
+            "gives {read} records behind a sequence number where one is (its numbers look like {}): a restart of `dev` does not \
+             read on, and `status` and `recover` are wrong",
+            before.sequence_number()
+        ));
+    }
+
     let split =
         kinesis.split_shard().stream_name(name).shard_to_split(&parent).new_starting_hash_key(HALF).send().await;
     if let Err(error) = split {

@@ -78,7 +78,7 @@ pub enum CreateError {
 /// # Errors
 ///
 /// A [`CreateError`] for the first resource that cannot be had; those before it are made.
-pub(crate) async fn create(
+pub async fn create(
     clients: &Clients,
     remedy: &str,
     (streams, tables, queues): (&[Stream], &[Table], &[Queue]),

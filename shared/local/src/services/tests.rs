@@ -60,6 +60,7 @@ fn queue(name: &str, redrive: Option<(&str, u32)>) -> Queue {
         url: String::new(),
         visibility_timeout: 60,
         retention: 86_400,
+        message_max: 1_048_576,
         redrive: redrive.map(|(target, count)| (queue_arn(target), count)),
     }
 }

@@ -88,6 +88,8 @@ pub struct Queue {
     pub visibility_timeout: u32,
     /// `MessageRetentionPeriod` in seconds.
     pub retention: u32,
+    /// `MaximumMessageSize` in bytes.
+    pub message_max: usize,
     /// `RedrivePolicy`: the ARN of the dead-letter queue and `maxReceiveCount`.
     pub redrive: Option<(String, u32)>,
 }

@@ -152,6 +152,7 @@ pub(super) fn queue(id: &str, identity: &Identity, targets: &Targets, mut proper
         url: identity.reference.clone(),
         visibility_timeout,
         retention,
+        message_max: size,
         redrive,
     }
 }

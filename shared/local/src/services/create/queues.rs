@@ -58,6 +58,8 @@ fn attributes(queue: &Queue) -> HashMap<QueueAttributeName, String> {
     HashMap::from([
         (QueueAttributeName::VisibilityTimeout, queue.visibility_timeout.to_string()),
         (QueueAttributeName::MessageRetentionPeriod, queue.retention.to_string()),
+        // not every service starts with the largest
+        (QueueAttributeName::MaximumMessageSize, queue.message_max.to_string()),
         // an empty policy takes an earlier one away
         (QueueAttributeName::RedrivePolicy, redrive.unwrap_or_default()),
     ])
