@@ -96,6 +96,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
         services: None,
         clean: false,
         service_ports: Default::default(),
+        edge: Default::default(),
         port: options.port,
         profile: Profile::Dev,
         binaries: None,

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
+use penstock_local::gateway;
 use penstock_local::lambda::OnTimeout;
 use penstock_local::metrics::StateChange;
 use penstock_local::{Profile, Stack};
@@ -44,6 +45,9 @@ pub(crate) struct Options {
     /// Write the variables that point an AWS SDK, the AWS CLI or a debugger at the services into this file, as `export` lines
     #[arg(long, value_name = "FILE")]
     env: Option<PathBuf>,
+    /// Hand requests on to the function as this edge of AWS does
+    #[arg(long, value_enum, default_value_t = Edge::HttpApi)]
+    edge: Edge,
     /// Set a parameter of the template
     #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = parameter)]
     parameters: Vec<(String, String)>,
@@ -59,6 +63,27 @@ pub(crate) struct Options {
     /// Let no invocation of a function take longer, whatever the template allows: to see what a function that hangs does
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     timeout_max: Option<u64>,
+}
+
+/// What stands before the function.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Edge {
+    /// An HTTP API, payload 2.0, as the template has it
+    HttpApi,
+    /// A REST API, payload 1.0
+    RestApi,
+    /// A function URL, payload 2.0
+    FunctionUrl,
+}
+
+impl From<Edge> for gateway::Edge {
+    fn from(edge: Edge) -> Self {
+        match edge {
+            Edge::HttpApi => Self::HttpApi,
+            Edge::RestApi => Self::RestApi,
+            Edge::FunctionUrl => Self::FunctionUrl,
+        }
+    }
 }
 
 pub(crate) fn parameter(text: &str) -> Result<(String, String), String> {
@@ -88,6 +113,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
         services: options.services.endpoints().await?,
         clean: options.services.clean,
         service_ports: options.services.ports()?,
+        edge: options.edge.into(),
         port: options.port,
         profile: if options.release { Profile::Release } else { Profile::Dev },
         binaries: None,

@@ -1,9 +1,11 @@
-//! The HTTP API: API Gateway's HTTP API with Lambda proxy integration, payload format 2.0.
+//! The edge: API Gateway's HTTP API with Lambda proxy integration, payload format 2.0; or what a REST API or a function URL
+//! would hand on.
 //!
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>.
 //! Guarantees: a request is in memory at most up to its bound, and is answered within 30 s. Not imitated: stages, CORS,
 //! authorizers, throttling, TLS.
 
+mod edge;
 mod event;
 mod response;
 mod routes;
@@ -21,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::lambda::{Function, Invocation, PAYLOAD_MAX};
 use crate::operator::Operator;
+pub use edge::Edge;
 pub use routes::RouteError;
 use routes::Routes;
 
@@ -41,6 +44,7 @@ const STOP_WITHIN: Duration = Duration::from_secs(5);
 pub struct Gateway {
     routes: Routes<Function>,
     beside: Router,
+    edge: Edge,
 }
 
 impl Gateway {
@@ -49,7 +53,13 @@ impl Gateway {
     /// # Errors
     /// A path that is no route, or one route twice.
     pub fn new(routes: Vec<(String, String, Function)>) -> Result<Self, RouteError> {
-        Ok(Self { routes: Routes::new(routes)?, beside: Router::new() })
+        Ok(Self { routes: Routes::new(routes)?, beside: Router::new(), edge: Edge::default() })
+    }
+
+    /// Hands requests on as `edge` does.
+    #[must_use]
+    pub fn speaking(self, edge: Edge) -> Self {
+        Self { edge, ..self }
     }
 
     /// Answers what is below [`PREFIX`](crate::operator::PREFIX) too, before the routes.
@@ -64,7 +74,7 @@ impl Gateway {
     /// When the listener fails.
     pub async fn serve(self, listener: TcpListener, cancel: CancellationToken) -> std::io::Result<()> {
         let port = listener.local_addr()?.port();
-        let state = Arc::new(Shared { routes: self.routes, domain: format!("127.0.0.1:{port}") });
+        let state = Arc::new(Shared { routes: self.routes, edge: self.edge, domain: format!("127.0.0.1:{port}") });
         let router = Router::new().fallback(answer).with_state(state).merge(self.beside);
         let service = router.into_make_service_with_connect_info::<std::net::SocketAddr>();
         let serving = axum::serve(listener, service).with_graceful_shutdown(cancel.clone().cancelled_owned());
@@ -81,6 +91,7 @@ impl Gateway {
 
 struct Shared {
     routes: Routes<Function>,
+    edge: Edge,
     domain: String,
 }
 
@@ -103,7 +114,9 @@ async fn answer(
             return response::message(status, text);
         }
     };
-    let Some(event) = event::build(&parts, &body, &found.key, &found.parameters, &shared.domain, client.ip()) else {
+    let Some(event) =
+        event::build(shared.edge, &parts, &body, (&found.key, &found.parameters), &shared.domain, client.ip())
+    else {
         return response::message(StatusCode::BAD_REQUEST, "Bad Request");
     };
     drop(body);

@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::count::{Relay, relay};
-use crate::gateway::Gateway;
+use crate::gateway::{Edge, Gateway};
 use crate::lambda::Function;
 use crate::ledger::group_counts;
 use crate::metrics::{MetricStore, Watch};
@@ -130,7 +130,7 @@ impl Stack {
             cancel,
             tasks: Vec::new(),
         };
-        stack.serve_http(listener, operator)?;
+        stack.serve_http(listener, operator, options.edge)?;
         stack.poll_streams(options.state.as_deref())?;
         stack.poll_queues()?;
         stack.watch_alarms();
@@ -141,12 +141,12 @@ impl Stack {
         Ok(stack)
     }
 
-    fn serve_http(&mut self, listener: TcpListener, operator: Operator) -> anyhow::Result<()> {
+    fn serve_http(&mut self, listener: TcpListener, operator: Operator, edge: Edge) -> anyhow::Result<()> {
         let mut routes = Vec::new();
         for route in &self.pipeline.routes {
             routes.push((route.method.clone(), route.path.clone(), self.function(&route.function)?.clone()));
         }
-        let gateway = Gateway::new(routes)?.beside(operator);
+        let gateway = Gateway::new(routes)?.beside(operator).speaking(edge);
         let cancel = self.cancel.clone();
         self.tasks
             .push(("the HTTP API".to_owned(), tokio::spawn(async move { Ok(gateway.serve(listener, cancel).await?) })));

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use penstock::dead_letter::Message;
 use penstock::window::Counts;
 use penstock_admin::{Operator, dead_letters};
+use penstock_local::gateway::Edge;
 use penstock_local::lambda::OnTimeout;
 use penstock_local::metrics::{State, StateChange};
 use penstock_local::{Options, Profile, STACK_NAME, Stack, build_functions};
@@ -53,6 +54,8 @@ pub struct Pipeline {
 pub struct Setup {
     /// The template, from the workspace's root; `template.yaml` unless set.
     pub template: Option<PathBuf>,
+    /// What the HTTP API hands requests on as.
+    pub edge: Edge,
     /// Template parameters.
     pub parameters: BTreeMap<String, String>,
     /// Where state is kept.
@@ -98,6 +101,7 @@ impl Setup {
             services: None,
             clean: false,
             service_ports: Default::default(),
+            edge: self.edge,
             port: 0,
             profile: Profile::Dev,
             binaries: Some(folder.to_path_buf()),

@@ -77,6 +77,7 @@ fn options(root: &Path, counter: &Counter, logs: &Logs) -> penstock_local::Optio
         services: None,
         clean: false,
         service_ports: Default::default(),
+        edge: Default::default(),
         state: None,
         port: 0,
         profile: Profile::Dev,

@@ -1,4 +1,6 @@
-//! The event that a function gets for a request, in payload format 2.0.
+//! The event that a function gets for a request: payload format 2.0 here, 1.0 in `rest`.
+
+mod rest;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -10,27 +12,41 @@ use http::HeaderMap;
 use http::request::Parts;
 use serde_json::{Value, json};
 
+use super::Edge;
+
 /// The event as JSON; `None` when a header's value is no text.
 pub(super) fn build(
+    edge: Edge,
     parts: &Parts,
     body: &[u8],
-    route_key: &str,
-    path_parameters: &BTreeMap<String, String>,
+    (route_key, path_parameters): (&str, &BTreeMap<String, String>),
     domain: &str,
     client: IpAddr,
 ) -> Option<Vec<u8>> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let mut headers = headers(&parts.headers)?;
-    let port = domain.rsplit_once(':').map_or("80", |(_, port)| port);
-    let random = uuid::Uuid::new_v4().simple().to_string();
-    for (name, value) in [
-        ("x-amzn-trace-id", format!("Root=1-{:08x}-{}", now.as_secs(), &random[..24])),
-        ("x-forwarded-for", client.to_string()),
-        ("x-forwarded-port", port.to_owned()),
-        ("x-forwarded-proto", "http".to_owned()),
-    ] {
-        headers.insert(name.to_owned(), value);
+    let added = added(now.as_secs(), domain, client);
+    if edge == Edge::RestApi {
+        let mut headers = all_headers(&parts.headers)?;
+        headers.extend(added.into_iter().map(|(name, value)| (name.to_owned(), vec![value])));
+        let event = rest::build(rest::Parts {
+            method: parts.method.as_str(),
+            path: parts.uri.path(),
+            resource: route_key.rsplit(' ').next().unwrap_or_default(),
+            query: parts.uri.query().unwrap_or_default(),
+            headers,
+            path_parameters,
+            body,
+            domain,
+            client,
+            seconds: now.as_secs(),
+            millis: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
+        });
+        return serde_json::to_vec(&event).ok();
     }
+    // a function URL has no routes
+    let route_key = if edge == Edge::FunctionUrl { "$default" } else { route_key };
+    let mut headers = headers(&parts.headers)?;
+    headers.extend(added.into_iter().map(|(name, value)| (name.to_owned(), value)));
     let cookies: Vec<&str> = cookies(&parts.headers);
     let query = parts.uri.query().unwrap_or_default();
     let mut event = json!({
@@ -78,6 +94,27 @@ pub(super) fn build(
         object.insert("isBase64Encoded".to_owned(), base64.into());
     }
     serde_json::to_vec(&event).ok()
+}
+
+/// The headers that every edge adds.
+fn added(seconds: u64, domain: &str, client: IpAddr) -> [(&'static str, String); 4] {
+    let port = domain.rsplit_once(':').map_or("80", |(_, port)| port);
+    let random = uuid::Uuid::new_v4().simple().to_string();
+    [
+        ("x-amzn-trace-id", format!("Root=1-{seconds:08x}-{}", &random[..24])),
+        ("x-forwarded-for", client.to_string()),
+        ("x-forwarded-port", port.to_owned()),
+        ("x-forwarded-proto", "http".to_owned()),
+    ]
+}
+
+/// All values of each header, cookies among them.
+fn all_headers(from: &HeaderMap) -> Option<BTreeMap<String, Vec<String>>> {
+    let mut headers: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (name, value) in from {
+        headers.entry(name.as_str().to_owned()).or_default().push(value.to_str().ok()?.to_owned());
+    }
+    Some(headers)
 }
 
 /// Header values of one name are joined by commas; cookies travel apart.

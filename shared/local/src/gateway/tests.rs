@@ -20,6 +20,10 @@ struct Api {
 }
 
 async fn api() -> Api {
+    api_of(Edge::HttpApi).await
+}
+
+async fn api_of(edge: Edge) -> Api {
     let config = FunctionConfig {
         name: "echo".into(),
         arn: "arn".into(),
@@ -38,7 +42,7 @@ async fn api() -> Api {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let cancel = CancellationToken::new();
-    tokio::spawn(Gateway::new(routes).unwrap().serve(listener, cancel.clone()));
+    tokio::spawn(Gateway::new(routes).unwrap().speaking(edge).serve(listener, cancel.clone()));
     Api { url, function, http: reqwest::Client::new(), cancel }
 }
 
@@ -83,6 +87,44 @@ async fn the_event_is_that_of_payload_format_2() {
     let context = &event["requestContext"];
     assert_eq!((&context["stage"], &context["http"]["method"]), (&json!("$default"), &json!("POST")));
     // the shape that the functions read it with
+    serde_json::from_value::<aws_lambda_events::apigw::ApiGatewayV2httpRequest>(event.clone()).unwrap();
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn a_rest_api_and_a_function_url_hand_on_what_theirs_do() {
+    let api = api_of(Edge::RestApi).await;
+    let request =
+        api.http.post(format!("{}/v1/things/7?a=1&a=2", api.url)).header("x-two", "one").header("x-two", "two");
+    let (_, answer) = api.send(request.header("cookie", "c=1").body(&b"\xff{}"[..])).await;
+    let event = &answer["echo"];
+    for (name, expected) in [
+        ("resource", json!("/v1/things/{id}")),
+        ("path", json!("/v1/things/7")),
+        ("httpMethod", json!("POST")),
+        ("queryStringParameters", json!({ "a": "2" })),
+        ("multiValueQueryStringParameters", json!({ "a": ["1", "2"] })),
+        ("pathParameters", json!({ "id": "7" })),
+        // without binary media types a body is text, whatever it is
+        ("body", json!("\u{fffd}{}")),
+        ("isBase64Encoded", json!(false)),
+    ] {
+        assert_eq!(event[name], expected, "{name}");
+    }
+    assert_eq!(
+        (&event["headers"]["x-two"], &event["multiValueHeaders"]["x-two"]),
+        (&json!("two"), &json!(["one", "two"]))
+    );
+    assert_eq!(event["multiValueHeaders"]["cookie"], json!(["c=1"]));
+    assert_eq!((&event["requestContext"]["stage"], event.get("version")), (&json!("prod"), None));
+    serde_json::from_value::<aws_lambda_events::apigw::ApiGatewayProxyRequest>(event.clone()).unwrap();
+    api.stop().await;
+
+    let api = api_of(Edge::FunctionUrl).await;
+    let (_, answer) = api.send(api.http.get(format!("{}/v1/things", api.url))).await;
+    let event = &answer["echo"];
+    assert_eq!((&event["version"], &event["routeKey"]), (&json!("2.0"), &json!("$default")));
+    assert_eq!(event["requestContext"]["routeKey"], "$default");
     serde_json::from_value::<aws_lambda_events::apigw::ApiGatewayV2httpRequest>(event.clone()).unwrap();
     api.stop().await;
 }

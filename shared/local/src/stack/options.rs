@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::Profile;
 use crate::count::Counter;
 use crate::elsewhere::Endpoints;
+use crate::gateway::Edge;
 use crate::lambda::OnTimeout;
 use crate::metrics::OnAlarm;
 use crate::services::Ports;
@@ -39,6 +40,8 @@ pub struct Options {
     pub service_ports: Ports,
     /// The port of the HTTP API on 127.0.0.1; 0 takes a free one.
     pub port: u16,
+    /// What the HTTP API hands requests on as.
+    pub edge: Edge,
     /// How the functions are built.
     pub profile: Profile,
     /// Binaries that are built already; `None` builds them.

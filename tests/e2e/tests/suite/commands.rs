@@ -205,6 +205,7 @@ async fn a_missing_binary_is_one_clear_line_that_names_it() {
         services: None,
         clean: false,
         service_ports: Default::default(),
+        edge: Default::default(),
         port: 0,
         profile: Profile::Dev,
         timeout_max: None,

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use e2e::{Pipeline, Setup, event};
+use penstock_local::gateway::Edge;
 
 const STRUCTURED: &str = "application/cloudevents+json";
 const BATCHED: &str = "application/cloudevents-batch+json";
@@ -159,4 +160,24 @@ async fn a_batch_with_one_bad_event_says_which_and_takes_the_others() {
     );
     assert_eq!(pipeline.wait_for("obedient", 2).await.handled, 2);
     pipeline.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_a_rest_api_and_a_function_url_events_are_taken_and_refused_as_behind_an_http_api() {
+    for edge in [Edge::RestApi, Edge::FunctionUrl] {
+        let pipeline = Setup { edge, ..Setup::obedient() }.start().await;
+        let events = [event("1", "k", "t", "\"succeed\""), event("2", "k", "t", "\"succeed\"")];
+        let batch = format!("[{}]", events.join(","));
+        let (status, answer) = pipeline.post("application/cloudevents-batch+json", batch).await;
+        assert_eq!(status, 202, "{edge:?}: {answer}");
+        let request = pipeline.http.post(format!("{}/v1/events", pipeline.stack.endpoint()));
+        let request = request.header("ce-specversion", "1.0").header("ce-id", "3").header("ce-source", "s");
+        let request =
+            request.header("ce-type", "t").header("ce-subject", "k").header("content-type", "application/json");
+        assert_eq!(request.body("\"succeed\"").send().await.unwrap().status(), 202, "{edge:?}: binary mode");
+        let (status, answer) = pipeline.post("application/cloudevents+json", "{}").await;
+        assert_eq!((status, &answer["code"]), (400, &"missing_attribute".into()), "{edge:?}: {answer}");
+        assert_eq!(pipeline.wait_for("obedient", 3).await.handled, 3, "{edge:?}");
+        pipeline.stop().await;
+    }
 }
