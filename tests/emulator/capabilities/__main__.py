@@ -1,4 +1,5 @@
-"""What an emulator can do of what Penstock asks of AWS: `python tests/emulator/capabilities --endpoint URL [--dynamodb URL] [SERVICE …]`.
+"""What an emulator can do of what Penstock asks of AWS:
+`python tests/emulator/capabilities --endpoint URL [SERVICE …]`.
 
 Prints a line a capability, `yes` or what was wrong, and with --json the same as JSON. Nothing is retried.
 """
@@ -10,6 +11,7 @@ import time
 
 import dynamodb  # noqa: F401  (each adds its checks)
 import kinesis  # noqa: F401
+import resharding  # noqa: F401
 import sqs  # noqa: F401
 import stack  # noqa: F401
 from check import CHECKS, Account

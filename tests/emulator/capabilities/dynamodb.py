@@ -154,7 +154,8 @@ def queries_in_pages(account):
         query = {"TableName": name, "ConsistentRead": True, "ScanIndexForward": False}
         query |= {"KeyConditionExpression": "#pk = :pk AND #sk BETWEEN :sk AND :end"}
         query |= {"ExpressionAttributeNames": {"#pk": "pk", "#sk": "sk"}}
-        query |= {"ExpressionAttributeValues": {":pk": {"S": "k"}, ":sk": {"S": f"{7:020}/{1:06}"}, ":end": {"S": "9" * 20 + "/999999"}}}
+        first, last = {"S": f"{7:020}/{1:06}"}, {"S": "9" * 20 + "/999999"}
+        query |= {"ExpressionAttributeValues": {":pk": {"S": "k"}, ":sk": first, ":end": last}}
         pages, start = [], {}
         while True:
             page = dynamodb.query(**query, **start)

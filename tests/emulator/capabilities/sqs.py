@@ -100,7 +100,8 @@ def refuses_more_than_a_mebibyte(account):
         url, _ = q.make(MaximumMessageSize=str(MEBIBYTE))
         refused(("InvalidParameterValue", "AWS.SimpleQueueService.BatchRequestTooLong", "BatchRequestTooLong"),
                 q.sqs.send_message_batch, QueueUrl=url, Entries=entries(["x" * 600_000] * 2))
-        refused(("InvalidParameterValue", "InvalidParameterValueException"), q.sqs.send_message, QueueUrl=url, MessageBody="x" * (MEBIBYTE + 1))
+        codes = ("InvalidParameterValue", "InvalidParameterValueException")
+        refused(codes, q.sqs.send_message, QueueUrl=url, MessageBody="x" * (MEBIBYTE + 1))
 
 
 @check("sqs")

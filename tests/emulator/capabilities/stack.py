@@ -8,11 +8,17 @@ import urllib.parse
 import urllib.request
 import zipfile
 
+from botocore.exceptions import ClientError
 from check import check, fresh, refused, same
 
 WAIT_MAX = 40
-HANDLER = "import json\ndef handler(event, context):\n    print(json.dumps(event))\n    return {'statusCode': 202, 'body': json.dumps(event)}\n"
-TRUST = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
+HANDLER = """
+import json
+def handler(event, context):
+    return {"statusCode": 202, "body": json.dumps(event)}
+"""
+LAMBDA = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+TRUST = {"Version": "2012-10-17", "Statement": [LAMBDA]}
 
 
 def code():
@@ -28,7 +34,8 @@ def function(account):
     """A function for one check."""
     client, iam, name = account.client("lambda"), account.client("iam"), fresh("f")
     role = iam.create_role(RoleName=fresh("r"), AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]["Arn"]
-    made = client.create_function(FunctionName=name, Runtime="python3.12", Handler="index.handler", Role=role, Code={"ZipFile": code()}, Timeout=20)
+    settings = {"Runtime": "python3.12", "Handler": "index.handler", "Timeout": 20, "Role": role}
+    made = client.create_function(FunctionName=name, Code={"ZipFile": code()}, **settings)
     try:
         yield client, name, made["FunctionArn"]
     finally:
@@ -72,17 +79,21 @@ def describes_a_stack(account):
 
 @check("stack")
 def unknown_types_fail(account):
-    """A stack with a resource that the emulator cannot make fails"""
-    _, stack = deploy(account, {"Resources": {"Alias": {"Type": "AWS::Nothing::AtAll", "Properties": {}}}})
+    """A stack with a resource of an unknown type is refused or fails"""
+    try:
+        _, stack = deploy(account, {"Resources": {"Alias": {"Type": "AWS::Nothing::AtAll", "Properties": {}}}})
+    except ClientError as error:
+        return same(error.response["Error"]["Code"], "ValidationError")
     same("ROLLBACK" in stack["StackStatus"] or "FAILED" in stack["StackStatus"], True, stack["StackStatus"])
 
 
 @check("stack")
 def stream_properties(account):
     """CloudFormation keeps a stream's shards, retention and encryption"""
-    properties = {"ShardCount": 2, "RetentionPeriodHours": 48, "StreamEncryption": {"EncryptionType": "KMS", "KeyId": "alias/aws/kinesis"}}
-    template = {"Resources": {"S": {"Type": "AWS::Kinesis::Stream", "Properties": properties}}, "Outputs": {"N": {"Value": {"Ref": "S"}}}}
-    _, stack = deploy(account, template)
+    encryption = {"EncryptionType": "KMS", "KeyId": "alias/aws/kinesis"}
+    properties = {"ShardCount": 2, "RetentionPeriodHours": 48, "StreamEncryption": encryption}
+    resources = {"S": {"Type": "AWS::Kinesis::Stream", "Properties": properties}}
+    _, stack = deploy(account, {"Resources": resources, "Outputs": {"N": {"Value": {"Ref": "S"}}}})
     name = stack["Outputs"][0]["OutputValue"]
     found = account.client("kinesis").describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]
     same((found["OpenShardCount"], found["RetentionPeriodHours"], found.get("EncryptionType")), (2, 48, "KMS"))
@@ -111,7 +122,8 @@ def http_api_answers(account):
     with function(account) as (_, _, arn):
         v2 = account.client("apigatewayv2")
         api = v2.create_api(Name=fresh("api"), ProtocolType="HTTP")
-        integration = v2.create_integration(ApiId=api["ApiId"], IntegrationType="AWS_PROXY", IntegrationUri=arn, PayloadFormatVersion="2.0")
+        proxy = {"IntegrationType": "AWS_PROXY", "IntegrationUri": arn, "PayloadFormatVersion": "2.0"}
+        integration = v2.create_integration(ApiId=api["ApiId"], **proxy)
         v2.create_route(ApiId=api["ApiId"], RouteKey="POST /v1/events", Target=f"integrations/{integration['IntegrationId']}")
         v2.create_stage(ApiId=api["ApiId"], StageName="$default", AutoDeploy=True)
         status, body = post(account, api["ApiEndpoint"] + "/v1/events")
