@@ -66,8 +66,11 @@ async fn iterator(
         let at = request.clone().shard_iterator_type(ShardIteratorType::AtSequenceNumber);
         match at.starting_sequence_number(position.sequence.as_str()).send().await {
             Ok(answer) => return Ok(answer.shard_iterator),
-            // the record has expired: all that is left is behind it
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_invalid_argument_exception()) => {}
+            // the record has expired: all that is left is behind it; the second is how LocalStack says so
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(|e| e.is_invalid_argument_exception() || e.is_resource_not_found_exception()) => {}
             Err(error) => return Err(classify("GetShardIterator", error)),
         }
     }

@@ -1,6 +1,7 @@
 //! Kinesis, as the core's [`Stream`], [`Shards`] and [`Records`].
 
 use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::operation::get_shard_iterator::builders::GetShardIteratorFluentBuilder;
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{self, PutRecordsRequestEntry, PutRecordsResultEntry, Shard, ShardIteratorType};
 use penstock::batch::Record;
@@ -138,6 +139,12 @@ impl Shards for KinesisShards {
     }
 }
 
+/// An iterator that points at the oldest record of the shard of `request`.
+async fn oldest(request: GetShardIteratorFluentBuilder) -> Result<Option<String>, Error> {
+    let oldest = request.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await;
+    Ok(oldest.map_err(|error| classify("GetShardIterator", error))?.shard_iterator)
+}
+
 fn range(shard: &Shard) -> Result<HashRange, Error> {
     let damaged = || Error::Damaged(format!("ListShards: shard {} has no hash key range", shard.shard_id()));
     let range = shard.hash_key_range().ok_or_else(damaged)?;
@@ -156,13 +163,15 @@ impl Records for KinesisShards {
             Ok(answer) => answer.shard_iterator,
             // a number that the stream does not have any more
             Err(error) if error.as_service_error().is_some_and(|e| e.is_invalid_argument_exception()) => {
-                let oldest = request.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await;
-                oldest.map_err(|error| classify("GetShardIterator", error))?.shard_iterator
+                oldest(request).await?
             }
             // the same code says that the stream is missing; then it cannot be listed either
             Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_not_found_exception()) => {
-                let is_listed = self.all().await?.iter().any(|other| other.shard_id() == shard.as_str());
-                return if is_listed { Err(classify("GetShardIterator", error)) } else { Ok(None) };
+                if !self.all().await?.iter().any(|other| other.shard_id() == shard.as_str()) {
+                    return Ok(None);
+                }
+                // LocalStack says it of such a number too
+                oldest(request).await?
             }
             Err(error) => return Err(classify("GetShardIterator", error)),
         };

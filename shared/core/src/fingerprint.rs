@@ -46,7 +46,7 @@ impl Fingerprinter {
 
     /// The fingerprint of a place: how a window says that the event there is settled, whatever its outcome.
     pub fn position(&self, position: &Position) -> Fingerprint {
-        self.parts(2, position.sequence.as_str().as_bytes(), &position.index.to_be_bytes())
+        self.parts(2, position.sequence.digits().as_bytes(), &position.index.to_be_bytes())
     }
 
     fn parts(&self, domain: u8, first: &[u8], second: &[u8]) -> Fingerprint {

@@ -6,6 +6,7 @@
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -15,8 +16,9 @@ use serde::{Deserialize, Serialize};
 /// <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecordsResultEntry.html>
 const SORTABLE_DIGITS: usize = 64;
 
-/// The sequence number of a record in its shard.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// The sequence number of a record in its shard. It keeps the digits that the stream gave, to ask it with, and is compared as
+/// a number: AWS's have no leading zeros, those of some emulators have.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct SequenceNumber(Box<str>);
 
@@ -46,9 +48,31 @@ impl SequenceNumber {
         if text.is_empty() { Self::zero() } else { Self(text.into()) }
     }
 
-    /// The digits.
+    /// The digits, as the stream gave them.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The digits of the number.
+    pub(crate) fn digits(&self) -> &str {
+        match self.0.trim_start_matches('0') {
+            "" => "0",
+            digits => digits,
+        }
+    }
+}
+
+impl PartialEq for SequenceNumber {
+    fn eq(&self, other: &Self) -> bool {
+        self.digits() == other.digits()
+    }
+}
+
+impl Eq for SequenceNumber {}
+
+impl Hash for SequenceNumber {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.digits().hash(state);
     }
 }
 
@@ -56,12 +80,8 @@ impl FromStr for SequenceNumber {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        let digits = text.trim_start_matches('0');
-        let sound = !text.is_empty() && digits.len() <= SORTABLE_DIGITS && text.bytes().all(|b| b.is_ascii_digit());
-        if !sound {
-            return Err(not(text, "sequence number"));
-        }
-        Ok(Self(if digits.is_empty() { "0".into() } else { digits.into() }))
+        let sound = (1..=SORTABLE_DIGITS).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+        if sound { Ok(Self(text.into())) } else { Err(not(text, "sequence number")) }
     }
 }
 
@@ -80,7 +100,8 @@ impl From<SequenceNumber> for String {
 
 impl Ord for SequenceNumber {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.0.len().cmp(&other.0.len()).then_with(|| self.0.cmp(&other.0))
+        let (these, those) = (self.digits(), other.digits());
+        these.len().cmp(&those.len()).then_with(|| these.cmp(those))
     }
 }
 
@@ -145,7 +166,9 @@ impl FromStr for Position {
         let (sequence, index) = text.split_once('.').ok_or_else(|| not(text, "position"))?;
         let digits = !index.is_empty() && index.bytes().all(|b| b.is_ascii_digit());
         let index = if digits { index.parse().ok() } else { None };
-        let sequence = sequence.parse().map_err(|_| not(text, "position"))?;
+        let sequence: SequenceNumber = sequence.parse().map_err(|_| not(text, "position"))?;
+        // the sortable form is padded
+        let sequence = SequenceNumber(sequence.digits().into());
         index.map(|index| Self { sequence, index }).ok_or_else(|| not(text, "position"))
     }
 }
@@ -184,6 +207,19 @@ mod tests {
             assert!(text.parse::<SequenceNumber>().is_err(), "{text:?}");
         }
         assert_eq!("000".parse::<SequenceNumber>().unwrap(), SequenceNumber::zero());
+    }
+
+    #[test]
+    fn leading_zeros_are_kept_for_the_stream_and_make_no_other_number() {
+        let (padded, plain) = ("0042".parse::<SequenceNumber>().unwrap(), "42".parse::<SequenceNumber>().unwrap());
+        assert_eq!((padded.as_str(), &padded, padded.cmp(&plain)), ("0042", &plain, Ordering::Equal));
+        assert_eq!(std::collections::HashSet::from([padded.clone(), plain.clone()]).len(), 1);
+        let (padded, plain) = (Position::new(padded, 1), Position::new(plain, 1));
+        let fingerprints = crate::fingerprint::Fingerprinter::new("k");
+        assert_eq!(
+            (fingerprints.position(&padded), padded.sortable()),
+            (fingerprints.position(&plain), plain.sortable())
+        );
     }
 
     #[test]

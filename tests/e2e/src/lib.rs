@@ -54,6 +54,16 @@ pub fn endpoint() -> Option<String> {
     penstock_aws::config::process_environment("PENSTOCK_ENDPOINT")
 }
 
+/// Whether this test can run on the services that there are; says so if it cannot. Other services report no metrics and keep no
+/// state of ours.
+pub fn has_own_services(test: &str) -> bool {
+    let other = endpoint();
+    if let Some(url) = &other {
+        println!("{test}: not run on {url}");
+    }
+    other.is_none()
+}
+
 /// The name of a stack that nobody else has.
 fn unique_name() -> String {
     format!("t{}", &uuid::Uuid::new_v4().simple().to_string()[..12])

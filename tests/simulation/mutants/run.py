@@ -74,8 +74,8 @@ MUTANTS = [
     (
         "positions are compared as text",
         POSITION,
-        "self.0.len().cmp(&other.0.len()).then_with(|| self.0.cmp(&other.0))",
-        "self.0.cmp(&other.0)",
+        "these.len().cmp(&those.len()).then_with(|| these.cmp(those))",
+        "these.cmp(those)",
     ),
     (
         "a dead letter's name is recorded as handled",

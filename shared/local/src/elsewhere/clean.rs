@@ -32,6 +32,14 @@ impl Elsewhere {
 /// Deletes a stream, if it is there.
 pub(super) async fn delete_stream(clients: &Clients, name: &str) -> anyhow::Result<()> {
     let client = &clients.kinesis;
+    // asked first: kinesis-mock, which LocalStack runs, deletes what gets this name half a second after it has said that
+    // there is none
+    match client.describe_stream_summary().stream_name(name).send().await {
+        Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_not_found_exception()) => {
+            return Ok(());
+        }
+        _ => {}
+    }
     let deleted = client.delete_stream().stream_name(name).enforce_consumer_deletion(true).send().await;
     match deleted {
         Ok(_) => {}
@@ -51,7 +59,8 @@ pub(super) async fn delete_stream(clients: &Clients, name: &str) -> anyhow::Resu
     anyhow::bail!("the stream {name} is still there")
 }
 
-async fn delete_table(clients: &Clients, name: &str) -> anyhow::Result<()> {
+/// Deletes a table, if it is there.
+pub(super) async fn delete_table(clients: &Clients, name: &str) -> anyhow::Result<()> {
     let client = &clients.dynamodb;
     match client.delete_table().table_name(name).send().await {
         Ok(_) => {}

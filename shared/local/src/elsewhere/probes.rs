@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use aws_sdk_dynamodb::primitives::Blob as Bytes;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{PutRecordsRequestEntry, ShardIteratorType, StreamStatus};
 use aws_sdk_sqs::types::QueueAttributeName;
@@ -12,6 +14,8 @@ use penstock::SequenceNumber;
 use penstock_aws::Clients;
 
 use super::{Elsewhere, clean};
+use crate::services::create::tables;
+use crate::template::model::{KeyAttribute, Table};
 
 /// No probe takes longer: what cannot be found out by then is told so.
 const PROBE_MAX: Duration = Duration::from_secs(20);
@@ -32,12 +36,17 @@ impl Elsewhere {
             return Vec::new();
         }
         let name = format!("{stack}-probe-{}", uuid::Uuid::new_v4().simple());
-        let (stream, queues) =
-            tokio::join!(within(resharding(&self.clients, &name)), within(queues(&self.clients, &name)));
+        let (stream, queues, table) = tokio::join!(
+            within(resharding(&self.clients, &name)),
+            within(queues(&self.clients, &name)),
+            within(table(&self.clients, &name))
+        );
         let mut found = told("Kinesis", stream);
+        found.extend(told("DynamoDB", table));
         found.extend(told("SQS", queues));
         // what a probe that broke off has left
         _ = clean::delete_stream(&self.clients, &name).await;
+        _ = clean::delete_table(&self.clients, &name).await;
         for queue in [format!("{name}-redrive"), format!("{name}-letters")] {
             _ = clean::delete_queue(&self.clients, &queue).await;
         }
@@ -120,7 +129,9 @@ async fn resharding(clients: &Clients, name: &str) -> Probed {
     }
     let after = put().await?;
     let number = |text: &str| text.parse::<SequenceNumber>();
-    if number(after.sequence_number())? <= number(before.sequence_number())? {
+    if after.shard_id() == parent {
+        found.push("puts records on a shard that was split, and not on its children: do not reshard there".to_owned());
+    } else if number(after.sequence_number())? <= number(before.sequence_number())? {
         found.push(
             "begins its sequence numbers anew on each shard: after a split a group takes new events for old ones"
                 .to_owned(),
@@ -177,6 +188,36 @@ async fn throttles(clients: &Clients, name: &str) -> anyhow::Result<bool> {
         }
     }
     Ok(false)
+}
+
+/// Writes what the window and the states are made of.
+async fn table(clients: &Clients, name: &str) -> Probed {
+    let dynamodb = &clients.dynamodb;
+    let key = KeyAttribute { name: "pk".to_owned(), kind: "S".to_owned() };
+    let table = Table {
+        logical_id: name.to_owned(),
+        name: name.to_owned(),
+        arn: String::new(),
+        hash_key: key,
+        range_key: None,
+        ttl_attribute: None,
+    };
+    tables::ensure(dynamodb, &table, "").await?;
+    let mut found = Vec::new();
+    let put = dynamodb.put_item().table_name(name).item("pk", AttributeValue::S("p".to_owned()));
+    // a segment of no names, and a state of which nothing was refused
+    if let Err(error) = put.item("b", AttributeValue::B(Bytes::new([]))).send().await {
+        found.push(format!("refuses an empty binary ({}): no group can settle anything on it", code(&error)));
+    }
+    let update = dynamodb.update_item().table_name(name).key("pk", AttributeValue::S("q".to_owned()));
+    let update =
+        update.update_expression("ADD n :one").expression_attribute_values(":one", AttributeValue::N("1".to_owned()));
+    let updated = update.return_values(ReturnValue::AllNew).send().await;
+    let counted = updated.ok().and_then(|updated| updated.attributes?.get("n").cloned());
+    if counted != Some(AttributeValue::N("1".to_owned())) {
+        found.push("does not count up and say to what: no group can begin a run on it".to_owned());
+    }
+    Ok(found)
 }
 
 /// Receives a message too often, and moves it back.

@@ -7,7 +7,7 @@
 
 pub(crate) mod queues;
 mod streams;
-mod tables;
+pub(crate) mod tables;
 
 use std::error::Error;
 

@@ -8,6 +8,11 @@ use penstock_local::metrics::{MetricKey, State};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_function_that_crashes_and_its_dead_letter_raise_their_alarms_and_the_end_of_both_ends_them() {
+    if !e2e::has_own_services(
+        "a_function_that_crashes_and_its_dead_letter_raise_their_alarms_and_the_end_of_both_ends_them",
+    ) {
+        return;
+    }
     let pipeline = Setup { alarm_speed: Some(60), ..Setup::obedient() }.start().await;
     let (status, answer) = pipeline.post("application/cloudevents+json", event("1", "k", "t", "\"abort\"")).await;
     assert_eq!(status, 202, "{answer}");
@@ -89,6 +94,9 @@ async fn a_consumer_that_is_stopped_raises_the_alarm_on_its_lag_until_it_goes_on
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_throttles_raises_the_alarm_on_failing_requests() {
+    if !e2e::has_own_services("a_stream_that_throttles_raises_the_alarm_on_failing_requests") {
+        return;
+    }
     let timeout_max = Some(Duration::from_secs(2));
     // a period is long enough for its hundred requests on a machine that is busy with other tests
     let setup = Setup { alarm_speed: Some(4), timeout_max, ..Setup::default() };
@@ -114,6 +122,9 @@ async fn a_stream_that_throttles_raises_the_alarm_on_failing_requests() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_poison_event_raises_the_alarm_of_its_group_and_of_no_other() {
+    if !e2e::has_own_services("a_poison_event_raises_the_alarm_of_its_group_and_of_no_other") {
+        return;
+    }
     let pipeline = Setup { alarm_speed: Some(60), ..Setup::default() }.start().await;
     let poison = event("1", "O", "shop.order.placed", r#"{"order_id":"O","total_cents":-1}"#);
     let (status, answer) = pipeline.post("application/cloudevents+json", poison).await;

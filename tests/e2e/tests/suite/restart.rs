@@ -4,6 +4,9 @@ use e2e::{Setup, event};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_with_state_keeps_windows_states_and_dead_letters_and_handles_nothing_twice() {
+    if !e2e::has_own_services("a_restart_with_state_keeps_windows_states_and_dead_letters_and_handles_nothing_twice") {
+        return;
+    }
     let folder = tempfile::tempdir().unwrap();
     let setup = || Setup { state: Some(folder.path().to_path_buf()), ..Setup::obedient() };
     let batched = "application/cloudevents-batch+json";

@@ -15,7 +15,7 @@ const POLL: Duration = Duration::from_millis(50);
 const POLLS_MAX: u32 = 1200;
 
 /// Makes the table if it is not there; says whether it did.
-pub(super) async fn ensure(client: &Client, table: &Table, remedy: &str) -> Result<bool, CreateError> {
+pub(crate) async fn ensure(client: &Client, table: &Table, remedy: &str) -> Result<bool, CreateError> {
     let name = &table.name;
     let made = match client.describe_table().table_name(name).send().await {
         Ok(output) => {
