@@ -297,6 +297,11 @@ pub fn children(parent: u32) -> Vec<Child> {
     processes.collect()
 }
 
+/// The processes of functions that `parent` runs: neither cargo, which builds them, nor the shell that ends them.
+pub fn functions(parent: u32) -> Vec<Child> {
+    children(parent).into_iter().filter(|child| !["cargo", "sh"].contains(&child.name.as_str())).collect()
+}
+
 /// `kill -9`; false if the process had ended already.
 pub fn kill(pid: u32) -> bool {
     signal(pid, Signal::KILL)
