@@ -80,6 +80,16 @@ impl Kinesis {
         Ok(Self { store, kept: Arc::new(RwLock::new(kept)), metrics })
     }
 
+    /// Whether there is a stream of this name.
+    pub(crate) async fn has_stream(&self, name: &str) -> bool {
+        self.store.contains_stream(name).await
+    }
+
+    /// Whether there is any stream.
+    pub(crate) async fn has_streams(&self) -> bool {
+        !self.store.list_stream_names().await.is_empty()
+    }
+
     /// The protocol.
     pub(crate) fn router(&self) -> Router {
         let router = ferrokinesis::create_router(self.store.clone());
