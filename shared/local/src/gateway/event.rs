@@ -10,7 +10,7 @@ use http::HeaderMap;
 use http::request::Parts;
 use serde_json::{Value, json};
 
-/// The event as JSON; `None` when a header's value is no text.
+/// The event as JSON. The value of every header is ASCII, as [`unreadable`] tells.
 pub(super) fn build(
     parts: &Parts,
     body: &[u8],
@@ -18,9 +18,9 @@ pub(super) fn build(
     path_parameters: &BTreeMap<String, String>,
     domain: &str,
     client: IpAddr,
-) -> Option<Vec<u8>> {
+) -> Vec<u8> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let mut headers = headers(&parts.headers)?;
+    let mut headers = headers(&parts.headers);
     let port = domain.rsplit_once(':').map_or("80", |(_, port)| port);
     let random = uuid::Uuid::new_v4().simple().to_string();
     for (name, value) in [
@@ -59,32 +59,36 @@ pub(super) fn build(
         },
         "isBase64Encoded": false,
     });
-    let object = event.as_object_mut()?;
     if !cookies.is_empty() {
-        object.insert("cookies".to_owned(), json!(cookies));
+        event["cookies"] = json!(cookies);
     }
     if !query.is_empty() {
-        object.insert("queryStringParameters".to_owned(), json!(query_parameters(query)));
+        event["queryStringParameters"] = json!(query_parameters(query));
     }
     if !path_parameters.is_empty() {
-        object.insert("pathParameters".to_owned(), json!(path_parameters));
+        event["pathParameters"] = json!(path_parameters);
     }
     if !body.is_empty() {
         let (body, base64) = match as_text(&parts.headers, body) {
             Some(text) => (Value::from(text), false),
             None => (Value::from(BASE64_STANDARD.encode(body)), true),
         };
-        object.insert("body".to_owned(), body);
-        object.insert("isBase64Encoded".to_owned(), base64.into());
+        event["body"] = body;
+        event["isBase64Encoded"] = base64.into();
     }
-    serde_json::to_vec(&event).ok()
+    event.to_string().into_bytes()
+}
+
+/// The first header whose value cannot be told in JSON as it is.
+pub(super) fn unreadable(headers: &HeaderMap) -> Option<&str> {
+    headers.iter().find(|(_, value)| value.to_str().is_err()).map(|(name, _)| name.as_str())
 }
 
 /// Header values of one name are joined by commas; cookies travel apart.
-fn headers(from: &HeaderMap) -> Option<BTreeMap<String, String>> {
+fn headers(from: &HeaderMap) -> BTreeMap<String, String> {
     let mut headers: BTreeMap<String, String> = BTreeMap::new();
     for (name, value) in from.iter().filter(|(name, _)| *name != http::header::COOKIE) {
-        let value = value.to_str().ok()?;
+        let value = value.to_str().unwrap_or_default();
         headers
             .entry(name.as_str().to_owned())
             .and_modify(|joined| {
@@ -93,7 +97,7 @@ fn headers(from: &HeaderMap) -> Option<BTreeMap<String, String>> {
             })
             .or_insert_with(|| value.to_owned());
     }
-    Some(headers)
+    headers
 }
 
 fn cookies(headers: &HeaderMap) -> Vec<&str> {
