@@ -4,7 +4,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use e2e::{binaries, children, functions, penstock, root, text};
+use e2e::{Signal, binaries, children, functions, penstock, root, text};
 use penstock_local::{Options, Profile, Stack};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
@@ -156,6 +156,43 @@ async fn dev_stays_up_is_asked_and_stops_on_ctrl_c_with_all_its_processes() {
     let gone = penstock(&["state", "order-status", "ORDER-1", "--port", &port], "").await;
     assert!(text(&gone.stderr).contains(&format!("no pipeline is running on port {port}")), "{}", text(&gone.stderr));
     assert_eq!(penstock(&["status", "--port", &port], "").await.status.code(), Some(2), "it cannot be told");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_demo_that_is_interrupted_says_how_far_it_came_and_leaves_nothing_behind() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let mut demo = tokio::process::Command::new(binaries().await.join("penstock"))
+            .args(["dev", "--demo", "--port", "0"])
+            .current_dir(root())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let pid = demo.id().unwrap();
+        let mut lines = BufReader::new(demo.stderr.take().unwrap()).lines();
+        let mut said = Vec::new();
+        // the figures of a group: something was sent
+        while !said.iter().any(|line: &String| line.starts_with("order-status ")) {
+            let line = tokio::time::timeout(Duration::from_secs(120), lines.next_line()).await.unwrap().unwrap();
+            said.push(line.unwrap_or_else(|| panic!("it ended before it was interrupted: {said:?}")));
+        }
+        let children = children(pid);
+        assert!(e2e::signal(pid, signal));
+        while let Ok(Some(line)) = lines.next_line().await {
+            said.push(line);
+        }
+        let status = tokio::time::timeout(Duration::from_secs(30), demo.wait()).await.unwrap().unwrap();
+        assert_eq!(status.code(), Some(130), "{said:?}");
+        let interrupted: Vec<_> = said.iter().filter(|line| line.starts_with("interrupted: ")).collect();
+        assert_eq!(interrupted.len(), 1, "{said:?}");
+        for part in [" events accepted, ", " settled by order-status", " settled by order-alerts"] {
+            assert!(interrupted[0].contains(part), "{part} in {interrupted:?}");
+        }
+        for child in children {
+            assert!(!std::path::Path::new(&format!("/proc/{}", child.pid)).exists(), "{child:?} is still there");
+        }
+    }
 }
 
 /// The one line that a command fails with.
