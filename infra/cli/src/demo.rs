@@ -17,7 +17,8 @@ use penstock::window::Counts;
 use penstock_admin::dead_letters::peek;
 use penstock_local::{Stack, StreamReader};
 
-use crate::send::Sender;
+use crate::dev::INTERRUPTED;
+use crate::send::{Report, Sender};
 use crate::terminal::{figures, note, say};
 
 const SAMPLES: &str = "events/samples/orders.ndjson";
@@ -25,8 +26,12 @@ const SAMPLES: &str = "events/samples/orders.ndjson";
 /// How long the groups may go on without settling anything before the demo gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Runs the demo on a pipeline that is up.
-pub(crate) async fn run(stack: &Stack, root: &Path) -> anyhow::Result<ExitCode> {
+/// Runs the demo on a pipeline that is up, until it is over or `interrupted`.
+pub(crate) async fn run(
+    stack: &Stack,
+    root: &Path,
+    interrupted: impl Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<ExitCode> {
     let file = root.join(SAMPLES);
     let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
     let first = stack.groups().first().context("the template has no consumer group")?;
@@ -37,38 +42,75 @@ pub(crate) async fn run(stack: &Stack, root: &Path) -> anyhow::Result<ExitCode> 
     let sender = Sender::new(stack.endpoint(), 50, 30)?;
     let began = Instant::now();
 
-    let mut sending = std::pin::pin!(sender.send(&text, |lines| screen.sent(lines as u64)));
-    let mut report = None;
-    let mut last = (Instant::now(), 0);
-    let figures = loop {
+    let mut report = Report::default();
+    let mut figures = before.clone().since(&before);
+    let ended = {
+        let sending = sender.send_into(&text, &mut report, |lines| screen.sent(lines as u64));
+        let settling = settle(stack, &mut reader, &before, &screen, &mut figures, sending);
         tokio::select! {
-            sent = &mut sending, if report.is_none() => report = Some(sent?),
-            () = tokio::time::sleep(Duration::from_millis(250)) => {}
-        }
-        if let Some(name) = stack.stopped() {
-            anyhow::bail!("{name} has stopped; `cargo penstock dev` says why");
-        }
-        let figures = Figures::read(stack, &mut reader).await?.since(&before);
-        screen.show(stack, &figures);
-        let settled = figures.groups.iter().map(|(_, counts)| counts.total()).sum();
-        if settled != last.1 {
-            last = (Instant::now(), settled);
-        }
-        let done = report.is_some() && figures.all_settled();
-        if done || last.0.elapsed() > PATIENCE {
-            break figures;
+            ended = settling => Some(ended?),
+            result = interrupted => {
+                result?;
+                None
+            }
         }
     };
     screen.close();
-    let report = report.context("the edge stopped answering")?;
+    let Some(answered) = ended else {
+        note(&interruption(&report, &figures));
+        return Ok(ExitCode::from(INTERRUPTED));
+    };
+    anyhow::ensure!(answered, "the edge stopped answering");
     let took = began.elapsed();
     let letters: Vec<_> = letters(stack).await?.iter().zip(letters_before).map(|(now, before)| now - before).collect();
     report.print();
     Ok(summary(&figures, &letters, report.accepted as u64, lines, took))
 }
 
+/// Sends, and waits until all is settled or nothing moves any more; `figures` is what was read last. Gives whether all
+/// was sent.
+async fn settle(
+    stack: &Stack,
+    reader: &mut StreamReader,
+    before: &Figures,
+    screen: &Screen,
+    figures: &mut Figures,
+    sending: impl Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<bool> {
+    let mut sending = std::pin::pin!(sending);
+    let mut sent = false;
+    let mut last = (Instant::now(), 0);
+    loop {
+        tokio::select! {
+            result = &mut sending, if !sent => {
+                result?;
+                sent = true;
+            }
+            () = tokio::time::sleep(Duration::from_millis(250)) => {}
+        }
+        if let Some(name) = stack.stopped() {
+            anyhow::bail!("{name} has stopped; `cargo penstock dev` says why");
+        }
+        *figures = Figures::read(stack, reader).await?.since(before);
+        screen.show(stack, figures);
+        let settled = figures.groups.iter().map(|(_, counts)| counts.total()).sum();
+        if settled != last.1 {
+            last = (Instant::now(), settled);
+        }
+        if (sent && figures.all_settled()) || last.0.elapsed() > PATIENCE {
+            return Ok(sent);
+        }
+    }
+}
+
+/// What there was when somebody interrupted it. The last answers may have been on their way.
+fn interruption(report: &Report, figures: &Figures) -> String {
+    let settled = figures.groups.iter().map(|(name, counts)| format!(", {} settled by {name}", counts.total()));
+    format!("interrupted: {} events accepted{}", report.accepted, settled.collect::<String>())
+}
+
 /// What the stream holds and the groups have settled.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Figures {
     on_stream: u64,
     groups: Vec<(String, Counts)>,

@@ -22,6 +22,9 @@ use crate::terminal::{note, say};
 /// The port that `penstock dev` listens on unless told otherwise.
 pub(crate) const PORT: u16 = 7070;
 
+/// The exit code after Ctrl-C, as shells have it.
+pub(crate) const INTERRUPTED: u8 = 130;
+
 /// How a line begins that is metrics.
 const METRICS: &str = "{\"_aws\":";
 
@@ -135,12 +138,14 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
         }),
         progress: std::sync::Arc::new(|step: &str| note(step)),
     };
-    // Ctrl-C during the start stops the start
+    // one listener from the start to the end, or a signal in between would be lost
+    let mut interrupted = std::pin::pin!(interrupted());
     let mut stack = tokio::select! {
         stack = Stack::start(stack) => stack?,
-        result = tokio::signal::ctrl_c() => {
-            result.context("cannot listen for Ctrl-C")?;
-            return Ok(ExitCode::FAILURE);
+        result = &mut interrupted => {
+            result?;
+            note("interrupted before it was up: nothing was accepted");
+            return Ok(ExitCode::from(INTERRUPTED));
         }
     };
     for warning in &stack.pipeline().warnings {
@@ -154,7 +159,11 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     // somebody's own credentials are not for the screen
     let exports = (!options.services.is_account()).then(|| exports::lines(&record.environment));
     let published = record.publish(stack.port())?;
-    let result = if demo { watch_demo(&stack, &root).await } else { serve(&mut stack, exports).await };
+    let result = if demo {
+        crate::demo::run(&stack, &root, interrupted).await
+    } else {
+        serve(&mut stack, exports, interrupted).await
+    };
     drop(published);
     let stopped = stack.shutdown().await;
     let code = result?;
@@ -162,14 +171,11 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     Ok(code)
 }
 
-async fn watch_demo(stack: &Stack, root: &std::path::Path) -> anyhow::Result<ExitCode> {
-    tokio::select! {
-        result = crate::demo::run(stack, root) => result,
-        result = interrupted() => result.map(|()| ExitCode::FAILURE),
-    }
-}
-
-async fn serve(stack: &mut Stack, exports: Option<String>) -> anyhow::Result<ExitCode> {
+async fn serve(
+    stack: &mut Stack,
+    exports: Option<String>,
+    interrupted: impl Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<ExitCode> {
     let endpoint = stack.endpoint();
     let names: Vec<_> = stack.groups().iter().map(|group| group.name.as_str()).collect();
     let flag = if stack.port() == PORT { String::new() } else { format!(" --port {}", stack.port()) };
@@ -196,7 +202,7 @@ async fn serve(stack: &mut Stack, exports: Option<String>) -> anyhow::Result<Exi
     say("");
     say("Ctrl-C stops it");
     tokio::select! {
-        result = interrupted() => result?,
+        result = interrupted => result?,
         error = stack.failed() => return Err(error),
     }
     note("stopping");

@@ -15,6 +15,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
+use crate::dev::INTERRUPTED;
 use crate::terminal::{note, say};
 
 /// Bytes of one request: Lambda takes 6 MB, JSON's escapes included.
@@ -25,9 +26,6 @@ const PATH: &str = "/v1/events";
 
 /// What whoever is not the API of a pipeline answers, or one that does not know the sender: no line is at fault.
 const WRONG_ADDRESS: [u16; 4] = [401, 403, 404, 405];
-
-/// The exit code after Ctrl-C, as shells have it.
-const INTERRUPTED: u8 = 130;
 
 /// Options of `penstock send`.
 #[derive(Debug, clap::Args)]
@@ -211,7 +209,7 @@ impl Sender {
     }
 
     /// As above; what has an answer is in `report` even if this is dropped on the way.
-    async fn send_into(&self, text: &str, report: &mut Report, done: impl Fn(usize)) -> anyhow::Result<()> {
+    pub(crate) async fn send_into(&self, text: &str, report: &mut Report, done: impl Fn(usize)) -> anyhow::Result<()> {
         let mut batch: Vec<Line<'_>> = Vec::new();
         let mut bytes = 0;
         for (number, text) in (1..).zip(text.lines()) {

@@ -2,28 +2,34 @@
 //! would hand on.
 //!
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>.
-//! Guarantees: a request is in memory at most up to its bound, and is answered within 30 s. Not imitated: stages, CORS,
-//! authorizers, throttling, TLS.
+//! Guarantees: requests hold so many bytes at once ([`Bounds`]), and those that find no room wait. Each step of a request
+//! ends within its bound: its head, room for it, its body, the function. Not imitated: stages, CORS, authorizers,
+//! throttling, TLS.
 
+mod connection;
 mod edge;
 mod event;
 mod response;
+mod room;
 mod routes;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, HttpBody, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
+use axum::middleware::{self, Next};
 use axum::response::Response;
-use http::StatusCode;
+use http::{HeaderValue, StatusCode, header};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::lambda::{Function, Invocation, PAYLOAD_MAX};
 use crate::operator::Operator;
+use connection::{Client, Patient};
 pub use edge::Edge;
+use room::Room;
 pub use routes::RouteError;
 use routes::Routes;
 
@@ -37,6 +43,28 @@ const HEAD_MAX: usize = 10_240;
 /// How long an integration may take. Same page.
 const INTEGRATION_MAX: Duration = Duration::from_secs(30);
 
+/// Bytes of bodies that are held at once. API Gateway has no such bound: it is not one machine.
+const HELD_MAX: usize = 64 * 1024 * 1024;
+
+/// How long requests may take, and how much they may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Until a request's head is there: 408.
+    pub head: Duration,
+    /// Until there is room for its body: 503.
+    pub room: Duration,
+    /// Until its body is there: 408.
+    pub body: Duration,
+    /// Bytes of bodies at once, of requests whose function has not got them yet.
+    pub held: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { head: INTEGRATION_MAX, room: INTEGRATION_MAX, body: INTEGRATION_MAX, held: HELD_MAX }
+    }
+}
+
 /// How long open requests may take to end when the API stops.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 
@@ -45,6 +73,7 @@ pub struct Gateway {
     routes: Routes<Function>,
     beside: Router,
     edge: Edge,
+    bounds: Bounds,
 }
 
 impl Gateway {
@@ -53,7 +82,8 @@ impl Gateway {
     /// # Errors
     /// A path that is no route, or one route twice.
     pub fn new(routes: Vec<(String, String, Function)>) -> Result<Self, RouteError> {
-        Ok(Self { routes: Routes::new(routes)?, beside: Router::new(), edge: Edge::default() })
+        let (beside, edge, bounds) = (Router::new(), Edge::default(), Bounds::default());
+        Ok(Self { routes: Routes::new(routes)?, beside, edge, bounds })
     }
 
     /// Hands requests on as `edge` does.
@@ -68,16 +98,26 @@ impl Gateway {
         Self { beside: operator.router(), ..self }
     }
 
+    /// Requests are bound like this, and not as they are by default.
+    #[must_use]
+    pub fn within(self, bounds: Bounds) -> Self {
+        Self { bounds, ..self }
+    }
+
     /// Serves until `cancel`, then lets open requests end.
     ///
     /// # Errors
     /// When the listener fails.
     pub async fn serve(self, listener: TcpListener, cancel: CancellationToken) -> std::io::Result<()> {
         let port = listener.local_addr()?.port();
-        let state = Arc::new(Shared { routes: self.routes, edge: self.edge, domain: format!("127.0.0.1:{port}") });
+        let (bounds, edge, routes) = (self.bounds, self.edge, self.routes);
+        let room = Room::new(bounds.held);
+        let state = Arc::new(Shared { routes, edge, domain: format!("127.0.0.1:{port}"), bounds, room });
         let router = Router::new().fallback(answer).with_state(state).merge(self.beside);
-        let service = router.into_make_service_with_connect_info::<std::net::SocketAddr>();
-        let serving = axum::serve(listener, service).with_graceful_shutdown(cancel.clone().cancelled_owned());
+        let router = router.layer(middleware::from_fn(note_request));
+        let service = router.into_make_service_with_connect_info::<Client>();
+        let serving = axum::serve(Patient::new(listener, bounds.head), service)
+            .with_graceful_shutdown(cancel.clone().cancelled_owned());
         let late = async {
             cancel.cancelled().await;
             tokio::time::sleep(STOP_WITHIN).await;
@@ -93,11 +133,21 @@ struct Shared {
     routes: Routes<Function>,
     edge: Edge,
     domain: String,
+    bounds: Bounds,
+    room: Room,
+}
+
+/// Tells the connection when a head is there, and when it has to wait for the next one.
+async fn note_request(ConnectInfo(client): ConnectInfo<Client>, request: Request, next: Next) -> Response {
+    client.asks(request.version());
+    let response = next.run(request).await;
+    client.is_answered();
+    response
 }
 
 async fn answer(
     State(shared): State<Arc<Shared>>,
-    ConnectInfo(client): ConnectInfo<std::net::SocketAddr>,
+    ConnectInfo(client): ConnectInfo<Client>,
     request: Request,
 ) -> Response {
     let (parts, body) = request.into_parts();
@@ -107,26 +157,38 @@ async fn answer(
     if head_bytes(&parts) > HEAD_MAX {
         return response::message(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "Request Header Fields Too Large");
     }
-    let body = match read(body).await {
-        Ok(body) => body,
-        Err(status) => {
-            let text = if status == StatusCode::PAYLOAD_TOO_LARGE { "Request Entity Too Large" } else { "Bad Request" };
-            return response::message(status, text);
-        }
+    if let Some(name) = event::unreadable(&parts.headers) {
+        let text = format!("Bad Request: the value of the header {name} has bytes that are not ASCII");
+        return response::message(StatusCode::BAD_REQUEST, &text);
+    }
+    let expected = body.size_hint().exact().map_or(BODY_MAX, |length| usize::try_from(length).unwrap_or(usize::MAX));
+    if expected > BODY_MAX {
+        return too_large();
+    }
+    let Some(mut held) = shared.room.take(expected, shared.bounds.room).await else {
+        return response::message(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable");
     };
-    let Some(event) =
-        event::build(shared.edge, &parts, &body, (&found.key, &found.parameters), &shared.domain, client.ip())
-    else {
-        return response::message(StatusCode::BAD_REQUEST, "Bad Request");
+    let body = match tokio::time::timeout(shared.bounds.body, read(body)).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(StatusCode::PAYLOAD_TOO_LARGE)) => return too_large(),
+        Ok(Err(status)) => return response::message(status, "Bad Request"),
+        Err(_) => return late(),
     };
+    held.shrink(body.len());
+    // an event is longer than its body
+    let built = (body.len() <= PAYLOAD_MAX).then(|| {
+        let client = client.address.ip();
+        event::build(shared.edge, &parts, &body, (&found.key, &found.parameters), &shared.domain, client)
+    });
     drop(body);
-    if event.len() > PAYLOAD_MAX {
+    let Some(event) = built.filter(|event| event.len() <= PAYLOAD_MAX) else {
         // Lambda refuses what API Gateway would hand on
         return response::message(StatusCode::PAYLOAD_TOO_LARGE, "Request Too Long");
-    }
+    };
+    let event = held.keep(event);
     // a task of its own: a client that hangs up does not end the invocation
     let target = found.target.clone();
-    let invocation = tokio::spawn(async move { target.invoke(event.into()).await });
+    let invocation = tokio::spawn(async move { target.invoke(event).await });
     let invocation = tokio::time::timeout(INTEGRATION_MAX, invocation).await.ok().and_then(Result::ok);
     match invocation {
         Some(Invocation::Returned(bytes)) => response::from_function(&bytes),
@@ -138,9 +200,20 @@ async fn answer(
     }
 }
 
+fn too_large() -> Response {
+    response::message(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large")
+}
+
+/// What is left of the body is not waited for.
+fn late() -> Response {
+    let mut response = response::message(StatusCode::REQUEST_TIMEOUT, "Request Timeout");
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
 fn head_bytes(parts: &http::request::Parts) -> usize {
     let line = parts.method.as_str().len() + parts.uri.to_string().len() + " HTTP/1.1 ".len();
-    line + parts.headers.values().map(http::HeaderValue::len).sum::<usize>()
+    line + parts.headers.values().map(HeaderValue::len).sum::<usize>()
 }
 
 async fn read(body: Body) -> Result<bytes::Bytes, StatusCode> {

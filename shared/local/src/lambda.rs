@@ -6,13 +6,14 @@
 //!
 //! Guarantees: an answer counts for the invocation it names and for no other; an environment that timed out, crashed or
 //! used too much memory is gone, with its whole process group, before its invocation is reported as failed; dropping an
-//! invocation's future ends its environment. A function whose parent was killed ends by itself: its Runtime API is gone.
+//! invocation's future ends its environment. When this process is killed, a shell ends the functions (`survivors.rs`).
 //! Only under [`OnTimeout::Abandon`] does a process outlive its invocation's time-out.
 //! Not imitated: the freeze between invocations, extensions, `/tmp` limits.
 
 mod environment;
 mod logs;
 mod runtime_api;
+mod survivors;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

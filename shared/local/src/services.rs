@@ -24,3 +24,4 @@ pub use create::{CreateError, Created, create};
 pub use running::{Options, Ports, Services};
 pub(crate) use sqs::MESSAGE_MAX;
 pub use start_error::StartError;
+pub(crate) use state_dir::mappings;

@@ -2,6 +2,7 @@
 //! their own, and the `penstock` command as a user runs it.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -59,7 +60,8 @@ pub fn endpoint() -> Option<String> {
 pub fn has_own_services(test: &str) -> bool {
     let other = endpoint();
     if let Some(url) = &other {
-        println!("{test}: not run on {url}");
+        // to standard error, so that a passing test shows it with --nocapture
+        _ = writeln!(std::io::stderr(), "{test}: not run on {url}");
     }
     other.is_none()
 }
@@ -320,6 +322,11 @@ pub fn children(parent: u32) -> Vec<Child> {
         (running && of == parent).then(|| Child { pid, name: name.to_owned() })
     });
     processes.collect()
+}
+
+/// The processes of functions that `parent` runs: neither cargo, which builds them, nor the shell that ends them.
+pub fn functions(parent: u32) -> Vec<Child> {
+    children(parent).into_iter().filter(|child| !["cargo", "sh"].contains(&child.name.as_str())).collect()
 }
 
 /// `kill -9`; false if the process had ended already.

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::Edge;
 
-/// The event as JSON; `None` when a header's value is no text.
+/// The event as JSON. The value of every header is ASCII, as [`unreadable`] tells.
 pub(super) fn build(
     edge: Edge,
     parts: &Parts,
@@ -22,11 +22,11 @@ pub(super) fn build(
     (route_key, path_parameters): (&str, &BTreeMap<String, String>),
     domain: &str,
     client: IpAddr,
-) -> Option<Vec<u8>> {
+) -> Vec<u8> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let added = added(now.as_secs(), domain, client);
     if edge == Edge::RestApi {
-        let mut headers = all_headers(&parts.headers)?;
+        let mut headers = all_headers(&parts.headers);
         headers.extend(added.into_iter().map(|(name, value)| (name.to_owned(), vec![value])));
         let event = rest::build(rest::Parts {
             method: parts.method.as_str(),
@@ -41,11 +41,11 @@ pub(super) fn build(
             seconds: now.as_secs(),
             millis: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
         });
-        return serde_json::to_vec(&event).ok();
+        return event.to_string().into_bytes();
     }
     // a function URL has no routes
     let route_key = if edge == Edge::FunctionUrl { "$default" } else { route_key };
-    let mut headers = headers(&parts.headers)?;
+    let mut headers = headers(&parts.headers);
     headers.extend(added.into_iter().map(|(name, value)| (name.to_owned(), value)));
     let cookies: Vec<&str> = cookies(&parts.headers);
     let query = parts.uri.query().unwrap_or_default();
@@ -75,25 +75,29 @@ pub(super) fn build(
         },
         "isBase64Encoded": false,
     });
-    let object = event.as_object_mut()?;
     if !cookies.is_empty() {
-        object.insert("cookies".to_owned(), json!(cookies));
+        event["cookies"] = json!(cookies);
     }
     if !query.is_empty() {
-        object.insert("queryStringParameters".to_owned(), json!(query_parameters(query)));
+        event["queryStringParameters"] = json!(query_parameters(query));
     }
     if !path_parameters.is_empty() {
-        object.insert("pathParameters".to_owned(), json!(path_parameters));
+        event["pathParameters"] = json!(path_parameters);
     }
     if !body.is_empty() {
         let (body, base64) = match as_text(&parts.headers, body) {
             Some(text) => (Value::from(text), false),
             None => (Value::from(BASE64_STANDARD.encode(body)), true),
         };
-        object.insert("body".to_owned(), body);
-        object.insert("isBase64Encoded".to_owned(), base64.into());
+        event["body"] = body;
+        event["isBase64Encoded"] = base64.into();
     }
-    serde_json::to_vec(&event).ok()
+    event.to_string().into_bytes()
+}
+
+/// The first header whose value cannot be told in JSON as it is.
+pub(super) fn unreadable(headers: &HeaderMap) -> Option<&str> {
+    headers.iter().find(|(_, value)| value.to_str().is_err()).map(|(name, _)| name.as_str())
 }
 
 /// The headers that every edge adds.
@@ -109,19 +113,19 @@ fn added(seconds: u64, domain: &str, client: IpAddr) -> [(&'static str, String);
 }
 
 /// All values of each header, cookies among them.
-fn all_headers(from: &HeaderMap) -> Option<BTreeMap<String, Vec<String>>> {
+fn all_headers(from: &HeaderMap) -> BTreeMap<String, Vec<String>> {
     let mut headers: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (name, value) in from {
-        headers.entry(name.as_str().to_owned()).or_default().push(value.to_str().ok()?.to_owned());
+        headers.entry(name.as_str().to_owned()).or_default().push(value.to_str().unwrap_or_default().to_owned());
     }
-    Some(headers)
+    headers
 }
 
 /// Header values of one name are joined by commas; cookies travel apart.
-fn headers(from: &HeaderMap) -> Option<BTreeMap<String, String>> {
+fn headers(from: &HeaderMap) -> BTreeMap<String, String> {
     let mut headers: BTreeMap<String, String> = BTreeMap::new();
     for (name, value) in from.iter().filter(|(name, _)| *name != http::header::COOKIE) {
-        let value = value.to_str().ok()?;
+        let value = value.to_str().unwrap_or_default();
         headers
             .entry(name.as_str().to_owned())
             .and_modify(|joined| {
@@ -130,7 +134,7 @@ fn headers(from: &HeaderMap) -> Option<BTreeMap<String, String>> {
             })
             .or_insert_with(|| value.to_owned());
     }
-    Some(headers)
+    headers
 }
 
 fn cookies(headers: &HeaderMap) -> Vec<&str> {

@@ -2,6 +2,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::*;
 use crate::lambda::FunctionConfig;
@@ -20,10 +22,14 @@ struct Api {
 }
 
 async fn api() -> Api {
-    api_of(Edge::HttpApi).await
+    api_of(Edge::HttpApi, Bounds::default()).await
 }
 
-async fn api_of(edge: Edge) -> Api {
+async fn api_within(bounds: Bounds) -> Api {
+    api_of(Edge::HttpApi, bounds).await
+}
+
+async fn api_of(edge: Edge, bounds: Bounds) -> Api {
     let config = FunctionConfig {
         name: "echo".into(),
         arn: "arn".into(),
@@ -42,7 +48,7 @@ async fn api_of(edge: Edge) -> Api {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let cancel = CancellationToken::new();
-    tokio::spawn(Gateway::new(routes).unwrap().speaking(edge).serve(listener, cancel.clone()));
+    tokio::spawn(Gateway::new(routes).unwrap().speaking(edge).within(bounds).serve(listener, cancel.clone()));
     Api { url, function, http: reqwest::Client::new(), cancel }
 }
 
@@ -50,6 +56,10 @@ impl Api {
     async fn send(&self, request: reqwest::RequestBuilder) -> (u16, Value) {
         let response = request.send().await.unwrap();
         (response.status().as_u16(), response.json().await.unwrap())
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.url.trim_start_matches("http://")).await.unwrap()
     }
 
     async fn stop(self) {
@@ -93,7 +103,7 @@ async fn the_event_is_that_of_payload_format_2() {
 
 #[tokio::test]
 async fn a_rest_api_and_a_function_url_hand_on_what_theirs_do() {
-    let api = api_of(Edge::RestApi).await;
+    let api = api_of(Edge::RestApi, Bounds::default()).await;
     let request =
         api.http.post(format!("{}/v1/things/7?a=1&a=2", api.url)).header("x-two", "one").header("x-two", "two");
     let (_, answer) = api.send(request.header("cookie", "c=1").body(&b"\xff{}"[..])).await;
@@ -120,7 +130,7 @@ async fn a_rest_api_and_a_function_url_hand_on_what_theirs_do() {
     serde_json::from_value::<aws_lambda_events::apigw::ApiGatewayProxyRequest>(event.clone()).unwrap();
     api.stop().await;
 
-    let api = api_of(Edge::FunctionUrl).await;
+    let api = api_of(Edge::FunctionUrl, Bounds::default()).await;
     let (_, answer) = api.send(api.http.get(format!("{}/v1/things", api.url))).await;
     let event = &answer["echo"];
     assert_eq!((&event["version"], &event["routeKey"]), (&json!("2.0"), &json!("$default")));
@@ -165,6 +175,102 @@ async fn what_the_gateway_answers_itself() {
     // over Lambda's 6 MB once it is base64 in an event
     let too_long = api.http.post(&url).body(vec![0; 5 * 1024 * 1024]);
     assert_eq!(api.send(too_long).await, (413, json!({ "message": "Request Too Long" })));
+    api.stop().await;
+}
+
+/// Sends bytes, and gives what comes back until the connection ends.
+async fn exchange(connection: &mut TcpStream, bytes: &[u8]) -> String {
+    connection.write_all(bytes).await.unwrap();
+    let mut answer = Vec::new();
+    let read = connection.read_to_end(&mut answer);
+    tokio::time::timeout(Duration::from_secs(5), read).await.expect("it ends").unwrap();
+    String::from_utf8(answer).unwrap()
+}
+
+const SHORT: Duration = Duration::from_millis(300);
+
+#[tokio::test]
+async fn a_head_that_does_not_come_is_a_408_and_the_end_of_the_connection() {
+    let api = api_within(Bounds { head: SHORT, ..Bounds::default() }).await;
+    for part in [&b""[..], b"POST /v1/th", b"POST /v1/things/7 HTTP/1.1\r\nhost: h\r\n"] {
+        let answer = exchange(&mut api.connect().await, part).await;
+        assert!(answer.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{answer}");
+        assert!(answer.ends_with(r#"{"message":"Request Timeout"}"#), "{answer}");
+    }
+    // one byte at a time does not keep it open
+    let mut slow = api.connect().await;
+    let began = std::time::Instant::now();
+    while slow.write_all(b"x").await.is_ok() {
+        assert!(began.elapsed() < Duration::from_secs(5), "it is still open");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn a_used_connection_stays_open_and_its_next_head_has_its_time() {
+    let api = api_within(Bounds { head: SHORT, ..Bounds::default() }).await;
+    let mut connection = api.connect().await;
+    for _ in 0..2 {
+        connection.write_all(b"GET /v1/things HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
+        // longer than a head may take
+        tokio::time::sleep(2 * SHORT).await;
+        let mut answer = vec![0; 64 * 1024];
+        let length = connection.read(&mut answer).await.unwrap();
+        assert!(answer[..length].starts_with(b"HTTP/1.1 200 OK"), "{:?}", String::from_utf8_lossy(&answer[..length]));
+    }
+    let rest = exchange(&mut connection, b"GET /v1/").await;
+    assert!(rest.ends_with(r#"{"message":"Request Timeout"}"#), "{rest}");
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_a_408_and_the_end_of_the_connection() {
+    let api = api_within(Bounds { body: SHORT, ..Bounds::default() }).await;
+    let head = b"POST /v1/things/7 HTTP/1.1\r\nhost: h\r\ncontent-length: 100\r\n\r\nhalf";
+    let answer = exchange(&mut api.connect().await, head).await;
+    assert!(answer.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{answer}");
+    assert!(answer.ends_with(r#"{"message":"Request Timeout"}"#), "{answer}");
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_waits_for_room_and_is_refused_when_there_is_none_in_time() {
+    let api = api_within(Bounds { room: 2 * SHORT, held: 1024 * 1024, ..Bounds::default() }).await;
+    let url = format!("{}/v1/things/7", api.url);
+    let head = b"POST /v1/things/7 HTTP/1.1\r\nhost: h\r\ncontent-length: 1048576\r\n\r\n";
+    let mut holder = api.connect().await;
+    holder.write_all(head).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let small = || api.send(api.http.post(&url).body("x"));
+    assert_eq!(small().await, (503, json!({ "message": "Service Unavailable" })));
+    let (answer, ()) = tokio::join!(small(), async {
+        tokio::time::sleep(SHORT).await;
+        drop(holder);
+    });
+    assert_eq!(answer.0, 200, "it waited until there was room");
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn a_function_that_has_its_event_holds_no_room() {
+    let api = api_within(Bounds { room: SHORT, held: 1024, ..Bounds::default() }).await;
+    let url = format!("{}/v1/things/7", api.url);
+    for _ in 0..3 {
+        let (status, _) = api.send(api.http.post(&url).body(vec![b'x'; 1024])).await;
+        assert_eq!(status, 200);
+    }
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn a_header_that_is_no_text_is_named() {
+    let api = api().await;
+    let request = b"POST /v1/things/7 HTTP/1.1\r\nhost: h\r\nx-name: J\xf6rg\r\nconnection: close\r\n\r\n";
+    let answer = exchange(&mut api.connect().await, request).await;
+    assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{answer}");
+    let message = r#"{"message":"Bad Request: the value of the header x-name has bytes that are not ASCII"}"#;
+    assert!(answer.ends_with(message), "{answer}");
     api.stop().await;
 }
 

@@ -14,6 +14,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::logs::{self, Tail};
 use super::runtime_api::{RuntimeApi, Work};
+use super::survivors::{self, Watched};
 use super::{FunctionConfig, Invocation, LogSink, OnTimeout};
 
 /// How long a function may take until it asks for its first invocation:
@@ -73,6 +74,7 @@ impl Environment {
             .spawn()
             .map_err(|source| InitError::Spawn { path: config.binary.display().to_string(), source })?;
         let pid = child.id().unwrap_or_default();
+        let watched = survivors::watch(pid);
         let tail = Tail::default();
         if let Some(out) = child.stdout.take() {
             tokio::spawn(logs::follow(out, Arc::clone(&log), tail.clone()));
@@ -82,7 +84,8 @@ impl Environment {
         }
         let dead = Arc::new(AtomicBool::new(false));
         let (sender, ended) = watch::channel(None);
-        tokio::spawn(guard(child, pid, u64::from(config.memory_mb) * 1024 * 1024, Arc::clone(&dead), sender));
+        let memory = u64::from(config.memory_mb) * 1024 * 1024;
+        tokio::spawn(guard(child, pid, memory, Arc::clone(&dead), sender, watched));
         let arn = config.arn.clone();
         Ok(Self { pid, arn, api, busy: AtomicBool::new(true), dead, ended, tail, number: AtomicU64::new(0) })
     }
@@ -242,7 +245,14 @@ fn command(config: &FunctionConfig, api: &str) -> Command {
 }
 
 /// Waits for a process to end, and ends it when it uses too much memory.
-async fn guard(mut child: Child, pid: u32, memory: u64, dead: Arc<AtomicBool>, ended: watch::Sender<Option<End>>) {
+async fn guard(
+    mut child: Child,
+    pid: u32,
+    memory: u64,
+    dead: Arc<AtomicBool>,
+    ended: watch::Sender<Option<End>>,
+    watched: Watched,
+) {
     let mut look = tokio::time::interval(MEMORY_LOOK);
     let mut too_much = None;
     let status = loop {
@@ -258,6 +268,7 @@ async fn guard(mut child: Child, pid: u32, memory: u64, dead: Arc<AtomicBool>, e
     };
     // whatever it started goes with it
     kill_group(pid);
+    drop(watched);
     dead.store(true, Ordering::Release);
     let end = match too_much {
         Some(used) => End::OutOfMemory(used),

@@ -60,6 +60,16 @@ pub enum CreateError {
         /// Its state.
         status: String,
     },
+    /// The stream is gone from a state directory that still tells how far it was read.
+    #[error("the stream {stream} is gone from the state directory, and {witness} tells how far it was read: {remedy}")]
+    Lost {
+        /// The stream's physical name.
+        stream: String,
+        /// What is still there.
+        witness: String,
+        /// What to do about it.
+        remedy: String,
+    },
     /// A service refused the call.
     #[error("{action} {name}: {reason}")]
     Refused {

@@ -28,6 +28,8 @@ pub(crate) struct Journal {
     file: File,
     /// Where the last whole line ends.
     end: u64,
+    /// Half a line may stand there, which would swallow the next one.
+    torn: bool,
 }
 
 /// Hands every entry at `path` to `apply`, oldest first. A file that is not there holds none.
@@ -69,7 +71,7 @@ impl Journal {
             std::fs::rename(&fresh, path)?;
             let file = OpenOptions::new().append(true).open(path)?;
             let end = file.metadata()?.len();
-            Ok(Self { file, end })
+            Ok(Self { file, end, torn: false })
         };
         write().map_err(|source| OpenError::Io { path: path.to_owned(), source })
     }
@@ -84,13 +86,32 @@ impl Journal {
             serde_json::to_writer(&mut lines, entry)?;
             lines.push(b'\n');
         }
+        if self.torn {
+            self.cut()?;
+        }
         if let Err(error) = self.file.write_all(&lines) {
-            // a half line would swallow the next whole one
-            self.file.set_len(self.end)?;
+            // a half line would swallow the next whole one; if it cannot be cut off, nothing is written until it can
+            _ = self.cut();
             return Err(error);
         }
         self.end += lines.len() as u64;
         Ok(())
+    }
+
+    /// Ends the file behind the last whole line.
+    fn cut(&mut self) -> io::Result<()> {
+        self.torn = true;
+        if self.file.metadata()?.len() != self.end {
+            self.file.set_len(self.end)?;
+        }
+        self.torn = false;
+        Ok(())
+    }
+
+    /// Writes elsewhere, and gives where it wrote: a file that takes nothing stands for a full disk.
+    #[cfg(test)]
+    pub(crate) fn replace_file(&mut self, file: File) -> File {
+        std::mem::replace(&mut self.file, file)
     }
 
     /// Waits until the disk has all of it.
@@ -117,6 +138,22 @@ mod tests {
         journal.append(&[3, 4]).unwrap();
         drop(journal);
         assert_eq!(read(&path).unwrap(), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn an_append_that_failed_leaves_nothing_and_the_next_one_is_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("j");
+        let mut journal = Journal::rewrite(&path, [1].iter()).unwrap();
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let file = journal.replace_file(full);
+        assert!(journal.append(&[2]).is_err());
+        journal.replace_file(file);
+        // what a write that came half way leaves
+        journal.file.write_all(b"2").unwrap();
+        journal.torn = true;
+        journal.append(&[3]).unwrap();
+        assert_eq!(read(&path).unwrap(), [1, 3]);
     }
 
     #[test]

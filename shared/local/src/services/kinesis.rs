@@ -9,6 +9,7 @@ mod reported;
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -43,9 +44,11 @@ pub(crate) struct Kinesis {
     /// - ferrokinesis numbers a put's records first and stores them later, so that of two puts side by side the later
     ///   numbers can be stored first. A reader in between would go on past the earlier ones and never see them.
     /// - no reader sees a record that a crash could take back: its sequence number would be given out again, below a
-    ///   consumer's progress.
+    ///   consumer's progress. What cannot be written down is taken out of the store before a reader comes.
     kept: Arc<RwLock<Option<Kept>>>,
     metrics: MetricStore,
+    /// What was to be written down last could not be.
+    refuses: Arc<AtomicBool>,
 }
 
 impl std::fmt::Debug for Kinesis {
@@ -77,7 +80,17 @@ impl Kinesis {
             Some(state) => Some(Kept::open(&state.kinesis(), &store).await?),
             None => None,
         };
-        Ok(Self { store, kept: Arc::new(RwLock::new(kept)), metrics })
+        Ok(Self { store, kept: Arc::new(RwLock::new(kept)), metrics, refuses: Arc::default() })
+    }
+
+    /// Whether there is a stream of this name.
+    pub(crate) async fn has_stream(&self, name: &str) -> bool {
+        self.store.contains_stream(name).await
+    }
+
+    /// Whether there is any stream.
+    pub(crate) async fn has_streams(&self) -> bool {
+        !self.store.list_stream_names().await.is_empty()
     }
 
     /// The protocol.
@@ -107,10 +120,31 @@ impl Kinesis {
             tokio::time::sleep(SAVE_EVERY).await;
             let mut kept = self.kept.write().await;
             let Some(kept) = &mut *kept else { return };
-            if let Err(error) = kept.save(&self.store).await {
-                tracing::error!(%error, "the state of Kinesis cannot be written");
+            _ = self.save(kept).await;
+        }
+    }
+
+    async fn write(&self, request: Request, next: Next) -> Response {
+        let mut kept = self.kept.write().await;
+        let response = next.run(request).await;
+        let Some(kept) = &mut *kept else { return response };
+        match self.save(kept).await {
+            Ok(()) => response,
+            Err(_) => unsaved(),
+        }
+    }
+
+    /// Writes down what changed, and says so once when that begins to fail and once when it works again.
+    async fn save(&self, kept: &mut Kept) -> io::Result<()> {
+        let saved = kept.save(&self.store).await;
+        let failed = saved.is_err();
+        if self.refuses.swap(failed, Ordering::Relaxed) != failed {
+            match &saved {
+                Err(error) => tracing::error!(%error, "the state of Kinesis cannot be written: puts are refused"),
+                Ok(()) => tracing::info!("the state of Kinesis can be written again"),
             }
         }
+        saved
     }
 }
 
@@ -126,16 +160,7 @@ async fn one_writer_at_a_time(State(kinesis): State<Kinesis>, request: Request, 
         let _shared = kinesis.kept.read().await;
         return next.run(request).await;
     }
-    let mut kept = kinesis.kept.write().await;
-    let response = next.run(request).await;
-    let Some(kept) = &mut *kept else { return response };
-    match kept.save(&kinesis.store).await {
-        Ok(()) => response,
-        Err(error) => {
-            tracing::error!(%error, "the state of Kinesis cannot be written");
-            unsaved()
-        }
-    }
+    kinesis.write(request, next).await
 }
 
 /// The operation that a request names, or nothing.
@@ -148,9 +173,12 @@ fn reads_only(request: &Request) -> bool {
     ["Get", "List", "Describe", "Subscribe"].iter().any(|verb| operation(request).starts_with(verb))
 }
 
-/// The put happened and may be lost: a client has to treat it as not acknowledged.
+/// What was put is not there.
 fn unsaved() -> Response {
-    let body = r#"{"__type":"InternalFailureException","message":"the state directory cannot be written"}"#;
+    let body = r#"{"__type":"InternalFailure","message":"the state directory cannot be written"}"#;
     let json = [(header::CONTENT_TYPE, "application/x-amz-json-1.1")];
     (StatusCode::INTERNAL_SERVER_ERROR, json, body).into_response()
 }
+
+#[cfg(test)]
+mod tests;

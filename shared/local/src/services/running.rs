@@ -15,7 +15,7 @@ use crate::metrics::Sample;
 use crate::services::cloudformation::{CloudFormation, LocalStack};
 use crate::services::kinesis::Kinesis;
 use crate::services::sqs::Sqs;
-use crate::services::state_dir::StateDir;
+use crate::services::state_dir::{StateDir, remedy};
 use crate::services::{CreateError, Created, StartError, create, dynamodb, server};
 use crate::template::model::{Queue, Stream, Table};
 
@@ -70,7 +70,7 @@ impl Services {
     ///
     /// # Errors
     ///
-    /// A [`StartError`] when the directory is in use, not writable or damaged, or a port is taken.
+    /// A [`StartError`] when the directory is in use, not writable, damaged or incomplete, or a port is taken.
     pub async fn start(options: Options) -> Result<Self, StartError> {
         let Options { state_dir, account_id, region, ports, metrics } = options;
         let state = state_dir.as_deref().map(StateDir::open).transpose()?;
@@ -131,13 +131,37 @@ impl Services {
     ///
     /// A [`CreateError`] for the first resource that cannot be had; those before it are made.
     pub async fn create(&self, streams: &[Stream], tables: &[Table], queues: &[Queue]) -> Result<Created, CreateError> {
-        let remedy = match self.state_dir() {
+        let mend = match self.state_dir() {
             Some(dir) => {
                 format!("remove the state directory {} to start afresh, or revert the template", dir.display())
             }
             None => "start again, or revert the template".to_owned(),
         };
-        create::create(&self.clients, &remedy, (streams, tables, queues)).await
+        for stream in streams {
+            self.check_not_lost(stream).await?;
+        }
+        create::create(&self.clients, &mend, (streams, tables, queues)).await
+    }
+
+    /// Refuses to make a stream anew beside what is left of an earlier one.
+    async fn check_not_lost(&self, stream: &Stream) -> Result<(), CreateError> {
+        let Some(state) = self.state.as_ref() else { return Ok(()) };
+        if self.kinesis.has_stream(&stream.name).await {
+            return Ok(());
+        }
+        let checkpoint = state.checkpoint_of(&stream.arn).map(|file| file.display().to_string());
+        let witness = match checkpoint {
+            Some(file) => Some(file),
+            // streams are made before tables: with no stream at all, a table is of one that was there
+            None if !self.kinesis.has_streams().await => {
+                let tables = self.clients.dynamodb.list_tables().limit(1).send().await;
+                let tables = tables.map_err(create::refused("ListTables", &stream.name))?;
+                tables.table_names().first().map(|table| format!("the table {table}"))
+            }
+            None => None,
+        };
+        let lost = |witness| CreateError::Lost { stream: stream.name.clone(), witness, remedy: remedy(state.path()) };
+        witness.map_or(Ok(()), |witness| Err(lost(witness)))
     }
 
     /// What CloudFormation says from now on.

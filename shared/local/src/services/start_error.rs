@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::services::journal;
+use crate::services::state_dir::remedy;
 
 /// Why [`crate::services::Services::start`] failed. Nothing is left running.
 #[derive(Debug, thiserror::Error)]
@@ -25,12 +26,20 @@ pub enum StartError {
         pid: String,
     },
     /// What an earlier run left cannot be read.
-    #[error("the state in {} cannot be read ({reason}): remove it to start afresh", path.display())]
+    #[error("the state in {} cannot be read ({reason}): {}", path.display(), remedy(path.parent().unwrap_or(path)))]
     Corrupt {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
+    },
+    /// A part of what an earlier run left is gone.
+    #[error("{} is missing from the state directory: {}", part.display(), remedy(dir))]
+    Incomplete {
+        /// What is missing.
+        part: PathBuf,
+        /// The directory.
+        dir: PathBuf,
     },
     /// A service cannot listen.
     #[error(

@@ -55,7 +55,7 @@ impl Stack {
             let name = format!("the mapping {}", mapping.logical_id);
             let task = match state {
                 Some(folder) => {
-                    let file = folder.join("mappings").join(format!("{}.json", mapping.logical_id));
+                    let file = crate::services::mappings(folder).join(format!("{}.json", mapping.logical_id));
                     let checkpoints = FileCheckpoints::new(file);
                     tokio::spawn(async move {
                         Ok(event_source::run_kinesis(config, kinesis, sqs, invoker, checkpoints, sender, cancel)

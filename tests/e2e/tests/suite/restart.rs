@@ -1,6 +1,6 @@
 //! A pipeline with `--state` takes up where it was.
 
-use e2e::{Setup, event};
+use e2e::{Setup, event, penstock, text};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_with_state_keeps_windows_states_and_dead_letters_and_handles_nothing_twice() {
@@ -29,4 +29,43 @@ async fn a_restart_with_state_keeps_windows_states_and_dead_letters_and_handles_
     effects.sort();
     assert_eq!(effects, ["1", "3"]);
     second.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_damage_the_remedy_of_the_message_gives_a_pipeline_that_settles() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let setup = || Setup { state: Some(state.clone()), ..Setup::obedient() };
+    let post = |ids: [&str; 2]| {
+        let events = ids.map(|id| event(id, id, "t", "\"succeed\""));
+        format!("[{}]", events.join(","))
+    };
+    let batched = "application/cloudevents-batch+json";
+    for damage in ["damaged", "missing"] {
+        let before = setup().start().await;
+        assert_eq!(before.post(batched, post(["1", "2"])).await.0, 202);
+        before.wait_for("obedient", 2).await;
+        before.stop().await;
+        let file = state.join("kinesis.jsonl");
+        match damage {
+            "damaged" => std::fs::write(&file, "x\n").unwrap(),
+            _ => std::fs::remove_file(&file).unwrap(),
+        }
+
+        let arguments = ["dev", "--port", "0", "--template", "tests/e2e/obedient.yaml", "--state"];
+        let refused = penstock(&[&arguments[..], &[state.to_str().unwrap()]].concat(), "").await;
+        let said = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(1), "{damage}: {said}");
+        let complaint = said.lines().find(|line| line.starts_with("penstock: ")).unwrap();
+        let remedy = complaint.split("remove the whole directory ").nth(1).unwrap();
+        let (directory, costs) = remedy.split_once(" to start afresh, which loses ").unwrap();
+        assert!(complaint.contains(file.to_str().unwrap()) && costs.contains("dead letters"), "{complaint}");
+
+        std::fs::remove_dir_all(directory).unwrap();
+        let after = setup().start().await;
+        assert_eq!(after.post(batched, post(["1", "3"])).await.0, 202);
+        assert_eq!(after.wait_for("obedient", 2).await.handled, 2, "nothing of the old stream is left");
+        after.stop().await;
+        std::fs::remove_dir_all(&state).unwrap();
+    }
 }

@@ -67,7 +67,8 @@ impl Kept {
     }
 
     /// Writes down what changed in `store` since the last time. No put may run meanwhile: a record whose number is
-    /// below one already written would be passed over.
+    /// below one already written would be passed over. When it cannot be written, the records are taken out of the
+    /// store again: they were never there. Changes of a stream stay, and are written down the next time.
     pub(super) async fn save(&mut self, store: &Store) -> io::Result<()> {
         let mut entries = Vec::new();
         let mut streams = HashMap::new();
@@ -87,14 +88,36 @@ impl Kept {
         }
         let gone = self.streams.keys().filter(|name| !streams.contains_key(*name));
         entries.extend(gone.cloned().map(Entry::Deleted));
-        self.journal.append(&entries)?;
-        self.streams = streams;
-        Ok(())
+        let written = self.journal.append(&entries);
+        match written {
+            Ok(()) => self.streams = streams,
+            Err(_) => take_back(store, entries).await,
+        }
+        written
+    }
+
+    /// The journal, for tests of a disk that takes nothing.
+    #[cfg(test)]
+    pub(super) fn journal(&mut self) -> &mut Journal {
+        &mut self.journal
     }
 
     /// Waits until the disk has all of it.
     pub(super) fn sync(&self) -> io::Result<()> {
         self.journal.sync()
+    }
+}
+
+/// Takes the records among `entries` out of the store.
+async fn take_back(store: &Store, entries: Vec<Entry>) {
+    let mut keys: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for entry in entries {
+        if let Entry::Record(stream, key, _) = entry {
+            keys.entry(stream).or_default().push(key);
+        }
+    }
+    for (stream, keys) in keys {
+        store.delete_record_keys(&stream, &keys).await;
     }
 }
 

@@ -194,18 +194,80 @@ async fn a_state_directory_that_is_a_file_is_named() {
     assert!(matches!(error, StartError::StateDir { .. }), "{error}");
 }
 
+const FILES: [&str; 3] = ["kinesis.jsonl", "dynamodb.sqlite", "sqs.jsonl"];
+
+/// A state directory that a run has left.
+async fn left_behind() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let services = start(Some(dir.path())).await;
+    fill(&services).await;
+    services.shutdown().await.unwrap();
+    dir
+}
+
+/// The message names the file and, as the remedy, the directory; one line says all of it.
+fn names(error: &dyn std::error::Error, file: &Path, dir: &Path) {
+    let line = error.to_string();
+    assert_eq!(line.lines().count(), 1, "{line}");
+    let remove = format!("remove the whole directory {} to start afresh, which loses the events", dir.display());
+    assert!(line.contains(&file.display().to_string()) && line.contains(&remove), "{line}");
+}
+
 #[tokio::test]
-async fn damaged_state_is_named_by_its_file() {
-    for file in ["kinesis.jsonl", "sqs.jsonl", "dynamodb.sqlite"] {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join(file), "this is not what an earlier run left\n".repeat(200)).unwrap();
+async fn damaged_state_is_named_by_its_file_and_the_remedy_is_the_directory() {
+    for file in FILES {
+        let dir = left_behind().await;
+        let path = dir.path().join(file);
+        std::fs::write(&path, "this is not what an earlier run left\n".repeat(200)).unwrap();
         let error = Services::start(options(Some(dir.path()))).await.unwrap_err();
-        let StartError::Corrupt { path, .. } = &error else {
-            panic!("{file}: {error}");
-        };
-        assert!(path.ends_with(file));
-        assert_eq!(error.to_string().lines().count(), 1, "{error}");
+        assert!(matches!(error, StartError::Corrupt { .. }), "{file}: {error}");
+        names(&error, &path, dir.path());
     }
+}
+
+#[tokio::test]
+async fn a_file_that_is_gone_is_not_made_anew() {
+    for file in FILES {
+        let dir = left_behind().await;
+        std::fs::create_dir(dir.path().join("mappings")).unwrap();
+        let path = dir.path().join(file);
+        std::fs::remove_file(&path).unwrap();
+        let error = Services::start(options(Some(dir.path()))).await.unwrap_err();
+        assert!(matches!(error, StartError::Incomplete { .. }), "{file}: {error}");
+        names(&error, &path, dir.path());
+        assert!(!path.exists(), "nothing is reset");
+    }
+}
+
+#[tokio::test]
+async fn a_first_start_that_was_cut_short_goes_on() {
+    for left in 0..FILES.len() {
+        let dir = left_behind().await;
+        for file in &FILES[left..] {
+            std::fs::remove_file(dir.path().join(file)).unwrap();
+        }
+        start(Some(dir.path())).await.shutdown().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_is_gone_is_not_made_anew_beside_what_was_read_of_it() {
+    let dir = left_behind().await;
+    std::fs::write(dir.path().join("kinesis.jsonl"), "").unwrap();
+    let services = start(Some(dir.path())).await;
+    let error = services.create(&[stream("events", 1)], &[table("progress", None)], &[]).await.unwrap_err();
+    names(&error, Path::new("the table progress"), dir.path());
+    // another stream is there, and a checkpoint of this one
+    services.create(&[], &[], &[]).await.unwrap();
+    services.clients().kinesis.create_stream().stream_name("other").shard_count(1).send().await.unwrap();
+    services.create(&[stream("new", 1)], &[table("progress", None)], &[]).await.unwrap();
+    let checkpoint = dir.path().join("mappings").join("Mapping.json");
+    std::fs::create_dir(checkpoint.parent().unwrap()).unwrap();
+    let text = format!(r#"{{"streamArn":"{}","startAtMs":null,"shards":{{}}}}"#, stream("events", 1).arn);
+    std::fs::write(&checkpoint, text).unwrap();
+    let error = services.create(&[stream("events", 1)], &[], &[]).await.unwrap_err();
+    names(&error, &checkpoint, dir.path());
+    services.shutdown().await.unwrap();
 }
 
 #[tokio::test]
