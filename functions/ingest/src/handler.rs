@@ -1,7 +1,7 @@
 //! The handler: one invocation, from the Lambda event to the answer.
 //!
 //! Guarantees: events go to the stream in the order they were sent, and only once the whole request could be read; the
-//! producer stops early enough for the answer still to be given; one line of log a request, without a payload.
+//! producer stops early enough for the answer still to be given; one line of log a request, without a payload; one of a health check is for debugging.
 //! Does not authenticate: that is the gateway's business.
 
 use std::sync::Arc;
@@ -49,6 +49,9 @@ pub struct Ingest<S, C> {
 /// The requests that are measured.
 const TAKES_EVENTS: (Option<Resource>, &Method) = (Some(Resource::Events), &Method::POST);
 
+/// The requests that are no news.
+const ASKS_HEALTH: (Option<Resource>, &Method) = (Some(Resource::Health), &Method::GET);
+
 /// What is at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Resource {
@@ -86,7 +89,8 @@ impl<S: Stream, C: Clock> Ingest<S, C> {
         let body = request.body.as_deref().unwrap_or_default();
         let bytes = request::received_bytes(body, request.is_base64_encoded);
         let began = self.clock.now();
-        let takes_events = (resource(&request), &request.method) == TAKES_EVENTS;
+        let asked = (resource(&request), &request.method);
+        let (takes_events, asks_health) = (asked == TAKES_EVENTS, asked == ASKS_HEALTH);
         let trace = RequestTrace::of(&request.headers, self.traces.as_ref());
         let answer = self.answer(request, &trace, Timestamp(context.deadline)).await;
         let Tally { accepted, rejected, retry } = answer.tally;
@@ -95,6 +99,12 @@ impl<S: Stream, C: Clock> Ingest<S, C> {
             let mut measured = telling::measure(&answer, now.since(began), bytes);
             measured.property("request_id", &context.request_id);
             metrics.write(&measured, now);
+        }
+        if asks_health {
+            // whoever watches the API asks every few seconds
+            let request_id = &context.request_id;
+            tracing::debug!(%request_id, %gateway_request_id, status = answer.status, "asked for its health");
+            return Ok(Response::of(answer, shape));
         }
         tracing::info!(
             request_id = %context.request_id,

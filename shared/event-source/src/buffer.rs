@@ -31,6 +31,10 @@ pub(crate) struct Buffer {
     window_ends: Timestamp,
     next_read: Timestamp,
     idle_wait: Duration,
+    /// When a read found nothing last.
+    found_nothing: Timestamp,
+    /// Records may have come since the read that is under way began.
+    woken: bool,
     failed_reads: u32,
     mean_bytes: usize,
     caught_up: bool,
@@ -51,6 +55,8 @@ impl Buffer {
             window_ends: Timestamp(0),
             next_read: Timestamp(0),
             idle_wait: Duration::ZERO,
+            found_nothing: Timestamp(0),
+            woken: false,
             failed_reads: 0,
             mean_bytes: FIRST_GUESS_BYTES,
             caught_up: false,
@@ -90,9 +96,12 @@ impl Buffer {
     pub(crate) fn take(&mut self, records: Vec<Record>, settings: &Settings, now: Timestamp) {
         self.failed_reads = 0;
         self.caught_up = records.is_empty();
+        let woken = std::mem::take(&mut self.woken);
         if records.is_empty() {
             let pacing = &settings.pacing;
-            self.idle_wait = self.idle_wait.saturating_mul(2).clamp(pacing.idle_poll_min, pacing.idle_poll_max);
+            let longer = if woken { Duration::ZERO } else { self.idle_wait.saturating_mul(2) };
+            self.idle_wait = longer.clamp(pacing.idle_poll_min, pacing.idle_poll_max);
+            self.found_nothing = now;
             self.next_read = now.plus(self.idle_wait);
             return;
         }
@@ -116,8 +125,19 @@ impl Buffer {
         }
     }
 
+    /// Records may have come: an idle shard is read as soon as after a first empty read. `reads`: a read is under way, and
+    /// may have begun before they came.
+    pub(crate) fn wake(&mut self, settings: &Settings, reads: bool) {
+        self.woken |= reads;
+        if self.failed_reads == 0 {
+            self.idle_wait = Duration::ZERO;
+            self.next_read = self.next_read.min(self.found_nothing.plus(settings.pacing.idle_poll_min));
+        }
+    }
+
     /// A read failed. Gives how many have in a row.
     pub(crate) fn failed(&mut self, settings: &Settings, now: Timestamp, jitter: u64) -> u32 {
+        self.woken = false;
         self.failed_reads = self.failed_reads.saturating_add(1);
         self.next_read = now.plus(settings.pacing.backoff.wait(self.failed_reads, jitter));
         self.failed_reads

@@ -192,6 +192,15 @@ impl Mapping {
         self.machine(shard).on_records(records, at_end, now);
     }
 
+    /// Records may have come. Where somebody tells so, [`Pacing::idle_poll_max`](crate::Pacing) can be long.
+    pub fn wake(&mut self) {
+        for shard in self.shards.values_mut() {
+            if let Shard::Reading(machine) = shard {
+                machine.wake();
+            }
+        }
+    }
+
     /// A read of `shard` failed. Gives how many have failed in a row.
     pub fn on_read_failed(&mut self, shard: &ShardId, now: Timestamp, jitter: u64) -> u32 {
         self.machine(shard).on_read_failed(now, jitter)

@@ -65,7 +65,8 @@ pub enum StartingPosition {
 }
 
 /// How eagerly the services are asked. Lambda polls a shard once a second; a laptop should feel live, and local services
-/// have no limit of 5 reads a second and shard, so none is kept here.
+/// have no limit of 5 reads a second and shard, so none is kept here. Where somebody tells a mapping that something was put
+/// ([`Mapping::wake`](crate::Mapping::wake)), idle polls can be rare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pacing {
     /// The wait after a first empty read.

@@ -145,6 +145,11 @@ impl ShardMachine {
         self.buffer.failed(&self.settings, now, jitter)
     }
 
+    /// Records may have come: if the shard waits because it had none, it does not wait on.
+    pub fn wake(&mut self) {
+        self.buffer.wake(&self.settings, self.awaited == Some(Awaited::Records));
+    }
+
     /// The shard's data is gone: what was read is still delivered, nothing more is read.
     pub(crate) fn end(&mut self) {
         self.ended = true;

@@ -19,7 +19,7 @@ use bytes::Bytes;
 use penstock_event_source::{Invocation, SettingsError};
 
 pub use checkpoints::{CheckpointError, CheckpointStore, FileCheckpoints, MemoryCheckpoints};
-pub use kinesis::{KinesisMapping, run_kinesis};
+pub use kinesis::{KinesisMapping, Puts, run_kinesis};
 pub use sqs::{SqsMapping, run_sqs};
 
 /// Whoever runs the function.

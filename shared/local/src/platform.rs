@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use penstock_aws::Clients;
 
 use crate::elsewhere::Elsewhere;
+use crate::event_source::Puts;
 use crate::metrics::{MetricStore, Sample};
 use crate::services::{self, LocalStack, Services};
 use crate::stack::Options;
@@ -117,6 +118,14 @@ impl Platform {
         match self {
             Self::Here(services) => services.sampler(),
             Self::There(_) => Box::new(|_, _| {}),
+        }
+    }
+
+    /// What changes with each put on a stream. Somebody else's services tell of none.
+    pub(crate) fn puts(&self) -> Option<Puts> {
+        match self {
+            Self::Here(services) => Some(services.puts()),
+            Self::There(_) => None,
         }
     }
 

@@ -9,7 +9,7 @@ use penstock::time::Timestamp;
 
 use super::*;
 use crate::event::PAYLOAD_MAX;
-use crate::settings::StartingPosition;
+use crate::settings::{Pacing, StartingPosition};
 
 fn settings() -> Settings {
     Settings { batch_size: 4, report_batch_item_failures: true, ..Settings::default() }
@@ -124,6 +124,51 @@ fn the_batching_window_gathers_until_it_is_over() {
     assert!(poll <= midway.plus(Duration::from_millis(50)), "reading goes on in the window");
     feed(&mut machine, Vec::new(), false, NOW.plus(window).minus(Duration::from_millis(1)));
     assert_eq!(invoked(&mut machine, NOW.plus(window)), [1, 2]);
+}
+
+/// Reads that find nothing until the shard waits as long as it ever does.
+fn idle(machine: &mut ShardMachine, mut now: Timestamp) -> Timestamp {
+    for _ in 0..10 {
+        feed(machine, Vec::new(), false, now);
+        let Next::WaitUntil(until) = machine.next(now) else { panic!("it waits") };
+        now = until;
+    }
+    feed(machine, Vec::new(), false, now);
+    now
+}
+
+#[test]
+fn an_idle_shard_that_is_woken_is_read_at_once_and_the_reads_behind_it_are_as_after_records() {
+    let pacing = Pacing { idle_poll_max: Duration::from_secs(1), ..Pacing::default() };
+    let mut machine = machine(Settings { pacing, ..settings() });
+    let read = idle(&mut machine, NOW);
+    assert_eq!(machine.next(read), Next::WaitUntil(read.plus(pacing.idle_poll_max)));
+    machine.wake();
+    let soon = read.plus(pacing.idle_poll_min);
+    assert_eq!(machine.next(read), Next::WaitUntil(soon), "many who wake it do not make it read more often");
+    feed(&mut machine, Vec::new(), false, soon);
+    assert_eq!(machine.next(soon), Next::WaitUntil(soon.plus(pacing.idle_poll_min)));
+}
+
+#[test]
+fn a_shard_that_is_woken_during_a_read_that_finds_nothing_is_soon_read_again() {
+    let pacing = Pacing { idle_poll_max: Duration::from_secs(1), ..Pacing::default() };
+    let mut machine = machine(Settings { pacing, ..settings() });
+    let now = later(idle(&mut machine, NOW));
+    assert!(matches!(machine.next(now), Next::Do(Action::Fetch { .. })));
+    machine.wake();
+    machine.on_records(Vec::new(), false, now);
+    assert_eq!(machine.next(now), Next::WaitUntil(now.plus(pacing.idle_poll_min)));
+}
+
+#[test]
+fn a_shard_that_cannot_be_read_is_not_woken() {
+    let mut machine = machine(settings());
+    assert!(matches!(machine.next(NOW), Next::Do(Action::Fetch { .. })));
+    machine.on_read_failed(NOW, u64::MAX);
+    let Next::WaitUntil(until) = machine.next(NOW) else { panic!("it backs off") };
+    machine.wake();
+    assert_eq!(machine.next(NOW), Next::WaitUntil(until));
 }
 
 #[test]

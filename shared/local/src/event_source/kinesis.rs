@@ -29,6 +29,9 @@ use penstock_event_source::{ReadFrom, Record};
 /// How far a saved checkpoint is behind at most. What a crash loses of it is delivered again.
 const SAVE_EVERY: Duration = Duration::from_millis(100);
 
+/// Changes with each put.
+pub type Puts = watch::Receiver<u64>;
+
 /// One mapping of a stream to a function.
 #[derive(Debug, Clone)]
 pub struct KinesisMapping {
@@ -42,6 +45,8 @@ pub struct KinesisMapping {
     pub settings: Settings,
     /// `DestinationConfig.OnFailure`: the URL of the queue that is told of what was given up.
     pub on_failure_queue_url: Option<String>,
+    /// Changes when something was put on a stream, where somebody tells so. Idle shards are then read at once.
+    pub puts: Option<Puts>,
     /// How long an invocation that is under way when the mapping is cancelled may take to end.
     pub grace: Duration,
 }
@@ -67,6 +72,7 @@ pub async fn run_kinesis(
     let grace = config.grace;
     let mut run = Run {
         machine,
+        puts: config.puts.clone(),
         work: Work { config: Arc::new(config), kinesis, sqs, invoker },
         tasks: JoinSet::new(),
         iterators: Iterators::default(),
@@ -75,8 +81,8 @@ pub async fn run_kinesis(
     };
     while !cancel.is_cancelled() {
         let wait = run.start_what_is_due();
-        run.checkpoints.save_now_and_then(&run.machine).await;
-        run.wait(wait, &cancel).await?;
+        let save = run.checkpoints.save_now_and_then(&run.machine).await;
+        run.wait(wait, save, &cancel).await?;
     }
     run.finish(grace).await
 }
@@ -128,6 +134,7 @@ impl<I: Invoke> Work<I> {
 
 struct Run<I, C> {
     machine: Mapping,
+    puts: Option<Puts>,
     work: Work<I>,
     tasks: JoinSet<Done>,
     iterators: Iterators,
@@ -170,14 +177,24 @@ impl<I: Invoke, C: CheckpointStore> Run<I, C> {
         });
     }
 
-    /// Waits for a task to end, for `longest`, or for the mapping to be cancelled.
-    async fn wait(&mut self, longest: Duration, cancel: &CancellationToken) -> Result<(), MappingError> {
-        // a checkpoint may be due before anything else is
-        let longest = longest.clamp(Duration::from_millis(1), SAVE_EVERY);
+    /// Waits for a task to end, for a put, for `longest`, until a checkpoint is to be saved, or for the mapping to be
+    /// cancelled.
+    async fn wait(
+        &mut self,
+        longest: Duration,
+        save: Option<Instant>,
+        cancel: &CancellationToken,
+    ) -> Result<(), MappingError> {
+        let until = Instant::now() + longest.max(Duration::from_millis(1));
+        let until = save.map_or(until, |save| save.min(until));
         tokio::select! {
             () = cancel.cancelled() => Ok(()),
             Some(done) = self.tasks.join_next() => self.take(done),
-            () = tokio::time::sleep(longest) => Ok(()),
+            true = put(&mut self.puts) => {
+                self.machine.wake();
+                Ok(())
+            }
+            () = tokio::time::sleep_until(until) => Ok(()),
         }
     }
 
@@ -223,6 +240,14 @@ impl<I: Invoke, C: CheckpointStore> Run<I, C> {
     }
 }
 
+/// Waits for a put; false if nobody tells of any.
+async fn put(puts: &mut Option<Puts>) -> bool {
+    match puts {
+        Some(puts) => puts.changed().await.is_ok(),
+        None => false,
+    }
+}
+
 /// Warns at the first of a row of failures.
 fn complain(failures: u32, warning: impl FnOnce()) {
     if failures == 1 {
@@ -240,26 +265,28 @@ struct Checkpoints<C> {
 
 impl<C: CheckpointStore> Checkpoints<C> {
     /// Saves progress that was made, if the last save is long enough ago. A refusal is tried again: until then a restart
-    /// delivers more than it would have to.
-    async fn save_now_and_then(&mut self, machine: &Mapping) {
+    /// delivers more than it would have to. Gives when it wants to be called again even if nothing happens.
+    async fn save_now_and_then(&mut self, machine: &Mapping) -> Option<Instant> {
         if Instant::now() < self.next_save {
-            return;
+            return Some(self.next_save);
         }
         let checkpoint = machine.checkpoint();
         if self.saved.as_ref() == Some(&checkpoint) {
-            return;
+            return None;
         }
         self.next_save = Instant::now() + SAVE_EVERY;
         match self.store.save(&checkpoint).await {
             Ok(()) => {
                 self.saved = Some(checkpoint);
                 self.failing = false;
+                None
             }
             Err(error) => {
                 if !self.failing {
                     warn!(%error, "the checkpoint cannot be saved; trying on");
                 }
                 self.failing = true;
+                Some(self.next_save)
             }
         }
     }

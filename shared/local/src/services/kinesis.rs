@@ -18,10 +18,11 @@ use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use ferrokinesis::store::{Store, StoreOptions};
-use tokio::sync::RwLock;
+use tokio::sync::{RwLock, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::event_source::Puts;
 use crate::metrics::MetricStore;
 use crate::services::StartError;
 use crate::services::state_dir::StateDir;
@@ -49,6 +50,8 @@ pub(crate) struct Kinesis {
     metrics: MetricStore,
     /// What was to be written down last could not be.
     refuses: Arc<AtomicBool>,
+    /// Counts puts and whatever else is no read.
+    puts: watch::Sender<u64>,
 }
 
 impl std::fmt::Debug for Kinesis {
@@ -80,7 +83,18 @@ impl Kinesis {
             Some(state) => Some(Kept::open(&state.kinesis(), &store).await?),
             None => None,
         };
-        Ok(Self { store, kept: Arc::new(RwLock::new(kept)), metrics, refuses: Arc::default() })
+        Ok(Self {
+            store,
+            kept: Arc::new(RwLock::new(kept)),
+            metrics,
+            refuses: Arc::default(),
+            puts: watch::Sender::default(),
+        })
+    }
+
+    /// What changes with each put, once a reader can see it.
+    pub(crate) fn puts(&self) -> Puts {
+        self.puts.subscribe()
     }
 
     /// Whether there is a stream of this name.
@@ -160,7 +174,10 @@ async fn one_writer_at_a_time(State(kinesis): State<Kinesis>, request: Request, 
         let _shared = kinesis.kept.read().await;
         return next.run(request).await;
     }
-    kinesis.write(request, next).await
+    let response = kinesis.write(request, next).await;
+    // behind the lock, so that whoever is told can read
+    kinesis.puts.send_modify(|puts| *puts += 1);
+    response
 }
 
 /// The operation that a request names, or nothing.

@@ -10,6 +10,7 @@ use penstock_aws::Clients;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::event_source::Puts;
 use crate::metrics::MetricStore;
 use crate::metrics::Sample;
 use crate::services::cloudformation::{CloudFormation, LocalStack};
@@ -162,6 +163,11 @@ impl Services {
         };
         let lost = |witness| CreateError::Lost { stream: stream.name.clone(), witness, remedy: remedy(state.path()) };
         witness.map_or(Ok(()), |witness| Err(lost(witness)))
+    }
+
+    /// What changes with each put on a stream.
+    pub(crate) fn puts(&self) -> Puts {
+        self.kinesis.puts()
     }
 
     /// What CloudFormation says from now on.

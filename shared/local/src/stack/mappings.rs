@@ -12,8 +12,21 @@ use crate::event_source::{self, FileCheckpoints, Invoke, MemoryCheckpoints};
 use crate::lambda::{Function, Invocation};
 use crate::template;
 
+/// The wait that idle reads grow to where puts are told of.
+const IDLE_POLL_MAX: Duration = Duration::from_secs(1);
+
+/// How often shards are listed there: new ones come with the end of an old one, which lists them at once.
+const LIST_EVERY: Duration = Duration::from_secs(5);
+
 impl Stack {
     pub(super) fn poll_streams(&mut self, state: Option<&Path>) -> anyhow::Result<()> {
+        let puts = self.platform.puts();
+        let eager = Pacing::default();
+        let pacing = if puts.is_some() {
+            Pacing { idle_poll_max: IDLE_POLL_MAX, list_every: LIST_EVERY, ..eager }
+        } else {
+            eager
+        };
         for mapping in &self.pipeline.kinesis_mappings {
             let function = self.pipeline.functions.iter().find(|function| function.logical_id == mapping.function);
             let function = function.with_context(|| format!("{} names no function", mapping.logical_id))?;
@@ -42,8 +55,9 @@ impl Stack {
                     bisect_batch_on_function_error: mapping.bisect_on_error,
                     maximum_retry_attempts: mapping.max_retries,
                     maximum_record_age: mapping.max_record_age,
-                    pacing: Pacing::default(),
+                    pacing,
                 },
+                puts: puts.clone(),
                 on_failure_queue_url: on_failure,
                 grace: STOP_WITHIN,
             };

@@ -195,6 +195,20 @@ async fn a_demo_that_is_interrupted_says_how_far_it_came_and_leaves_nothing_behi
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn without_rust_it_is_said_that_rust_is_missing() {
+    let output = tokio::process::Command::new(binaries().await.join("penstock"))
+        .args(["dev", "--port", "0"])
+        .env("PATH", "/nowhere")
+        .current_dir(root())
+        .output()
+        .await
+        .unwrap();
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("penstock: Rust is missing") && said.contains("https://rustup.rs"), "{said}");
+}
+
 /// The one line that a command fails with.
 async fn complaint(arguments: &[&str]) -> String {
     let output = penstock(arguments, "").await;

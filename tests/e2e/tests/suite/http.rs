@@ -148,6 +148,19 @@ async fn alive(pipeline: &Pipeline) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn health_checks_leave_no_line_in_the_log() {
+    let pipeline = Setup::obedient().start().await;
+    for _ in 0..3 {
+        assert!(alive(&pipeline).await);
+    }
+    assert_eq!(pipeline.post(STRUCTURED, event("1", "k", "t", r#""succeed""#)).await.0, 202);
+    pipeline.wait_for("obedient", 1).await;
+    let answered: Vec<_> = pipeline.lines("ingest").into_iter().filter(|line| line.contains("answered")).collect();
+    assert_eq!(answered.len(), 1, "{answered:?}");
+    pipeline.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_batch_with_one_bad_event_says_which_and_takes_the_others() {
     let pipeline = Setup::obedient().start().await;
     let bad = event("2", "k", "t", "1").replace(r#""id":"2","#, "");

@@ -9,9 +9,9 @@ use super::fixture::{Function, STREAM, eventually, failed, kinesis, reporting, s
 use super::orders::{MIDDLE, all, create, delivered, each_key, mapping, merge, number, put, run, settings, split};
 use crate::event_source::stream;
 use crate::event_source::{CheckpointStore, FileCheckpoints, KinesisMapping, MappingError, MemoryCheckpoints};
-use penstock_event_source::ReadFrom;
 use penstock_event_source::Settings;
 use penstock_event_source::ShardState;
+use penstock_event_source::{Pacing, ReadFrom};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_stay_in_order_through_splits_and_merges_while_reading() {
@@ -73,6 +73,29 @@ async fn no_record_of_a_child_is_delivered_before_its_failing_parent_is_drained(
         numbers.dedup();
         assert_eq!(numbers, (0..10).collect::<Vec<_>>(), "{key}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_mapping_reads_at_once_when_it_is_told_of_a_put() {
+    let client = kinesis(300).await;
+    create(&client, 1).await;
+    let function = Function::succeeding();
+    // waits double: reads that find nothing end at 1.5 s, and the next one is at 3.1 s
+    let pacing = Pacing {
+        idle_poll_min: Duration::from_millis(100),
+        idle_poll_max: Duration::from_secs(3600),
+        ..Pacing::default()
+    };
+    let (tell, puts) = tokio::sync::watch::channel(0);
+    let config = KinesisMapping { puts: Some(puts), ..mapping(Settings { pacing, ..settings() }) };
+    let running = run(config, &client, &sqs(), &function, MemoryCheckpoints::default());
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    put(&client, 0..1).await;
+    let told = std::time::Instant::now();
+    tell.send_replace(1);
+    function.until(|batches| all(batches, 4)).await;
+    assert!(told.elapsed() < Duration::from_millis(500), "it waited on for {:?}", told.elapsed());
+    running.stop().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

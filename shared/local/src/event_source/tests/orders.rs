@@ -29,6 +29,7 @@ pub(crate) fn mapping(settings: Settings) -> KinesisMapping {
         function_arn: "arn:aws:lambda:us-east-1:000000000000:function:f".into(),
         settings,
         on_failure_queue_url: None,
+        puts: None,
         grace: PATIENCE,
     }
 }

@@ -69,6 +69,19 @@ async fn a_shard_takes_a_thousand_records_a_second_and_refuses_the_rest_one_by_o
 }
 
 #[tokio::test]
+async fn a_put_is_told_of_and_a_read_is_not() {
+    let services = start(None).await;
+    services.create(&[stream("events", 1)], &[], &[]).await.unwrap();
+    let mut puts = services.puts();
+    puts.mark_unchanged();
+    read(&services, "events", "shardId-000000000000").await;
+    assert!(!puts.has_changed().unwrap());
+    put(&services, "events", "k").await;
+    assert!(puts.has_changed().unwrap());
+    services.shutdown().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_put_of_four_mebibytes_is_taken() {
     let services = start(None).await;
     services.create(&[stream("events", 8)], &[], &[]).await.unwrap();
