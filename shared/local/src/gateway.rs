@@ -21,6 +21,7 @@ use axum::body::{Body, HttpBody, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::Response;
+use futures_util::StreamExt;
 use http::{HeaderValue, StatusCode, header};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -163,6 +164,8 @@ async fn answer(
     }
     let expected = body.size_hint().exact().map_or(BODY_MAX, |length| usize::try_from(length).unwrap_or(usize::MAX));
     if expected > BODY_MAX {
+        // a client that is still sending would not read the answer
+        _ = tokio::time::timeout(shared.bounds.body, pass_over(body)).await;
         return too_large();
     }
     let Some(mut held) = shared.room.take(expected, shared.bounds.room).await else {
@@ -214,6 +217,18 @@ fn late() -> Response {
 fn head_bytes(parts: &http::request::Parts) -> usize {
     let line = parts.method.as_str().len() + parts.uri.to_string().len() + " HTTP/1.1 ".len();
     line + parts.headers.values().map(HeaderValue::len).sum::<usize>()
+}
+
+/// Reads a body that is too large, up to twice the bound, and keeps nothing of it.
+async fn pass_over(body: Body) {
+    let mut chunks = body.into_data_stream();
+    let mut passed = 0;
+    while let Some(Ok(chunk)) = chunks.next().await {
+        passed += chunk.len();
+        if passed > 2 * BODY_MAX {
+            return;
+        }
+    }
 }
 
 async fn read(body: Body) -> Result<bytes::Bytes, StatusCode> {

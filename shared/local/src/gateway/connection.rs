@@ -7,7 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ impl Listener for Patient {
 
     async fn accept(&mut self) -> (Connection, SocketAddr) {
         let (stream, client) = Listener::accept(&mut self.listener).await;
-        (Connection { stream, head: Head::default(), head_max: self.head_max, waiting: None, used: false }, client)
+        (Connection { stream, head: Head::default(), head_max: self.head_max, waiting: None, requests: 0 }, client)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -65,6 +65,7 @@ impl Client {
     /// The head of a request is there.
     pub(super) fn asks(&self, version: Version) {
         self.head.there.store(true, Ordering::Release);
+        self.head.requests.fetch_add(1, Ordering::Release);
         if version == Version::HTTP_2 {
             // one connection, and frames of many requests at once
             self.head.unbounded.store(true, Ordering::Release);
@@ -83,6 +84,8 @@ struct Head(Arc<Known>);
 #[derive(Debug, Default)]
 struct Known {
     there: AtomicBool,
+    /// How many have come.
+    requests: AtomicU64,
     unbounded: AtomicBool,
 }
 
@@ -101,22 +104,22 @@ pub(super) struct Connection {
     head_max: Duration,
     /// Ends when the head that is waited for is late.
     waiting: Option<Pin<Box<Sleep>>>,
-    /// A request has come on it.
-    used: bool,
+    /// The requests that have come on it, as far as that was noticed: one may be answered between two reads.
+    requests: u64,
 }
 
 impl Connection {
     /// Whether the head that is waited for is late. `came`: something of it was read just now.
     fn poll_late(&mut self, came: bool, cx: &mut Context<'_>) -> Poll<()> {
-        if self.head.there.load(Ordering::Acquire) {
-            self.used = true;
+        let requests = self.head.requests.load(Ordering::Acquire);
+        if requests != self.requests {
+            self.requests = requests;
             self.waiting = None;
+        }
+        if self.head.there.load(Ordering::Acquire) || self.head.unbounded.load(Ordering::Acquire) {
             return Poll::Pending;
         }
-        if self.head.unbounded.load(Ordering::Acquire) {
-            return Poll::Pending;
-        }
-        if self.waiting.is_none() && (came || !self.used) {
+        if self.waiting.is_none() && (came || requests == 0) {
             self.waiting = Some(Box::pin(tokio::time::sleep(self.head_max)));
         }
         match &mut self.waiting {
