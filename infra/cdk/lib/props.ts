@@ -87,6 +87,7 @@ export interface Range {
   readonly max?: number;
   readonly share?: true;
   readonly allowed?: readonly (string | number | boolean)[];
+  readonly pattern?: RegExp;
 }
 
 /** The range of every setting. */
@@ -104,7 +105,8 @@ export const RANGES: Readonly<Record<keyof PipelineSettings, Range>> = {
   requestsBurst: { default: 1000, min: 1, max: 100_000 },
   ingestConcurrency: { default: 0, min: 0, max: 10_000 },
   putSeconds: { default: 5, min: 1, max: 28 },
-  kmsKeyArn: { default: '' },
+  // An alias would do for the stream and be denied in every role.
+  kmsKeyArn: { default: '', pattern: /^(|arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key\/[A-Za-z0-9-]+)$/ },
   tableDeletionProtection: { default: false, allowed: [true, false] },
   logLevel: { default: 'info', allowed: ['error', 'warn', 'info', 'debug', 'trace'] },
   logShare: { default: 0.001, min: 0, max: 1, share: true },
@@ -186,7 +188,7 @@ function inside(value: unknown, range: Range): boolean {
     return range.allowed.includes(value as string);
   }
   if (typeof range.default !== 'number') {
-    return typeof value === typeof range.default;
+    return typeof value === typeof range.default && (range.pattern?.test(String(value)) ?? true);
   }
   return (
     typeof value === 'number' &&
@@ -196,12 +198,12 @@ function inside(value: unknown, range: Range): boolean {
   );
 }
 
-function described({ default: value, min, max, share, allowed }: Range): string {
+function described({ default: value, min, max, share, allowed, pattern }: Range): string {
   if (allowed) {
     return `one of ${allowed.join(', ')}`;
   }
   if (typeof value !== 'number') {
-    return `a ${typeof value}`;
+    return pattern ? `text of the form ${pattern.source}` : `a ${typeof value}`;
   }
   const kind = share ? 'a number' : 'a whole number';
   return max === undefined ? `${kind} of at least ${min}` : `${kind} from ${min} to ${max}`;

@@ -40,6 +40,7 @@ suite('settings', () => {
       'batchSize: 0 is not a whole number from 1 to 10000\nputSeconds: 29 is not a whole number from 1 to 28',
     ],
     [{ giveUpAfterSeconds: 72_001 }, 'giveUpAfterSeconds: 72001 is not a whole number from 0 to 72000'],
+    [{ kmsKeyArn: 'alias/shop' }, /^kmsKeyArn: "alias\/shop" is not text of the form/],
     [{ giveUpAfterSeconds: 59 }, 'giveUpAfterSeconds: 59 is neither 0 nor at least 60'],
   ] as const) {
     test(`${JSON.stringify(props)} is refused`, () => {

@@ -30,7 +30,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
 
 fn lines(estimate: &Estimate) -> Vec<String> {
     let mut lines = vec![estimate.title.clone(), String::new()];
-    let header = ["item", "quantity", "unit", "$ a unit", "$ a month", "per-event idempotency"];
+    let header = ["item", "quantity", "unit", "$ a unit", "$ a month", "per-event idempotency, $"];
     let mut rows: Vec<Vec<String>> = estimate.items.iter().map(row).collect();
     let sum = |dollars: f64| money(dollars);
     rows.push(["sum", "", "", ""].map(str::to_owned).into());

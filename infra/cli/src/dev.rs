@@ -138,6 +138,9 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
         }),
         progress: std::sync::Arc::new(|step: &str| note(step)),
     };
+    if let Some(endpoints) = &stack.services {
+        not_shared(endpoints, &stack.stack_name).await?;
+    }
     // one listener from the start to the end, or a signal in between would be lost
     let mut interrupted = std::pin::pin!(interrupted());
     let mut stack = tokio::select! {
@@ -145,30 +148,52 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
         result = &mut interrupted => {
             result?;
             note("interrupted before it was up: nothing was accepted");
+            if options.services.clean {
+                note("streams, tables and queues that were made by then are still there; the next start with --clean removes them");
+            }
             return Ok(ExitCode::from(INTERRUPTED));
         }
     };
     for warning in &stack.pipeline().warnings {
         note(&format!("note: {warning}"));
     }
-    let (endpoint, environment) = (stack.endpoint().to_owned(), stack.environment());
-    let record = Record { endpoint, environment, stack: options.services.stack.clone() };
-    if let Some(file) = &options.env {
-        exports::write(file, &record.environment)?;
-    }
-    // somebody's own credentials are not for the screen
-    let exports = (!options.services.is_account()).then(|| exports::lines(&record.environment));
-    let published = record.publish(stack.port())?;
-    let result = if demo {
-        crate::demo::run(&stack, &root, interrupted).await
-    } else {
-        serve(&mut stack, exports, interrupted).await
+    // whatever happens from here on, what was started is stopped
+    let running = async {
+        let (id, endpoint) = (stack.id().to_owned(), stack.endpoint().to_owned());
+        let record = Record { id, endpoint, environment: stack.environment(), stack: options.services.stack.clone() };
+        if let Some(file) = &options.env {
+            exports::write(file, &record.environment)?;
+        }
+        // somebody's own credentials are not for the screen
+        let exports = exports::are_made_up(&record.environment).then(|| exports::lines(&record.environment));
+        let _published = record.publish(stack.port())?;
+        if demo {
+            crate::demo::run(&stack, &root, interrupted).await
+        } else {
+            serve(&mut stack, exports, interrupted).await
+        }
     };
-    drop(published);
+    let result = running.await;
     let stopped = stack.shutdown().await;
     let code = result?;
     stopped?;
     Ok(code)
+}
+
+/// Two pipelines on the same streams and tables would take turns at fencing each other off.
+async fn not_shared(endpoints: &penstock_local::Endpoints, stack: &str) -> anyhow::Result<()> {
+    let wanted = endpoints.environment();
+    for (port, other) in Record::others().await {
+        let same = ["AWS_ENDPOINT_URL_KINESIS", "AWS_REGION", "AWS_ACCESS_KEY_ID"]
+            .iter()
+            .all(|name| other.environment.get(*name) == wanted.get(*name));
+        if same && other.stack == stack {
+            anyhow::bail!(
+                "the `penstock dev` on port {port} uses the stack `{stack}` there already; give this one another name with --stack"
+            );
+        }
+    }
+    Ok(())
 }
 
 async fn serve(

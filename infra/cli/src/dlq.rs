@@ -6,7 +6,7 @@ use penstock::dead_letter::Message;
 use serde_json::json;
 
 use crate::target::Target;
-use crate::terminal::{harmless, json_line, note, say};
+use crate::terminal::{harmless, json_line, many, note, say};
 
 /// What is done with dead letters.
 #[derive(Debug, clap::Subcommand)]
@@ -52,8 +52,11 @@ async fn list(group: &str, limit: usize, json: bool, target: &Target) -> anyhow:
     for letter in &found.letters {
         say(&if json { json_line(letter)? } else { line(letter) });
     }
+    for other in &found.others {
+        note(&harmless(&format!("message {} is no dead letter ({}): {}", other.message_id, other.why, other.begins)));
+    }
     let more = if found.more { ", and there are more: see --limit" } else { "" };
-    note(&format!("{} dead letters of {group}{more}", found.letters.len()));
+    note(&format!("{} of {group}{more}", many(found.letters.len(), "dead letter")));
     Ok(ExitCode::SUCCESS)
 }
 

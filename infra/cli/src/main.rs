@@ -8,6 +8,7 @@ mod demo;
 mod dev;
 mod dlq;
 mod new;
+mod private;
 mod queue;
 mod record;
 mod send;

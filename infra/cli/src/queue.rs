@@ -5,14 +5,14 @@ use std::process::ExitCode;
 use anyhow::Context;
 
 use crate::target::Target;
-use crate::terminal::{harmless, json_line, note, say};
+use crate::terminal::{harmless, json_line, many, note, say};
 
 /// Options of `penstock queue`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     /// The name of the queue's output, with or without `QueueUrl`
     name: String,
-    /// Show so many messages at most; while it looks, nobody else sees those
+    /// Show so many messages at most; while it looks, nobody else sees those, and each look counts as a receive
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     limit: u32,
     /// Print each message's body as one JSON string
@@ -36,6 +36,6 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
         say(&if options.json { json_line(body)? } else { harmless(body) });
     }
     let more = if more { ", and there are more: see --limit" } else { "" };
-    note(&format!("{} messages in {name}{more}", bodies.len()));
+    note(&format!("{} in {name}{more}", many(bodies.len(), "message")));
     Ok(ExitCode::SUCCESS)
 }

@@ -10,12 +10,16 @@ use std::time::Duration;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
+use crate::private;
+
 /// How long an answer may take; a trace can have many spans.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 
 /// What a running pipeline says of itself.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Record {
+    /// Which run it is of: another pipeline can have its port by now.
+    pub(crate) id: String,
     /// The HTTP endpoint.
     pub(crate) endpoint: String,
     /// The SDK's variables: where the services are and with which credentials.
@@ -34,7 +38,7 @@ impl Record {
         let file = file(port)?;
         let write = || -> std::io::Result<()> {
             std::fs::create_dir_all(file.parent().unwrap_or(&file))?;
-            std::fs::write(&file, serde_json::to_vec_pretty(self)?)
+            private::write(&file, &serde_json::to_vec_pretty(self)?)
         };
         write().with_context(|| format!("cannot write {}", file.display()))?;
         Ok(Published(file))
@@ -50,8 +54,26 @@ impl Record {
         };
         let bytes = std::fs::read(file(port)?).map_err(|_| none())?;
         let record: Self = serde_json::from_slice(&bytes).map_err(|_| none())?;
-        record.ask("/alarms").await.map_err(|_| none())?;
-        Ok(record)
+        match record.ask("/id").await {
+            Ok(id) if id == record.id => Ok(record),
+            _ => Err(none()),
+        }
+    }
+
+    /// The other pipelines of this project that run, by their ports.
+    pub(crate) async fn others() -> Vec<(u16, Self)> {
+        let folder = crate::project().map(|project| project.join(".penstock"));
+        let Ok(entries) = folder.and_then(|folder| Ok(std::fs::read_dir(folder)?)) else { return Vec::new() };
+        let port = |entry: std::fs::DirEntry| {
+            entry.file_name().to_str()?.strip_prefix("dev-")?.strip_suffix(".json")?.parse::<u16>().ok()
+        };
+        let mut found = Vec::new();
+        for port in entries.filter_map(Result::ok).filter_map(port) {
+            if let Ok(record) = Self::of_running(port).await {
+                found.push((port, record));
+            }
+        }
+        found
     }
 
     /// What the pipeline answers below `/_penstock`.

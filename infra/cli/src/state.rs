@@ -6,7 +6,7 @@ use std::time::Duration;
 use penstock_admin::states::StateOfKey;
 
 use crate::target::Target;
-use crate::terminal::{self, json_line, note, say};
+use crate::terminal::{self, json_line, many, note, say};
 
 /// How long a group may take to settle what was accepted before it is asked.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -42,7 +42,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
             say(&if json { json_line(state)? } else { line(state) });
         }
         let more = if more { ", and there are more: see --limit" } else { "" };
-        note(&format!("{} keys of {group}{more}", states.len()));
+        note(&format!("{} of {group}{more}", many(states.len(), "key")));
         return Ok(ExitCode::SUCCESS);
     };
     let behind = if now { None } else { Some(!operator.caught_up(parts, &key, crate::status::now(), PATIENCE).await?) };
@@ -59,7 +59,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
         say(&json_line(&found)?);
         return Ok(ExitCode::SUCCESS);
     }
-    // members in their order, as they were written
+    // for people: members are sorted, and `--json` has them as they were written
     let state: serde_json::Value = match &found.state {
         Some(state) => serde_json::from_str(state.get())?,
         None => serde_json::Value::Null,

@@ -7,13 +7,13 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use penstock::ShardId;
 use penstock::batch::Delivery;
-use serde_json::json;
+use serde::Serialize;
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::target::Target;
-use crate::terminal::{harmless, json_line, say};
+use crate::terminal::{harmless, json_line, say_on};
 
 /// Between two rounds: a shard has five reads a second, and the groups need theirs.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -52,9 +52,10 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
             result = &mut interrupted => return result.map(|()| ExitCode::SUCCESS),
         };
         for (shard, event) in found.iter().filter(|(_, event)| options.wants(event)) {
-            say(&if options.json { json_line(&whole(shard, event))? } else { line(shard, event) });
+            let shown = if options.json { json_line(&Whole::of(shard, event))? } else { line(shard, event) };
             left -= 1;
-            if left == 0 {
+            // whoever reads along may have read enough
+            if !say_on(&shown) || left == 0 {
                 return Ok(ExitCode::SUCCESS);
             }
         }
@@ -91,18 +92,58 @@ fn clock(ms: u64) -> String {
     at.ok().and_then(|at| at.format(&Rfc3339).ok()).unwrap_or_else(|| ms.to_string())
 }
 
-fn whole(shard: &ShardId, event: &Delivery) -> serde_json::Value {
-    let text = std::str::from_utf8(&event.data).ok();
-    let raw = text.and_then(|text| serde_json::from_str::<&RawValue>(text).ok());
-    let mut whole = json!({
-        "shard": shard,
-        "position": event.position.to_string(),
-        "arrival_ms": event.arrival.0,
-        "key": event.key.as_str(),
-    });
-    match raw {
-        Some(raw) => whole["event"] = json!(raw),
-        None => whole["data_base64"] = BASE64_STANDARD.encode(&event.data).into(),
+/// An event as `--json` shows it: with the bytes that it has on the stream.
+#[derive(Debug, Serialize)]
+struct Whole<'a> {
+    shard: &'a ShardId,
+    position: String,
+    arrival_ms: u64,
+    key: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event: Option<&'a RawValue>,
+    /// What is no JSON.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_base64: Option<String>,
+}
+
+impl<'a> Whole<'a> {
+    fn of(shard: &'a ShardId, event: &'a Delivery) -> Self {
+        let text = std::str::from_utf8(&event.data).ok();
+        let raw = text.and_then(|text| serde_json::from_str::<&RawValue>(text).ok());
+        Self {
+            shard,
+            position: event.position.to_string(),
+            arrival_ms: event.arrival.0,
+            key: event.key.as_str(),
+            event: raw,
+            data_base64: raw.is_none().then(|| BASE64_STANDARD.encode(&event.data)),
+        }
     }
-    whole
+}
+
+#[cfg(test)]
+mod tests {
+    use penstock::batch::{Record, ShardBatch};
+    use penstock::fingerprint::Fingerprinter;
+    use penstock::time::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn whatever_the_edge_has_taken_is_shown_as_it_was_written_in_one_line() -> anyhow::Result<()> {
+        let data = r#"{"z":1E400,"a":12345678901234567890123,"a":"\ud800",
+            "b":[]}"#;
+        let record = Record {
+            sequence: "1".parse()?,
+            arrival: Timestamp(0),
+            partition_key: "k".to_owned(),
+            data: data.as_bytes().to_vec().into(),
+        };
+        let batch = ShardBatch { shard: ShardId::new("s"), records: vec![record] };
+        let event = &batch.deliveries(&Fingerprinter::new(""))[0];
+        let line = json_line(&Whole::of(&batch.shard, event))?;
+        assert!(line.contains(r#"{"z":1E400,"a":12345678901234567890123,"a":"\ud800","#), "{line}");
+        assert!(!line.contains('\n') && line.contains(r#""position":"1.0""#), "{line}");
+        Ok(())
+    }
 }

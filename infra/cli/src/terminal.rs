@@ -9,12 +9,22 @@ use penstock::text::is_harmful;
 
 /// Writes a line of the result.
 pub(crate) fn say(line: &str) {
+    say_on(line);
+}
+
+/// Writes a line of a result that goes on; false when nobody reads on, as after `head`.
+pub(crate) fn say_on(line: &str) -> bool {
     match writeln!(std::io::stdout(), "{line}") {
-        // whoever reads it has read enough, as `head` does
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => return false,
         Err(error) => complain(&format!("cannot write the result: {error}")),
         Ok(()) => {}
     }
+    true
+}
+
+/// `1 message`, `2 messages`.
+pub(crate) fn many(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Writes a line about what is going on.
@@ -39,7 +49,8 @@ pub(crate) fn json(value: &impl serde::Serialize) -> serde_json::Result<String> 
 
 /// A value as JSON in one line, harmless too.
 pub(crate) fn json_line(value: &impl serde::Serialize) -> serde_json::Result<String> {
-    Ok(harmless_json(&serde_json::to_string(value)?))
+    // what is passed on as it was written may have line feeds between its parts, and within strings JSON has none
+    Ok(harmless_json(&serde_json::to_string(value)?.replace(['\n', '\r'], " ")))
 }
 
 fn harmless_json(text: &str) -> String {

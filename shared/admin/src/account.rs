@@ -29,6 +29,9 @@ pub enum Error {
     /// Nobody says which region.
     #[error("no region is known: give --region, or set AWS_REGION, or a region in the profile")]
     Region,
+    /// No region is called so.
+    #[error("`{0}` is no region: regions are called like eu-west-1")]
+    RegionName(String),
     /// Nobody says who asks.
     #[error(
         "there are no AWS credentials: {0}. Name a profile with --profile, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY{1}"
@@ -51,6 +54,10 @@ impl Account {
     async fn config(&self) -> Result<SdkConfig, Error> {
         let timeouts =
             TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_timeout(OPERATION_TIMEOUT).build();
+        let is_region = |name: &str| name.len() > 1 && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+        if let Some(region) = self.region.as_ref().filter(|region| !is_region(region)) {
+            return Err(Error::RegionName(region.clone()));
+        }
         let mut loader = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts);
         if let Some(profile) = &self.profile {
             loader = loader.profile_name(profile);
@@ -98,7 +105,13 @@ impl Account {
             Err(error) => {
                 let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
                 // what is below the first line are all the places that were looked at
-                let cause = cause.lines().next().unwrap_or_default().trim_end_matches(" Attempted:").to_owned();
+                let cause = cause
+                    .lines()
+                    .next()
+                    .unwrap_or_default()
+                    .trim_end_matches(" Attempted:")
+                    .trim_end_matches('.')
+                    .to_owned();
                 Err(Error::Credentials(cause, hint))
             }
         }

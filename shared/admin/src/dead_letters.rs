@@ -6,7 +6,7 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::ProvideErrorMetadata;
 use aws_sdk_sqs::types::{self, ChangeMessageVisibilityBatchRequestEntry};
 use penstock::dead_letter::Message;
-use penstock::ports;
+use penstock::ports::Error;
 use penstock_aws::deployment::GroupParts;
 use penstock_aws::error::classify;
 
@@ -20,23 +20,20 @@ const RECEIVE_MAX: i32 = 10;
 const WAIT: i32 = 1;
 /// Receives that give nothing new before that is believed.
 const EMPTY_MAX: u32 = 5;
+/// Characters of somebody else's message that are shown.
+const OTHER_MAX: usize = 60;
 /// How services that lack an operation say so.
 const UNKNOWN_OPERATION: [&str; 3] = ["InvalidAction", "NotImplemented", "UnknownOperationException"];
 
-/// Why letters cannot be looked at or sent back.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// SQS did not do it.
-    #[error(transparent)]
-    Service(#[from] ports::Error),
-    /// Something else is in the queue.
-    #[error("a message in {url} is no dead letter: {detail}")]
-    NoLetter {
-        /// The queue.
-        url: String,
-        /// Why it cannot be read.
-        detail: String,
-    },
+/// A message that is no dead letter: somebody else's.
+#[derive(Debug)]
+pub struct Other {
+    /// What SQS calls it.
+    pub message_id: String,
+    /// The beginning of its body.
+    pub begins: String,
+    /// Why it is no dead letter.
+    pub why: String,
 }
 
 /// What is in a queue of dead letters.
@@ -44,6 +41,8 @@ pub enum Error {
 pub struct Letters {
     /// Oldest position first.
     pub letters: Vec<Message>,
+    /// What else is in the queue.
+    pub others: Vec<Other>,
     /// There are more than were asked for.
     pub more: bool,
 }
@@ -52,7 +51,7 @@ impl Operator {
     /// At most `limit` of a group's dead letters; they stay in the queue.
     ///
     /// # Errors
-    /// When the queue cannot be read, or holds a message that is no dead letter.
+    /// When the queue cannot be read.
     pub async fn dead_letters(&self, group: &GroupParts, limit: usize) -> Result<Letters, Error> {
         peek(&self.clients.sqs, &group.dead_letters, limit).await
     }
@@ -79,18 +78,24 @@ impl Operator {
 /// At most `limit` visible messages of the queue at `url`. Each is put back.
 ///
 /// # Errors
-/// When the queue cannot be read, or holds a message that is no dead letter.
+/// When the queue cannot be read.
 pub async fn peek(sqs: &Client, url: &str, limit: usize) -> Result<Letters, Error> {
     let (messages, more) = messages(sqs, url, limit).await?;
-    let read = |message: &types::Message| {
+    let (mut letters, mut others) = (Vec::<Message>::new(), Vec::new());
+    for message in &messages {
         let body = message.body().unwrap_or_default();
-        let no_letter = |error: serde_json::Error| Error::NoLetter { url: url.to_owned(), detail: error.to_string() };
-        serde_json::from_str(body).map_err(no_letter)
-    };
-    let mut letters = messages.iter().map(read).collect::<Result<Vec<Message>, _>>()?;
+        match serde_json::from_str(body) {
+            Ok(letter) => letters.push(letter),
+            Err(error) => others.push(Other {
+                message_id: message.message_id().unwrap_or_default().to_owned(),
+                begins: body.chars().take(OTHER_MAX).collect(),
+                why: error.to_string(),
+            }),
+        }
+    }
     letters.sort_by(|a, b| (&a.shard, &a.sequence, a.index, a.part).cmp(&(&b.shard, &b.sequence, b.index, b.part)));
     letters.truncate(limit);
-    Ok(Letters { letters, more })
+    Ok(Letters { letters, others, more })
 }
 
 /// Some more than `limit` visible messages of the queue at `url`, unless there are no more. Each is put back.
@@ -148,7 +153,7 @@ pub async fn redrive(sqs: &Client, from: &str, to: &str) -> Result<u64, Error> {
         {
             one_by_one(sqs, from, to, source.visible).await
         }
-        Err(error) => Err(classify("StartMessageMoveTask", error).into()),
+        Err(error) => Err(classify("StartMessageMoveTask", error)),
     }
 }
 

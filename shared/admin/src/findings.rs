@@ -35,6 +35,7 @@ pub fn findings(status: &Status, age_max: Duration) -> Vec<Finding> {
     let groups = &status.groups;
     found.extend(groups.iter().filter_map(stands));
     found.extend(groups.iter().filter_map(|group| is_late(group, age_max)));
+    found.extend(groups.iter().filter_map(is_unknown));
     found.extend(groups.iter().filter(|group| group.dead_letters > 0).map(|group| Finding {
         group: Some(group.group.clone()),
         what: format!("{} in the dead-letter queue", many(group.dead_letters, "message")),
@@ -70,6 +71,13 @@ fn is_late(group: &GroupStatus, age_max: Duration) -> Option<Finding> {
     let late = many(shards as u64, "late shard");
     let what = format!("{late}; the oldest event has waited {seconds} s on {}{why}", oldest.shard);
     Some(Finding { group: Some(group.group.clone()), what, page })
+}
+
+/// What is behind a position could not be told, so that nothing is known to be well either.
+fn is_unknown(group: &GroupStatus) -> Option<Finding> {
+    let shard = &group.shards.iter().find(|shard| shard.unknown)?.shard;
+    let what = format!("it could not be told what is left on {shard}: the stream gave nothing and no end; ask again");
+    Some(Finding { group: Some(group.group.clone()), what, page: "docs/runbook/iterator-age.md" })
 }
 
 impl ShardStatus {
@@ -123,6 +131,7 @@ mod tests {
         };
         assert_eq!(pages(blocked), ["docs/runbook/lag.md"]);
         assert_eq!(pages(|status| status.groups[0].shards[0].attempts = 3), ["docs/runbook/function-errors.md"]);
+        assert_eq!(pages(|status| status.groups[0].shards[0].unknown = true), ["docs/runbook/iterator-age.md"]);
         assert_eq!(pages(|status| status.groups[0].dead_letters = 1), ["docs/runbook/dead-letters.md"]);
         let gone = |status: &mut Status| (status.give_ups, status.failed_give_ups) = (1, 1);
         assert_eq!(pages(gone), ["docs/runbook/failed-give-ups.md", "docs/runbook/give-ups.md"]);

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context;
-use aws_sdk_kinesis::error::ProvideErrorMetadata;
+use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::QueueAttributeName;
 use penstock_aws::Clients;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -147,7 +147,7 @@ impl Elsewhere {
 async fn asked<T, E, R>(
     service: &str,
     place: String,
-    call: impl Future<Output = Result<T, aws_sdk_kinesis::error::SdkError<E, R>>>,
+    call: impl Future<Output = Result<T, SdkError<E, R>>>,
 ) -> anyhow::Result<()>
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
@@ -169,7 +169,12 @@ where
             while let Some(next) = cause.source() {
                 cause = next;
             }
-            anyhow::bail!("{service} at {place} does not answer: {cause}")
+            match &error {
+                SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) => {
+                    anyhow::bail!("{service} at {place} does not answer: {cause}")
+                }
+                _ => anyhow::bail!("what is at {place} does not answer as {service} does ({cause})"),
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! | endpoint | answer |
 //! |---|---|
+//! | `GET /_penstock/id` | which run this is |
 //! | `GET /_penstock/metrics` | every metric and alarm, for Prometheus |
 //! | `GET /_penstock/alarms` | the alarms as JSON |
 //! | `GET /_penstock/traces?event_id=…` | the spans of one event as JSON |
@@ -35,6 +36,8 @@ pub const OTLP: &str = "/otlp";
 /// What the endpoints answer from.
 #[derive(Clone)]
 pub struct Operator {
+    /// No other run has it.
+    id: String,
     metrics: MetricStore,
     alarms: Watch,
     spans: SpanStore,
@@ -44,13 +47,20 @@ pub struct Operator {
 impl Operator {
     /// Answers about these metrics and alarms. `sent_to` is where the functions send traces to if not here.
     pub fn new(metrics: MetricStore, alarms: Watch, sent_to: Vec<String>) -> Self {
-        Self { metrics, alarms, spans: SpanStore::default(), sent_to }
+        let id = uuid::Uuid::new_v4().to_string();
+        Self { id, metrics, alarms, spans: SpanStore::default(), sent_to }
+    }
+
+    /// Which run this is.
+    pub fn id(&self) -> &str {
+        &self.id
     }
 
     /// The endpoints.
     pub(crate) fn router(self) -> Router {
         let below = |path: &str| format!("{PREFIX}{path}");
         Router::new()
+            .route(&below("/id"), get(async |State(operator): State<Self>| operator.id))
             .route(&below("/metrics"), get(metrics))
             .route(&below("/alarms"), get(alarms))
             .route(&below("/traces"), get(traces))

@@ -90,7 +90,8 @@ impl Platform {
             Self::There(elsewhere) => {
                 let mut found = Box::pin(elsewhere.probe(stack)).await;
                 found.push(
-                    "alarms on metrics of AWS/Kinesis and AWS/SQS have no data: these services report none".to_owned(),
+                    "alarms on metrics of AWS/Kinesis and AWS/SQS have no data: those of other services are not read"
+                        .to_owned(),
                 );
                 found
             }

@@ -66,6 +66,8 @@ pub struct Stack {
     metrics: MetricStore,
     alarms: Watch,
     endpoint: String,
+    /// What tells this run from every other.
+    id: String,
     port: u16,
     cancel: CancellationToken,
     /// Cancels when the stack is dropped.
@@ -125,6 +127,7 @@ impl Stack {
             metrics,
             alarms,
             endpoint,
+            id: operator.id().to_owned(),
             port,
             stop: cancel.clone().drop_guard(),
             cancel,
@@ -170,6 +173,11 @@ impl Stack {
     /// Where the HTTP API listens: `http://127.0.0.1:port`.
     pub fn endpoint(&self) -> &str {
         &self.endpoint
+    }
+
+    /// What tells this run from every other; `GET /_penstock/id` says it.
+    pub fn id(&self) -> &str {
+        &self.id
     }
 
     /// The port of the HTTP API.

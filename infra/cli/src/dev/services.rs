@@ -13,6 +13,9 @@ const REGION: &str = "us-east-1";
 /// The services that have an endpoint of their own.
 const SERVICES: [&str; 3] = ["kinesis", "dynamodb", "sqs"];
 
+/// Functions have at most 64 characters in their names, a group's up to 40.
+const STACK_NAME_MAX: usize = 23;
+
 /// Whose services are used.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Services {
@@ -21,7 +24,7 @@ pub(crate) struct Services {
     #[arg(long = "services", value_name = "URL", conflicts_with = "state")]
     urls: Vec<String>,
     /// What the stack is called: its streams, tables and queues have names that begin with it
-    #[arg(long, value_name = "NAME", default_value = penstock_local::STACK_NAME)]
+    #[arg(long, value_name = "NAME", default_value = penstock_local::STACK_NAME, value_parser = stack_name)]
     pub(crate) stack: String,
     /// With --services: delete the stack's streams, tables and queues there before the start, and again at the end
     #[arg(long, requires = "urls")]
@@ -66,11 +69,6 @@ impl Services {
         Ok(Some(Endpoints { kinesis, dynamodb, sqs, region, credentials }))
     }
 
-    /// The services are those of an account, with somebody's credentials.
-    pub(crate) fn is_account(&self) -> bool {
-        !self.urls.is_empty() && (self.profile.is_some() || self.urls.iter().any(|url| url == "aws"))
-    }
-
     /// The ports of services that are started here.
     pub(crate) fn ports(&self) -> anyhow::Result<Ports> {
         let mut ports = Ports::default();
@@ -87,6 +85,18 @@ impl Services {
             } = port;
         }
         Ok(ports)
+    }
+}
+
+/// A name that CloudFormation would take, short enough for what is called after it.
+fn stack_name(text: &str) -> Result<String, String> {
+    let fits = (1..=STACK_NAME_MAX).contains(&text.len())
+        && text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+    if fits {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("a stack is called by 1 to {STACK_NAME_MAX} letters, digits and hyphens, and begins with a letter"))
     }
 }
 
@@ -123,7 +133,9 @@ fn urls(texts: &[String]) -> anyhow::Result<Option<BTreeMap<&'static str, String
 }
 
 fn url(text: &str) -> anyhow::Result<String> {
-    let url = reqwest::Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    let url = reqwest::Url::parse(text)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none());
     match url {
         Some(_) => Ok(text.trim_end_matches('/').to_owned()),
         None => bail!("`{text}` is no URL of a service: write it as http://127.0.0.1:4566, or `aws` for an account"),
