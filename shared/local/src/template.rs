@@ -3,7 +3,7 @@
 //! Guarantees: every resource and property is honoured, or named in a warning, or refused with its line and the way to
 //! mend it; every problem of a template is told at once. No I/O but [`read_file`]; no size or nesting of the text takes
 //! more than a bounded amount of memory and stack.
-//! Not imitated: nested stacks, macros, `Fn::ImportValue`, `Fn::ForEach`, YAML aliases, `AllowedPattern`.
+//! Not imitated: nested stacks, macros, `Fn::ImportValue`, `Fn::ForEach`, YAML aliases.
 
 mod alarms;
 mod conditions;

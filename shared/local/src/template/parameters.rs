@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use regex::Regex;
+
 use super::node::Node;
 use super::problem::{Problem, below, did_you_mean, quoted};
 
@@ -43,10 +45,13 @@ pub(super) fn read(
     let mut parameters = BTreeMap::new();
     for (name, node) in declared {
         let place = below("Parameters", name);
-        if node.get("AllowedPattern").is_some() {
-            warnings.push(format!("{place}: `AllowedPattern` is not checked on this machine"));
+        let pattern = node.get("AllowedPattern").and_then(Node::text);
+        // AWS reads patterns of Java, and this is what they and those of Rust have in common
+        let pattern = pattern.map(|pattern| Regex::new(&format!("^(?:{pattern})$")));
+        if let Some(Err(_)) = pattern {
+            warnings.push(format!("{place}: `AllowedPattern` is none that can be checked on this machine"));
         }
-        let mut reading = Reading { node, place, problems };
+        let mut reading = Reading { node, place, pattern: pattern.and_then(Result::ok), problems };
         parameters.insert(name.clone(), reading.read(name, given.get(name)));
     }
     parameters
@@ -55,6 +60,7 @@ pub(super) fn read(
 struct Reading<'a> {
     node: &'a Node,
     place: String,
+    pattern: Option<Regex>,
     problems: &'a mut Vec<Problem>,
 }
 
@@ -125,6 +131,10 @@ impl Reading<'_> {
         {
             let allowed: Vec<_> = allowed.iter().filter_map(Node::text).collect();
             self.problem("Default", format!("is {}; it must be one of {}", quoted(value), allowed.join(", ")));
+        }
+        if self.pattern.as_ref().is_some_and(|pattern| !pattern.is_match(value)) {
+            let pattern = self.node.get("AllowedPattern").and_then(Node::text).unwrap_or_default();
+            self.problem("Default", format!("is {}; it must match {pattern}", quoted(value)));
         }
         let number = |name| self.node.get(name).and_then(Node::text).and_then(|text| text.parse::<f64>().ok());
         let (shortest, longest) = (number("MinLength"), number("MaxLength"));

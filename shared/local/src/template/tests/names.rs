@@ -47,6 +47,7 @@ fn a_parameter_is_held_to_its_declaration() {
         ("{Type: Number, Default: nan}", "it must be a number"),
         ("{Type: Number, Default: 3, MaxValue: 2}", "is 3; it must be at most 2"),
         ("{Type: String, Default: abc, MaxLength: 2}", "has 3 characters; it must have at most 2"),
+        ("{Type: String, Default: ab, AllowedPattern: 'a|b'}", "is `ab`; it must match a|b"),
         ("{Type: CommaDelimitedList, Default: 'a,c', AllowedValues: [a, b]}", "is `c`; it must be one of a, b"),
         ("{Type: String, Default: [a]}", "write lists with commas"),
     ] {
