@@ -1,4 +1,5 @@
-//! What somebody else's services cannot do: tried on a stream and queues that are made for it and removed again.
+//! What somebody else's services cannot do: tried on a stream, a table and queues that are made for it and
+//! removed again.
 //!
 //! Each finding is one sentence that says what a user will not see there. A service that does all that is tried here may
 //! still be wrong elsewhere; the contract suite tries more (`docs/localstack.md`).
