@@ -100,7 +100,8 @@ export class ConsumerGroup extends Construct {
       statements.push({ Effect: 'Allow', Action: actions, Resource: fanOut.ref });
     }
     if (this.state) {
-      statements.push({ Effect: 'Allow', Action: ['dynamodb:GetItem', 'dynamodb:PutItem'], Resource: this.state.arn });
+      const actions = ['dynamodb:BatchGetItem', 'dynamodb:PartiQLInsert', 'dynamodb:PartiQLUpdate'];
+      statements.push({ Effect: 'Allow', Action: actions, Resource: this.state.arn });
     }
     const handler = new PenstockFunction(this, 'Function', surroundings, {
       binary: props.binary ?? name,

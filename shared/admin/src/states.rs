@@ -1,11 +1,11 @@
 //! The state that a projection keeps for a key.
 
 use penstock::PartitionKey;
-use penstock::ports::{self, States};
+use penstock::ports;
 use penstock::projection::StoredState;
-use penstock_aws::StateTable;
 use penstock_aws::deployment::GroupParts;
 use penstock_aws::error::classify;
+use penstock_aws::{StateTable, StateWrites};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -51,8 +51,8 @@ impl Operator {
     /// When the group is no projection, or its table does not say.
     pub async fn state(&self, group: &GroupParts, key: &str) -> Result<Option<KeyState>, Error> {
         let table = group.states.as_ref().ok_or_else(|| Error::NoProjection(group.group.clone()))?;
-        let table = StateTable::new(self.clients.dynamodb.clone(), table);
-        table.load(&PartitionKey::as_stored(key)).await?.map(KeyState::of).transpose()
+        let table = StateTable::new(self.clients.dynamodb.clone(), table, StateWrites::Batches);
+        table.load_one(&PartitionKey::as_stored(key)).await?.map(KeyState::of).transpose()
     }
 
     /// At most `limit` keys with their states, in no order; and whether there are more.

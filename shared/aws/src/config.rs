@@ -106,6 +106,16 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
         }
     }
 
+    /// A variable that is one of some words; the first of them if it is missing.
+    pub fn choice<const N: usize>(&mut self, name: &str, words: [&'static str; N]) -> &'static str {
+        let Some(value) = self.optional(name) else { return words[0] };
+        words.into_iter().find(|word| *word == value).unwrap_or_else(|| {
+            let why = format!("give one of {}, or leave it out for {}", words.join(", "), words[0]);
+            self.problems.push(Problem::Bad { name: name.to_owned(), value, why });
+            words[0]
+        })
+    }
+
     /// A variable in JSON, or the default when it is missing.
     pub fn json<T: serde::de::DeserializeOwned + Default>(&mut self, name: &str) -> T {
         let Some(value) = self.optional(name) else {

@@ -9,9 +9,10 @@ mod progress;
 mod recovery;
 mod redrive;
 mod state;
+mod state_table;
 mod window;
 
 pub use progress::ProgressTable;
 pub use redrive::RedriveItems;
-pub use state::StateTable;
+pub use state_table::{StateTable, StateWrites};
 pub use window::WindowTable;

@@ -19,7 +19,7 @@ use serde_json::value::RawValue;
 
 use crate::clock::SystemClock;
 use crate::config::{self, Reader};
-use crate::dynamodb::{ProgressTable, RedriveItems, StateTable, WindowTable};
+use crate::dynamodb::{ProgressTable, RedriveItems, StateTable, StateWrites, WindowTable};
 use crate::kinesis::KinesisShards;
 use crate::metrics::{self, Metrics};
 use crate::sdk::Sdk;
@@ -51,6 +51,8 @@ pub struct GroupConfig {
     /// stands beside the one it replaces for a moment, and the batch and the handler need the rest.
     /// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html>
     pub memory_mb: usize,
+    /// `PENSTOCK_STATE_WRITES`: `single` for an emulator without `BatchExecuteStatement`; many with a call unless set.
+    pub state_writes: StateWrites,
     /// `PENSTOCK_LOG_SHARE`: the share of handled events that the log names, from 0 to 1; 0.001 unless set.
     pub log_share: f64,
     /// `PENSTOCK_METRICS_NAMESPACE`; `Penstock` unless set.
@@ -89,6 +91,10 @@ impl GroupConfig {
             concurrency: 1,
             log_share: reader.number("PENSTOCK_LOG_SHARE", 0.001, 0.0..=1.0),
             metrics_namespace: metrics::namespace(reader),
+            state_writes: match reader.choice("PENSTOCK_STATE_WRITES", ["batches", "single"]) {
+                "single" => StateWrites::Single,
+                _ => StateWrites::Batches,
+            },
             memory_mb: reader.number("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", 512, 128..=10_240),
         }
     }
@@ -96,6 +102,11 @@ impl GroupConfig {
     /// Bytes that windows may take.
     pub(crate) fn window_bytes(&self) -> usize {
         self.memory_mb * 1024 * 1024 / 5 * 2
+    }
+
+    /// Bytes of states that a projection may remember: a twentieth of the memory.
+    fn state_cache_bytes(&self) -> usize {
+        self.memory_mb * 1024 * 1024 / 20
     }
 
     fn settings(&self) -> Settings {
@@ -153,8 +164,9 @@ impl Group {
     /// # Errors
     /// When the Runtime API fails.
     pub async fn project(self, projection: impl Projection, state_table: String) -> Result<(), lambda_runtime::Error> {
-        let states = StateTable::new(self.sdk.dynamodb(), state_table);
-        self.serve(Projecting::new(projection, states)).await
+        let states = StateTable::new(self.sdk.dynamodb(), state_table, self.config.state_writes);
+        let cache_bytes = self.config.state_cache_bytes();
+        self.serve(Projecting::new(projection, states, cache_bytes)).await
     }
 
     async fn serve(self, work: impl Work) -> Result<(), lambda_runtime::Error> {

@@ -195,16 +195,24 @@ pub trait Recoveries: Send + Sync {
     fn record_recovered(&self, shard: &ShardId, cursor: &Cursor) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
-/// The states of a projection, by key.
+/// One write of a state.
+#[derive(Debug, Clone)]
+pub struct StateWrite {
+    /// Whose state it is.
+    pub key: PartitionKey,
+    /// What is written.
+    pub state: StoredState,
+    /// The revision that was read, and over which it is written; `None` if there was no state.
+    pub over: Option<u64>,
+}
+
+/// The states of a projection, by key. No key stands twice in a call.
 pub trait States: Send + Sync {
-    /// The state of `key`; reads what was written last.
-    fn load(&self, key: &PartitionKey) -> impl Future<Output = Result<Option<StoredState>, Error>> + Send;
-    /// Writes the state if the one stored is still the one that was loaded: it has the revision `over`, or there was
-    /// none. [`Stored::Superseded`]: it is not, and nothing was written.
-    fn store(
-        &self,
-        key: &PartitionKey,
-        state: &StoredState,
-        over: Option<u64>,
-    ) -> impl Future<Output = Result<Stored, Error>> + Send;
+    /// The states of `keys`, each as it was written last: one result a key, in their order. Some can fail while others do
+    /// not. On an error nothing is known of that key.
+    fn load(&self, keys: &[PartitionKey]) -> impl Future<Output = Vec<Result<Option<StoredState>, Error>>> + Send;
+    /// Writes each state if the one stored is still the one that was read: it has the revision [`StateWrite::over`], or
+    /// there is none. One result a write, in their order, and each is judged alone: [`Stored::Superseded`] and an error are
+    /// about one of them and say nothing of the others. Superseded: it was not written.
+    fn store(&self, writes: &[StateWrite]) -> impl Future<Output = Vec<Result<Stored, Error>>> + Send;
 }

@@ -31,18 +31,19 @@ mod isolation;
 mod lane;
 mod letters;
 pub(crate) mod memory;
+mod outage;
 mod projecting;
 mod redrive;
 mod run;
 mod settings;
 mod tally;
 pub(crate) mod times;
+mod work;
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use futures_util::stream::{self, StreamExt};
 use tracing::warn;
 
 use crate::batch::ShardBatch;
@@ -58,16 +59,17 @@ use crate::window::{Age, Counts};
 
 use ending::{Ending, Said};
 pub use handling::Handling;
-pub use lane::{LaneContext, LaneEnd, Stop, Work};
+pub use lane::{LaneEnd, Outcome, Stop};
 use letters::GivingUp;
 use memory::{Known, Memory};
+use outage::Gauge;
 pub use projecting::Projecting;
 pub use redrive::{Left, Returned};
-pub use run::Outcome;
-use run::Run;
+use run::{LaneSegment, Run};
 pub use settings::{ItemLimits, Settings};
 use tally::Tally;
 use times::{Times, within};
+pub use work::{Lane, LaneContext, Work};
 
 /// Everything that a run needs from outside.
 pub trait Outside: Progress + Windows + Redrives + DeadLetters + Shards + Clock {}
@@ -217,6 +219,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
             times,
             given_up: Mutex::default(),
             tally: Tally::default(),
+            gauge: Gauge::new(&self.settings, run.settled_keys()),
             redrives: false,
         };
         self.give_up_what_is_no_event(&mut run, &context).await;
@@ -264,33 +267,19 @@ impl<W: Work, O: Outside> Settler<W, O> {
 
     /// Runs every lane as far as it goes; true if it looks like an outage.
     async fn handle(&self, run: &mut Run, context: &LaneContext<'_, O>) -> bool {
-        let gauge = lane::Gauge::new(&self.settings, run.settled_keys());
         loop {
             let segments = run.next_segments();
             if segments.is_empty() {
                 return false;
             }
-            let shared: &Run = run;
-            let ends: Vec<_> = stream::iter(segments)
-                .map(|segment| {
-                    let gauge = &gauge;
-                    async move {
-                        if gauge.hopeless() {
-                            return (segment, LaneEnd::nothing(Stop::OutOfTime));
-                        }
-                        let events: Vec<_> = segment.events.iter().map(|index| shared.delivery(*index)).collect();
-                        let end = self.work.run(&events, context).await;
-                        gauge.count(&end);
-                        (segment, end)
-                    }
-                })
-                .buffer_unordered(self.settings.concurrency)
-                .collect()
-                .await;
-            let outage = gauge.outage();
+            let events_of = |segment: &LaneSegment| segment.events.iter().map(|index| run.delivery(*index)).collect();
+            let lanes: Vec<Lane<'_>> = segments.iter().map(events_of).collect();
+            let ends = self.work.run(&lanes, context).await;
+            assert_eq!(ends.len(), segments.len(), "there is an end for each lane");
+            let outage = context.gauge.outage();
             let mut cause = None;
             let (mut failing, mut lanes) = (Vec::new(), Vec::new());
-            for (segment, end) in ends {
+            for (segment, end) in segments.into_iter().zip(ends) {
                 let stop = run.apply(&segment, end);
                 let Some((index, stop)) = stop else { continue };
                 match stop {

@@ -7,6 +7,7 @@ mod clean;
 mod probes;
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -68,6 +69,8 @@ pub(crate) struct Elsewhere {
     environment: BTreeMap<String, String>,
     clients: Clients,
     cloudformation: CloudFormation,
+    /// Whether its DynamoDB has `BatchExecuteStatement`, once that was tried.
+    has_statements: OnceLock<bool>,
     _stop: DropGuard,
 }
 
@@ -80,7 +83,8 @@ impl Elsewhere {
         let mut environment = endpoints.environment();
         environment.insert("AWS_ENDPOINT_URL_CLOUDFORMATION".to_owned(), url);
         let clients = Clients::from_environment(&environment);
-        let elsewhere = Self { endpoints, environment, clients, cloudformation, _stop: token.drop_guard() };
+        let (has_statements, stop) = (OnceLock::new(), token.drop_guard());
+        let elsewhere = Self { endpoints, environment, clients, cloudformation, has_statements, _stop: stop };
         Box::pin(elsewhere.answers()).await?;
         Ok(elsewhere)
     }
@@ -119,6 +123,9 @@ impl Elsewhere {
     pub(crate) async fn create(&self, pipeline: &Pipeline) -> anyhow::Result<()> {
         let remedy = "give the stack another name with --stack, have it removed with --clean, or revert the template";
         create(&self.clients, remedy, (&pipeline.streams, &pipeline.tables, &pipeline.queues)).await?;
+        if let Some(table) = pipeline.tables.iter().find(|table| table.range_key.is_none()) {
+            _ = self.has_statements.set(probes::has_statements(&self.clients, &table.name).await);
+        }
         Ok(())
     }
 
@@ -134,7 +141,11 @@ impl Elsewhere {
 
     /// The variables that point an SDK in another process at them.
     pub(crate) fn environment(&self) -> BTreeMap<String, String> {
-        self.environment.clone()
+        let mut environment = self.environment.clone();
+        if self.has_statements.get() == Some(&false) {
+            environment.insert("PENSTOCK_STATE_WRITES".to_owned(), "single".to_owned());
+        }
+        environment
     }
 
     /// The region.

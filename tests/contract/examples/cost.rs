@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::config::interceptors::{
 };
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
-use aws_sdk_dynamodb::operation::{get_item, put_item, query, update_item};
+use aws_sdk_dynamodb::operation::{batch_execute_statement, batch_get_item, get_item, put_item, query, update_item};
 use aws_sdk_dynamodb::types::{ConsumedCapacity, ReturnConsumedCapacity};
 use penstock::batch::{Record, ShardBatch};
 use penstock::fingerprint::{Fingerprint, Fingerprinter};
@@ -21,7 +21,7 @@ use penstock::settle::{Handling, Projecting, Settings, Settler, Work};
 use penstock::time::Timestamp;
 use penstock::window::{Age, Counts, Segment, Window};
 use penstock::{Event, EventHandler, Failure, HandlerContext, Position, Projection, ShardId};
-use penstock_aws::{GroupConfig, Ports, StateTable};
+use penstock_aws::{GroupConfig, Ports, StateTable, StateWrites};
 use penstock_local::services::{self, Services};
 use penstock_local::template::model;
 
@@ -58,10 +58,10 @@ macro_rules! metered {
             ) -> Result<(), BoxError> {
                 if let Ok(output) = context.output_or_error() {
                     $(if let Some(output) = output.downcast_ref::<$module::$output>() {
-                        let units = output.consumed_capacity().and_then(ConsumedCapacity::capacity_units);
+                        let units = output.consumed_capacity.units();
                         let mut sums = self.0.lock().unwrap();
                         let sum = sums.entry($name).or_default();
-                        *sum = (sum.0 + 1, sum.1 + units.expect("the service counts"));
+                        *sum = (sum.0 + 1, sum.1 + units);
                     })*
                 }
                 Ok(())
@@ -70,11 +70,30 @@ macro_rules! metered {
     };
 }
 
+/// A call on one item tells of its capacity, and one on many of that of each table.
+trait Units {
+    fn units(&self) -> f64;
+}
+
+impl Units for Option<ConsumedCapacity> {
+    fn units(&self) -> f64 {
+        self.as_ref().and_then(ConsumedCapacity::capacity_units).expect("the service counts")
+    }
+}
+
+impl Units for Option<Vec<ConsumedCapacity>> {
+    fn units(&self) -> f64 {
+        self.iter().flatten().map(|table| table.capacity_units().expect("the service counts")).sum()
+    }
+}
+
 metered! {
     "UpdateItem", update_item, UpdateItemInput, UpdateItemOutput;
     "PutItem", put_item, PutItemInput, PutItemOutput;
     "GetItem", get_item, GetItemInput, GetItemOutput;
     "Query", query, QueryInput, QueryOutput;
+    "BatchGetItem", batch_get_item, BatchGetItemInput, BatchGetItemOutput;
+    "BatchExecuteStatement", batch_execute_statement, BatchExecuteStatementInput, BatchExecuteStatementOutput;
 }
 
 struct Nothing;
@@ -125,7 +144,11 @@ async fn settle(group: &str, meter: &Meter, work: impl Work, ports: Ports) {
     let (mut writes, mut reads) = (0.0, 0.0);
     for (operation, (calls, units)) in &sums {
         println!("{group:<12} {operation:<11} {calls:>5} calls {units:>8.1} units");
-        if matches!(*operation, "UpdateItem" | "PutItem") { writes += units } else { reads += units }
+        if matches!(*operation, "UpdateItem" | "PutItem" | "BatchExecuteStatement") {
+            writes += units
+        } else {
+            reads += units
+        }
     }
     #[expect(clippy::cast_precision_loss, reason = "some thousands")]
     let thousands = (BATCHES * EVENTS) as f64 / 1000.0;
@@ -242,11 +265,12 @@ async fn main() {
             attempts_max: 3,
             concurrency: 64,
             memory_mb: 512,
+            state_writes: StateWrites::Batches,
         };
         Ports::of_clients(clients.kinesis.clone(), dynamodb.clone(), clients.sqs.clone(), &config)
     };
     println!("{BATCHES} batches of {EVENTS} events, {KEYS} keys\n");
     settle("handler", &meter, Handling(Nothing), ports("handler")).await;
-    let states = StateTable::new(dynamodb.clone(), "state");
-    settle("projection", &meter, Projecting::new(Count, states), ports("projection")).await;
+    let states = StateTable::new(dynamodb.clone(), "state", StateWrites::Batches);
+    settle("projection", &meter, Projecting::new(Count, states, 1 << 20), ports("projection")).await;
 }

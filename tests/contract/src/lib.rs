@@ -62,7 +62,7 @@ macro_rules! suite {
         $crate::suite!(@ $world, recoveries: a_cursor_goes_forward_only, a_cursor_is_of_one_range_and_no_segment);
         $crate::suite!(@ $world, states:
             there_is_no_state_at_first, a_state_is_written_over_the_one_that_was_read,
-            a_state_is_not_written_over_another, a_large_state_is_kept);
+            a_state_is_not_written_over_another, large_states_are_kept, each_state_of_a_call_is_judged_alone);
         $crate::suite!(@ $world, stream:
             what_is_put_is_read_back_in_order, reading_back_goes_on_after_a_number, a_page_says_what_follows_it,
             a_shard_that_is_not_there_is_no_error, a_child_knows_its_ancestors, a_letter_comes_back_with_its_bytes);

@@ -12,7 +12,7 @@ use penstock::dead_letter::{DeadLetter, assemble};
 use penstock::hash::HashRange;
 use penstock::ports::{Shards, States, Stream};
 use penstock_aws::config::process_environment;
-use penstock_aws::{Clients, GroupConfig, KinesisStream, Ports, StateTable};
+use penstock_aws::{Clients, GroupConfig, KinesisStream, Ports, StateTable, StateWrites};
 use penstock_local::Endpoints;
 use penstock_local::services::{self, Services};
 use penstock_local::template::model;
@@ -88,6 +88,14 @@ impl Served {
     }
 }
 
+/// As a function reads it: some emulators have no `BatchExecuteStatement`.
+fn state_writes() -> StateWrites {
+    match process_environment("PENSTOCK_STATE_WRITES").as_deref() {
+        Some("single") => StateWrites::Single,
+        _ => StateWrites::Batches,
+    }
+}
+
 impl World for Served {
     type Group = Ports;
 
@@ -105,13 +113,14 @@ impl World for Served {
             attempts_max: 3,
             concurrency: 8,
             memory_mb: 512,
+            state_writes: state_writes(),
         };
         let clients = &self.clients;
         Ports::of_clients(clients.kinesis.clone(), clients.dynamodb.clone(), clients.sqs.clone(), &config)
     }
 
     fn states(&self) -> impl States {
-        StateTable::new(self.clients.dynamodb.clone(), self.named("state"))
+        StateTable::new(self.clients.dynamodb.clone(), self.named("state"), state_writes())
     }
 
     fn stream(&self) -> impl Stream {

@@ -32,10 +32,12 @@ SETTLE = "shared/core/src/settle.rs"
 MEMORY = "shared/core/src/settle/memory.rs"
 RUN = "shared/core/src/settle/run.rs"
 ENDING = "shared/core/src/settle/ending.rs"
-LANE = "shared/core/src/settle/lane.rs"
+WORK = "shared/core/src/settle/work.rs"
 ISOLATION = "shared/core/src/settle/isolation.rs"
 FOLD = "shared/core/src/settle/projecting/fold.rs"
 PROJECTING = "shared/core/src/settle/projecting.rs"
+AFTER = "shared/core/src/settle/projecting/after.rs"
+SINGLE = "shared/core/src/settle/projecting/single.rs"
 REDRIVE = "shared/core/src/settle/redrive.rs"
 BATCH = "shared/core/src/batch.rs"
 AGGREGATE = "shared/core/src/packing/aggregate.rs"
@@ -143,7 +145,7 @@ MUTANTS = [
     ),
     (
         "a run that lost its fence guesses what became of an event",
-        PROJECTING,
+        AFTER,
         "if *position > self.settled {",
         "if *position > self.settled || position.index != u32::MAX {",
     ),
@@ -216,7 +218,7 @@ MUTANTS = [
     ),
     (
         "giving up leaves the state open to the event",
-        PROJECTING,
+        SINGLE,
         "        if !self.concerns(event) || event.is_stray(context.range) {\n            return Ok(Outcome::DeadLettered);\n        }\n        for _ in",
         "        if self.concerns(event) || true {\n            return Ok(Outcome::DeadLettered);\n        }\n        for _ in",
     ),
@@ -240,7 +242,7 @@ MUTANTS = [
     ),
     (
         "what the event source has gone on past passes for applied",
-        PROJECTING,
+        AFTER,
         ".max(context.below.clone())",
         "",
     ),
@@ -252,7 +254,7 @@ MUTANTS = [
     ),
     (
         "a state forgets what it refused while it may come again",
-        PROJECTING,
+        AFTER,
         "before.filter(|stored| stored.refused_to > settled)",
         "before.filter(|stored| stored.refused_to > settled && false)",
     ),
@@ -296,12 +298,12 @@ MUTANTS = [
     (
         "a stray that was applied is not remembered",
         PROJECTING,
-        "            after.remember(strays);\n",
+        "        state.remember(strays);\n",
         "            drop(strays);\n",
     ),
     (
         "a stray moves what the state of its key has forgotten",
-        PROJECTING,
+        AFTER,
         "return StoredState { revision: before.revision + 1, ..before };",
         "return StoredState { revision: before.revision + 1,"
         " settled: before.settled.clone().max(context.below.clone()), ..before };",
@@ -333,12 +335,30 @@ MUTANTS = [
     (
         "failures are counted during an outage",
         SETTLE,
-        "let outage = gauge.outage();",
-        "let outage = gauge.outage() && false;",
+        "let outage = context.gauge.outage();",
+        "let outage = context.gauge.outage() && false;",
+    ),
+    (
+        "a failed single statement is taken for stored",
+        PROJECTING,
+        "Err(error) => ends[lane] = Some(LaneEnd::nothing(Stop::Outside(error))),\n            }\n        }\n    }\n\n    /// What is to",
+        "Err(_) => ends[lane] = Some(folding.end()),\n            }\n        }\n    }\n\n    /// What is to",
+    ),
+    (
+        "a letter is sent on the word of a remembered state",
+        PROJECTING,
+        "Ok(folded) if before.remembered && folded",
+        "Ok(folded) if before.remembered && false && folded",
+    ),
+    (
+        "a state that was superseded is taken for stored",
+        PROJECTING,
+        "Ok(Stored::Superseded) => {}",
+        "Ok(Stored::Superseded) => ends[lane] = Some(folding.end()),",
     ),
     (
         "lanes go on when their time is over",
-        LANE,
+        WORK,
         "        self.times.stop.since(self.outside.now())\n",
         "        self.times.answer.plus(std::time::Duration::from_secs(60)).since(self.outside.now())\n",
     ),

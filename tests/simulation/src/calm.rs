@@ -8,8 +8,8 @@ use std::task::{Context, Poll, Waker};
 use penstock::dead_letter::DeadLetter;
 use penstock::packing::PackedRecord;
 use penstock::ports::{
-    DeadLetters, Error, Lineage, ListedShard, Page, Progress, Records, Recoveries, Redrives, Shards, States, Stream,
-    Verdict, Windows,
+    DeadLetters, Error, Lineage, ListedShard, Page, Progress, Records, Recoveries, Redrives, Shards, StateWrite,
+    States, Stream, Verdict, Windows,
 };
 use penstock::progress::{Begun, Commit, Committed};
 use penstock::projection::{Stored, StoredState};
@@ -153,11 +153,11 @@ impl Recoveries for Calm {
 }
 
 impl States for Calm {
-    async fn load(&self, key: &PartitionKey) -> Result<Option<StoredState>, Error> {
-        self.drive(States::load(&self.0, key))
+    async fn load(&self, keys: &[PartitionKey]) -> Vec<Result<Option<StoredState>, Error>> {
+        self.drive(States::load(&self.0, keys))
     }
-    async fn store(&self, key: &PartitionKey, state: &StoredState, over: Option<u64>) -> Result<Stored, Error> {
-        self.drive(self.0.store(key, state, over))
+    async fn store(&self, writes: &[StateWrite]) -> Vec<Result<Stored, Error>> {
+        self.drive(self.0.store(writes))
     }
 }
 

@@ -71,6 +71,8 @@ pub(crate) struct Plan {
     /// One invocation in so many goes to a new process though an old one is free: a deployment, or a fleet that is
     /// replaced. What a process only remembers is lost with it.
     pub(crate) cold: u64,
+    /// Bytes of states that a process of the projection remembers.
+    pub(crate) cache_bytes: usize,
     pub(crate) ops: Vec<(u64, Op)>,
     pub(crate) end: u64,
     /// Which decisions may be faults; `None` allows all.
@@ -178,6 +180,8 @@ impl Plan {
             retention,
             bisect,
             cold,
+            // none, some, and all of the few keys that there are
+            cache_bytes: [0, 2000, 1 << 20][fastrand::Rng::with_seed(seed ^ 0xCA_C4E).usize(0..3)],
             ops,
             end,
             faults: None,

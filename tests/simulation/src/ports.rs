@@ -11,8 +11,8 @@ use std::time::Duration;
 use penstock::dead_letter::DeadLetter;
 use penstock::packing::PackedRecord;
 use penstock::ports::{
-    Clock, DeadLetters, Error, Lineage, ListedShard, Page, Progress, Records, Recoveries, Redrives, Shards, States,
-    Stream, Verdict, Windows,
+    Clock, DeadLetters, Error, Lineage, ListedShard, Page, Progress, Records, Recoveries, Redrives, Shards, StateWrite,
+    States, Stream, Verdict, Windows,
 };
 use penstock::progress::{Begun, Commit, Committed};
 use penstock::projection::{Stored, StoredState};
@@ -25,9 +25,6 @@ use crate::plan::HORIZON;
 use crate::work::Kind;
 use crate::world::truth::{Act, EventRef};
 use crate::world::{GroupIndex, Happening, Pid, Shared, World};
-
-/// Places of dead letters that an item has room for beyond those that a lane may add.
-const ITEM_SLACK: usize = 20;
 
 /// A process's view of the world.
 #[derive(Clone)]
@@ -309,34 +306,41 @@ impl Shards for Process {
 }
 
 impl States for Process {
-    async fn load(&self, key: &PartitionKey) -> Result<Option<StoredState>, Error> {
-        let (group, pid, key) = (self.group, self.pid, key.as_str().to_owned());
-        self.call(Service::Tables, "load state", move |world| {
-            let state = world.tables[group].states.get(&key).cloned();
-            world.saw_look(group, pid, key, state.as_ref());
-            state
-        })
-        .await
+    async fn load(&self, keys: &[PartitionKey]) -> Vec<Result<Option<StoredState>, Error>> {
+        let (group, pid, count) = (self.group, self.pid, keys.len());
+        let keys: Vec<String> = keys.iter().map(|key| key.as_str().to_owned()).collect();
+        let loaded = self.call(Service::Tables, "load states", move |world| {
+            let load = |key: String| {
+                if world.chance.strikes(2) {
+                    return Err(Error::Throttled("this one of them".to_owned()));
+                }
+                let state = world.tables[group].states.get(&key).cloned();
+                world.saw_look(group, pid, key, state.as_ref());
+                Ok(state)
+            };
+            keys.into_iter().map(load).collect::<Vec<_>>()
+        });
+        loaded.await.unwrap_or_else(|error| vec![Err(error); count])
     }
 
-    async fn store(&self, key: &PartitionKey, state: &StoredState, over: Option<u64>) -> Result<Stored, Error> {
-        let (group, pid) = (self.group, self.pid);
-        let (key, state) = (key.as_str().to_owned(), state.clone());
-        let stored = self.call(Service::Tables, "store state", move |world| {
-            let (bytes, places) = (state.state.as_ref().map_or(0, String::len), state.refused.len());
-            if bytes > world.item.state_bytes || places > world.item.refused + ITEM_SLACK {
-                return Err(Error::Refused("the item is too large".to_owned()));
-            }
-            let old = world.tables[group].states.get(&key).cloned();
-            let stored = world.tables[group].store(&key, &state, over);
-            world.note(|| format!("process {pid}: state of {key} up to {}: {stored:?}", state.applied));
-            if stored == Stored::Yes {
-                let number = key.trim_start_matches('k').parse().unwrap_or(0);
-                world.saw_state(group, number, old.as_ref(), &state);
-            }
-            Ok(stored)
+    async fn store(&self, writes: &[StateWrite]) -> Vec<Result<Stored, Error>> {
+        let (group, pid, writes, count) = (self.group, self.pid, writes.to_vec(), writes.len());
+        let stored = self.call(Service::Tables, "store states", move |world| {
+            let store = |StateWrite { key, state, over }: StateWrite| {
+                // a single statement of a call can fail, and what is said to have failed may have happened
+                match world.chance.below(2) {
+                    _ if !world.chance.strikes(3) => {}
+                    0 => return Err(Error::Throttled("this one of them".to_owned())),
+                    _ => {
+                        world.store_state(group, pid, key.as_str(), &state, over)?;
+                        return Err(Error::Unavailable("no answer for this one of them".to_owned()));
+                    }
+                }
+                world.store_state(group, pid, key.as_str(), &state, over)
+            };
+            writes.into_iter().map(store).collect::<Vec<_>>()
         });
-        stored.await?
+        stored.await.unwrap_or_else(|error| vec![Err(error); count])
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use penstock::ports;
 use penstock::projection::{Refusal, StoredState};
-use penstock::settle::{Handling, LaneContext, LaneEnd, Outcome, Outside, Projecting, Returned, Stop, Work};
+use penstock::settle::{Handling, Lane, LaneContext, LaneEnd, Outcome, Outside, Projecting, Returned, Stop, Work};
 use penstock::{Event, EventHandler, Failure, HandlerContext, Projection, batch::Delivery};
 
 use crate::ports::Process;
@@ -130,10 +130,10 @@ pub(crate) enum GroupWork {
 }
 
 impl Work for GroupWork {
-    async fn run<O: Outside>(&self, events: &[&Delivery], context: &LaneContext<'_, O>) -> LaneEnd {
+    async fn run<O: Outside>(&self, lanes: &[Lane<'_>], context: &LaneContext<'_, O>) -> Vec<LaneEnd> {
         match self {
-            Self::Handles(handling) => handling.run(events, context).await,
-            Self::Projects(projecting) => projecting.run(events, context).await,
+            Self::Handles(handling) => handling.run(lanes, context).await,
+            Self::Projects(projecting) => projecting.run(lanes, context).await,
         }
     }
 

@@ -66,7 +66,7 @@ pub(crate) enum Happening {
 
 /// Calls that change nothing: nobody hears of their echoes.
 const READS: [&str; 8] =
-    ["look", "load", "load state", "load redriven", "lineage", "list shards", "read back", "recovered"];
+    ["look", "load", "load states", "load redriven", "lineage", "list shards", "read back", "recovered"];
 
 /// What a call does when it arrives.
 pub(crate) trait Effect: Send {

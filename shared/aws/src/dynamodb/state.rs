@@ -1,4 +1,4 @@
-//! A projection's state table: one item a key.
+//! A projection's state as an item: one a key.
 //!
 //! | attribute | type | |
 //! |---|---|---|
@@ -14,76 +14,18 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use penstock::PartitionKey;
 use penstock::fingerprint::Fingerprint;
-use penstock::ports::{Error, States};
-use penstock::projection::{Stored, StoredState};
+use penstock::ports::Error;
+use penstock::projection::StoredState;
 
 use super::item::{Item, n, pack, s};
-use crate::error::classify;
 
 const FORMAT: u32 = 1;
 
-/// A projection's states in DynamoDB.
-#[derive(Debug, Clone)]
-pub struct StateTable {
-    client: Client,
-    table: String,
-}
-
-impl StateTable {
-    /// The states in `table`.
-    pub fn new(client: Client, table: impl Into<String>) -> Self {
-        Self { client, table: table.into() }
-    }
-
-    /// A key and its state from an item of such a table.
-    ///
-    /// # Errors
-    /// [`Error::Damaged`] when it is no such item, or one of a later version.
-    pub fn read(attributes: &HashMap<String, AttributeValue>) -> Result<(String, StoredState), Error> {
-        let item = Item { attributes, what: "state" };
-        Ok((item.text("pk")?.to_owned(), decode(attributes)?))
-    }
-}
-
-impl States for StateTable {
-    async fn load(&self, key: &PartitionKey) -> Result<Option<StoredState>, Error> {
-        let answer = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .key("pk", s(key.as_str()))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| classify("GetItem", error))?;
-        answer.item().map(decode).transpose()
-    }
-
-    async fn store(&self, key: &PartitionKey, state: &StoredState, over: Option<u64>) -> Result<Stored, Error> {
-        let mut request = self.client.put_item().table_name(&self.table).set_item(Some(encode(key, state)));
-        request = match over {
-            Some(revision) => request
-                .condition_expression("#revision = :over")
-                .expression_attribute_names("#revision", "revision")
-                .expression_attribute_values(":over", n(revision)),
-            None => request.condition_expression("attribute_not_exists(#pk)").expression_attribute_names("#pk", "pk"),
-        };
-        match request.send().await {
-            Ok(_) => Ok(Stored::Yes),
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => {
-                Ok(Stored::Superseded)
-            }
-            Err(error) => Err(classify("PutItem", error)),
-        }
-    }
-}
-
-fn encode(key: &PartitionKey, state: &StoredState) -> HashMap<String, AttributeValue> {
+pub(super) fn encode(key: &PartitionKey, state: &StoredState) -> HashMap<String, AttributeValue> {
     let mut item = HashMap::from([
         ("pk".to_owned(), s(key.as_str())),
         ("revision".to_owned(), n(state.revision)),
@@ -100,7 +42,7 @@ fn encode(key: &PartitionKey, state: &StoredState) -> HashMap<String, AttributeV
     item
 }
 
-fn decode(attributes: &HashMap<String, AttributeValue>) -> Result<StoredState, Error> {
+pub(super) fn decode(attributes: &HashMap<String, AttributeValue>) -> Result<StoredState, Error> {
     let item = Item { attributes, what: "state" };
     item.version(FORMAT)?;
     Ok(StoredState {

@@ -5,12 +5,13 @@ use std::pin::pin;
 
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
+use futures_util::stream::{self, StreamExt};
 use tracing::Instrument;
 
 use super::Outside;
-use super::lane::{LaneContext, LaneEnd, Stop, Work};
+use super::lane::{LaneEnd, Outcome, Stop};
 use super::letters::GivingUp;
-use super::run::Outcome;
+use super::work::{Lane, LaneContext, Work};
 use crate::batch::Delivery;
 use crate::dead_letter::Code;
 use crate::handler::{EventHandler, Failure, HandlerContext};
@@ -21,7 +22,23 @@ use crate::trace;
 pub struct Handling<H>(pub H);
 
 impl<H: EventHandler> Work for Handling<H> {
-    async fn run<O: Outside>(&self, events: &[&Delivery], context: &LaneContext<'_, O>) -> LaneEnd {
+    async fn run<O: Outside>(&self, lanes: &[Lane<'_>], context: &LaneContext<'_, O>) -> Vec<LaneEnd> {
+        let ends = stream::iter(0..lanes.len()).map(|number| async move {
+            if context.gauge.hopeless() {
+                return (number, LaneEnd::nothing(Stop::OutOfTime));
+            }
+            let end = self.lane(&lanes[number], context).await;
+            context.gauge.count(&end);
+            (number, end)
+        });
+        let mut ends: Vec<_> = ends.buffer_unordered(context.settings.concurrency).collect().await;
+        ends.sort_unstable_by_key(|(number, _)| *number);
+        ends.into_iter().map(|(_, end)| end).collect()
+    }
+}
+
+impl<H: EventHandler> Handling<H> {
+    async fn lane<O: Outside>(&self, events: &[&Delivery], context: &LaneContext<'_, O>) -> LaneEnd {
         let mut outcomes = Vec::with_capacity(events.len());
         for delivery in events {
             match self.one(delivery, context).await {
@@ -33,9 +50,7 @@ impl<H: EventHandler> Work for Handling<H> {
         }
         LaneEnd { outcomes, stop: None }
     }
-}
 
-impl<H: EventHandler> Handling<H> {
     async fn one<O: Outside>(&self, delivery: &Delivery, context: &LaneContext<'_, O>) -> Result<Outcome, Stop> {
         let left = context.time_left();
         if left.is_zero() {

@@ -10,9 +10,10 @@
 //! A projection's panic in `fold` is found the same way, a handler's is caught and counted as a retry.
 
 use super::ending::Said;
-use super::lane::{LaneContext, Stop, Work};
+use super::lane::{Outcome, Stop};
 use super::letters::GivingUp;
-use super::run::{Gate, LaneSegment, Outcome, Run};
+use super::run::{Gate, Run};
+use super::work::{LaneContext, Work};
 use super::{Error, Outside, Settler};
 use crate::dead_letter::Code;
 use crate::decision::Decision;
@@ -114,13 +115,15 @@ impl<W: Work, O: Outside> Settler<W, O> {
             at: self.outside.now(),
         };
         self.commit(context.shard, said, commit, context.times.store).await?;
-        let segment = LaneSegment { lane: run.lane_of(index), events: vec![index] };
-        let end = self.work.run(&[run.delivery(index)], context).await;
-        Ok(match run.apply(&segment, end) {
-            None => true,
-            Some((_, Stop::Retry(cause))) => self.fail(run, vec![(index, cause)], context).await == [true],
-            Some((_, Stop::OutOfTime)) => false,
-            Some((_, Stop::Outside(error))) => {
+        let end = self.work.run_one(run.delivery(index), context).await;
+        Ok(match end {
+            Ok(outcome) => {
+                run.settle(index, outcome);
+                true
+            }
+            Err(Stop::Retry(cause)) => self.fail(run, vec![(index, cause)], context).await == [true],
+            Err(Stop::OutOfTime) => false,
+            Err(Stop::Outside(error)) => {
                 context.tell(Decision::Left, run.delivery(index), &error);
                 false
             }

@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::PoisonError;
 
 use super::Outside;
-use super::lane::LaneContext;
 use super::times::within;
+use super::work::LaneContext;
 use crate::batch::Delivery;
 use crate::dead_letter::{Code, DeadLetter};
 use crate::decision::{Decision, Why, tell};

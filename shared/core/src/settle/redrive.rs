@@ -15,10 +15,11 @@ use std::sync::Mutex;
 
 use tracing::warn;
 
-use super::lane::{LaneContext, Stop, Work};
-use super::run::Outcome;
+use super::lane::{Outcome, Stop};
+use super::outage::Gauge;
 use super::tally::Tally;
 use super::times::{Times, within};
+use super::work::{LaneContext, Work};
 use super::{Outside, Settler};
 use crate::batch::{CLOCKS_DIFFER, Delivery};
 use crate::dead_letter::DeadLetter;
@@ -247,6 +248,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
             times,
             given_up: Mutex::default(),
             tally: Tally::default(),
+            gauge: Gauge::new(&self.settings, 0),
             redrives: true,
         };
         let Chain { origin_is_gone, is_stray, .. } = *chain;

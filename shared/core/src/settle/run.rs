@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tracing::{Span, warn};
 
-use super::lane::{LaneEnd, Stop};
+use super::lane::{LaneEnd, Outcome, Stop};
 use crate::batch::Delivery;
 use crate::fingerprint::{Fingerprint, Fingerprinter};
 use crate::hash::HashRange;
@@ -16,34 +16,6 @@ use crate::progress::{Begun, FAILURES_MAX};
 use crate::time::Timestamp;
 use crate::trace;
 use crate::window::{Counts, Segment, Window};
-
-/// What became of an event. An event without an outcome is unsettled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// An earlier run settled it.
-    Before,
-    /// Handled, or applied to a state.
-    Handled,
-    /// Handled earlier under another position.
-    Duplicate,
-    /// Sent to the dead letters.
-    DeadLettered,
-    /// Penstock's own, and not this shard's: it is on the right one too.
-    Foreign,
-}
-
-impl Outcome {
-    /// The stable text form.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Before => "settled_before",
-            Self::Handled => "handled",
-            Self::Duplicate => "duplicate",
-            Self::DeadLettered => "dead_lettered",
-            Self::Foreign => "foreign",
-        }
-    }
-}
 
 /// Some events of one lane that can run now.
 #[derive(Debug)]
@@ -252,12 +224,6 @@ impl Run {
         self.lanes[segment.lane].next += end.outcomes.len();
         let stopped = segment.events.get(end.outcomes.len()).copied();
         end.stop.and_then(|stop| stopped.map(|index| (index, stop)))
-    }
-
-    /// The lane of an event.
-    pub(super) fn lane_of(&self, index: usize) -> usize {
-        let lane = self.lanes.iter().position(|lane| lane.events.contains(&index));
-        lane.unwrap_or_else(|| unreachable!("every open event is in a lane"))
     }
 
     /// Leaves the rest of a lane for the redelivery. P2: nothing overtakes an event of its key.

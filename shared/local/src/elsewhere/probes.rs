@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::primitives::Blob as Bytes;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
+use aws_sdk_dynamodb::types::{AttributeValue, BatchStatementErrorCodeEnum, BatchStatementRequest, ReturnValue};
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{PutRecordsRequestEntry, ShardIteratorType, StreamStatus};
 use aws_sdk_sqs::types::QueueAttributeName;
@@ -44,6 +44,11 @@ impl Elsewhere {
         );
         let mut found = told("Kinesis", stream);
         found.extend(told("DynamoDB", table));
+        if self.has_statements.get() == Some(&false) {
+            found.push(
+                "this DynamoDB has no BatchExecuteStatement that works: each state is written by a call".to_owned(),
+            );
+        }
         found.extend(told("SQS", queues));
         // what a probe that broke off has left
         _ = clean::delete_stream(&self.clients, &name).await;
@@ -219,6 +224,19 @@ async fn table(clients: &Clients, name: &str) -> Probed {
         found.push("does not count up and say to what: no group can begin a run on it".to_owned());
     }
     Ok(found)
+}
+
+/// Whether a DynamoDB judges the conditional statements of a call, tried on an item that is not there.
+pub(super) async fn has_statements(clients: &Clients, table: &str) -> bool {
+    let update = format!(r#"UPDATE "{table}" SET "a" = ? SET "b" = ? WHERE "pk" = ? AND "revision" = ?"#);
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    let values = vec![text("a"), text("b"), text("penstock-probe"), AttributeValue::N("1".to_owned())];
+    let statement = BatchStatementRequest::builder().statement(update).set_parameters(Some(values)).build();
+    let Ok(statement) = statement else { return false };
+    let answer = clients.dynamodb.batch_execute_statement().statements(statement).send().await;
+    let responses = answer.ok().and_then(|answer| answer.responses).unwrap_or_default();
+    let code = responses.first().and_then(|response| response.error.as_ref()?.code.clone());
+    code == Some(BatchStatementErrorCodeEnum::ConditionalCheckFailed)
 }
 
 /// Receives a message too often, and moves it back.

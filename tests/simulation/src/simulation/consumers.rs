@@ -205,7 +205,7 @@ impl Simulation {
         let work = if group != PROJECTION {
             GroupWork::Handles(Handling(Handler(process.clone())))
         } else {
-            GroupWork::Projects(Projecting::new(List(process.clone()), process.clone()))
+            GroupWork::Projects(Projecting::new(List(process.clone()), process.clone(), self.plan.cache_bytes))
         };
         let fingerprints = self.world.lock().fingerprints.clone();
         let settler = Arc::new(Settler::new(settings, fingerprints, work, process.clone()));

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use penstock::dead_letter::DeadLetter;
 use penstock::fingerprint::Fingerprint;
+use penstock::ports::Error;
 use penstock::progress::{Begun, Commit, Committed};
 use penstock::projection::{Stored, StoredState};
 use penstock::recover::{Cursor, GivenUp};
@@ -12,8 +13,13 @@ use penstock::time::Timestamp;
 use penstock::window::{Redriven, Segment, Wanted};
 use penstock::{Position, SequenceNumber, ShardId};
 
+use super::{GroupIndex, Pid, World};
+
 /// Segments live this much longer than the horizon.
 pub(crate) const SLACK: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Places of dead letters that an item has room for beyond those that a lane may add.
+const ITEM_SLACK: usize = 20;
 
 /// The items.
 #[derive(Debug, Default)]
@@ -129,5 +135,30 @@ impl Tables {
         }
         self.states.insert(key.to_owned(), state.clone());
         Stored::Yes
+    }
+}
+
+impl World {
+    /// Writes a projection's state, and looks at what that does.
+    pub(crate) fn store_state(
+        &mut self,
+        group: GroupIndex,
+        pid: Pid,
+        key: &str,
+        state: &StoredState,
+        over: Option<u64>,
+    ) -> Result<Stored, Error> {
+        let (bytes, places) = (state.state.as_ref().map_or(0, String::len), state.refused.len());
+        if bytes > self.item.state_bytes || places > self.item.refused + ITEM_SLACK {
+            return Err(Error::Refused("the item is too large".to_owned()));
+        }
+        let old = self.tables[group].states.get(key).cloned();
+        let stored = self.tables[group].store(key, state, over);
+        self.note(|| format!("process {pid}: state of {key} up to {}: {stored:?}", state.applied));
+        if stored == Stored::Yes {
+            let number = key.trim_start_matches('k').parse().unwrap_or(0);
+            self.saw_state(group, number, old.as_ref(), state);
+        }
+        Ok(stored)
     }
 }

@@ -4,8 +4,7 @@ use crate::batch::Delivery;
 use crate::dead_letter::Code;
 use crate::event::Event;
 use crate::projection::{Projection, Refusal};
-use crate::settle::lane::Stop;
-use crate::settle::run::Outcome;
+use crate::settle::lane::{Outcome, Stop};
 
 /// What becomes of an event.
 #[derive(Debug, Clone)]

@@ -20,7 +20,7 @@ impl Projection for Join {
 }
 
 pub(super) fn projecting(world: &World) -> Settler<Projecting<Join, World>, World> {
-    let work = Projecting::new(Join, world.clone());
+    let work = Projecting::new(Join, world.clone(), 1 << 20);
     Settler::new(Settings::new("g", "stream"), Fingerprinter::new("test"), work, world.clone())
 }
 
@@ -69,6 +69,36 @@ fn a_projection_settles_what_does_not_concern_it_and_stores_nothing_for_it() {
     assert_eq!((settled.counts.handled, resume(&settled)), (4, None));
     assert_eq!(state(&world, "l").as_deref(), Some("\"c\""));
     assert_eq!(world.store(|s| s.states.len()), 1);
+}
+
+#[test]
+fn a_state_that_cannot_be_written_keeps_no_other_key_of_the_call_back() {
+    let world = World::default();
+    let events = batch(1, &[("k", "a", "ok"), ("l", "b", "ok"), ("m", "c", "ok")]);
+    world.store(|s| s.unwritable = Some(PartitionKey::new("l").unwrap()));
+    let settled = settle(&projecting(&world), &events).unwrap();
+    assert_eq!((settled.counts.handled, resume(&settled)), (2, Some("2")));
+    world.store(|s| s.unwritable = None);
+    assert_eq!(settle(&projecting(&world), &events).unwrap().counts.handled, 1);
+    let states = ["k", "l", "m"].map(|key| state(&world, key).unwrap());
+    assert_eq!(states, ["\"a\"", "\"b\"", "\"c\""]);
+}
+
+#[test]
+fn a_remembered_state_is_not_read_again_and_one_that_is_out_of_date_does_no_harm() {
+    let world = World::default();
+    let (here, there) = (projecting(&world), projecting(&world));
+    assert_eq!(settle(&here, &batch(1, &[("k", "a", "ok")])).unwrap().counts.handled, 1);
+    let read = world.store(|s| s.states_read);
+    assert_eq!(settle(&here, &batch(2, &[("k", "b", "ok")])).unwrap().counts.handled, 1);
+    assert_eq!(world.store(|s| s.states_read), read, "it was remembered");
+    // another process goes on, and this one takes the shard back
+    assert_eq!(settle(&there, &batch(3, &[("k", "c", "cut")])).unwrap().counts.handled, 1);
+    let events = batch(4, &[("k", "x", "refuse"), ("k", "d", "ok")]);
+    let settled = settle(&here, &events).unwrap();
+    assert_eq!((settled.counts.handled, settled.counts.dead_letters), (1, 1));
+    assert_eq!(state(&world, "k").as_deref(), Some("\"cd\""));
+    assert_eq!(letters(&world), [("4.0".to_owned(), Code::Refused)]);
 }
 
 /// An event is given up by the event source, a later one of its key is applied by a run that dies.

@@ -11,7 +11,7 @@ use crate::batch::Record;
 use crate::dead_letter::DeadLetter;
 use crate::handler::{EventHandler, Failure, HandlerContext};
 use crate::hash::HashRange;
-use crate::ports::{Lineage, ListedShard, Next, Page, Records, Recoveries, States};
+use crate::ports::{Lineage, ListedShard, Next, Page, Records, Recoveries, StateWrite, States};
 use crate::progress::{Commit, Committed};
 use crate::projection::{Stored, StoredState};
 use crate::recover::Cursor;
@@ -34,6 +34,9 @@ pub(super) struct Store {
     pub(super) segments: HashMap<ShardId, Vec<Segment>>,
     pub(super) letters: Vec<DeadLetter>,
     pub(super) states: HashMap<PartitionKey, StoredState>,
+    pub(super) states_read: usize,
+    /// The state of this key cannot be written.
+    pub(super) unwritable: Option<PartitionKey>,
     pub(super) handled: Vec<String>,
     pub(super) now: u64,
     /// This letter, counted from 1, is not sent, once.
@@ -238,22 +241,29 @@ impl Recoveries for World {
 }
 
 impl States for World {
-    async fn load(&self, key: &PartitionKey) -> Result<Option<StoredState>, ports::Error> {
-        Ok(self.store(|s| {
+    async fn load(&self, keys: &[PartitionKey]) -> Vec<Result<Option<StoredState>, ports::Error>> {
+        self.store(|s| {
             if std::mem::take(&mut s.usurp_at_load) {
                 s.progress.values_mut().for_each(|(begun, _)| begun.epoch += 1);
             }
-            s.states.get(key).cloned()
-        }))
+            s.states_read += keys.len();
+            keys.iter().map(|key| Ok(s.states.get(key).cloned())).collect()
+        })
     }
-    async fn store(&self, key: &PartitionKey, state: &StoredState, over: Option<u64>) -> Result<Stored, ports::Error> {
-        Ok(self.store(|s| {
-            if s.states.get(key).map(|stored| stored.revision) != over {
-                return Stored::Superseded;
-            }
-            s.states.insert(key.clone(), state.clone());
-            Stored::Yes
-        }))
+    async fn store(&self, writes: &[StateWrite]) -> Vec<Result<Stored, ports::Error>> {
+        let write = |StateWrite { key, state, over }: &StateWrite| {
+            self.store(|s| {
+                if s.unwritable.as_ref() == Some(key) {
+                    return Err(ports::Error::Throttled("this one of them".to_owned()));
+                }
+                if s.states.get(key).map(|stored| stored.revision) != *over {
+                    return Ok(Stored::Superseded);
+                }
+                s.states.insert(key.clone(), state.clone());
+                Ok(Stored::Yes)
+            })
+        };
+        writes.iter().map(write).collect()
     }
 }
 

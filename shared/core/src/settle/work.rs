@@ -1,0 +1,158 @@
+//! What is done with the events of a batch, and what it may use.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use super::lane::{LaneEnd, Outcome, Stop};
+use super::letters::GivenUp;
+use super::outage::Gauge;
+use super::redrive::Returned;
+use super::tally::Tally;
+use super::times::{Times, within};
+use super::{Outside, Settings};
+use crate::batch::Delivery;
+use crate::decision::{Decision, Why, tell};
+use crate::fingerprint::Fingerprinter;
+use crate::hash::HashRange;
+use crate::ports;
+use crate::position::{Position, ShardId};
+
+/// The events of one partition key, each with content, in their order.
+pub type Lane<'a> = Vec<&'a Delivery>;
+
+/// What is done with events.
+pub trait Work: Send + Sync {
+    /// Works through `lanes`: each in its order, and side by side. No key has two of them. One end a lane, in their order.
+    fn run<O: Outside>(
+        &self,
+        lanes: &[Lane<'_>],
+        context: &LaneContext<'_, O>,
+    ) -> impl Future<Output = Vec<LaneEnd>> + Send;
+
+    /// Works through one event alone: what has become of it, or why nothing has.
+    fn run_one<O: Outside>(
+        &self,
+        event: &Delivery,
+        context: &LaneContext<'_, O>,
+    ) -> impl Future<Output = Result<Outcome, Stop>> + Send {
+        async move {
+            let ends = self.run(&[vec![event]], context).await;
+            let Some(LaneEnd { mut outcomes, stop }) = ends.into_iter().next() else {
+                unreachable!("there is an end for each lane")
+            };
+            match (outcomes.pop(), stop) {
+                (Some(outcome), _) => Ok(outcome),
+                (None, Some(stop)) => Err(stop),
+                (None, None) => unreachable!("a lane stops for a reason"),
+            }
+        }
+    }
+
+    /// What an earlier run did with an event and could not record, if that can be seen without handling it again.
+    fn already<O: Outside>(
+        &self,
+        event: &Delivery,
+        context: &LaneContext<'_, O>,
+    ) -> impl Future<Output = Result<Option<Outcome>, ports::Error>> + Send {
+        _ = (event, context);
+        async { Ok(None) }
+    }
+
+    /// Sees to it that nobody handles an event any more whose dead letter has just been sent: neither this run nor one
+    /// that has lost its fence and goes on. What has become of it.
+    fn forgo<O: Outside>(
+        &self,
+        event: &Delivery,
+        context: &LaneContext<'_, O>,
+    ) -> impl Future<Output = Result<Outcome, ports::Error>> + Send {
+        _ = (event, context);
+        async { Ok(Outcome::DeadLettered) }
+    }
+
+    /// Handles an event that was given up and has been sent back. Later events of its key have been handled since.
+    fn redrive<O: Outside>(
+        &self,
+        event: &Delivery,
+        context: &LaneContext<'_, O>,
+        returned: &Returned<'_>,
+    ) -> impl Future<Output = Result<Outcome, Stop>> + Send {
+        _ = returned;
+        async move { self.run_one(event, context).await }
+    }
+}
+
+/// What a lane may use and has to keep to.
+#[derive(Debug)]
+pub struct LaneContext<'a, O> {
+    pub(super) outside: &'a O,
+    pub(super) settings: &'a Settings,
+    pub(super) shard: &'a ShardId,
+    pub(super) epoch: u64,
+    pub(super) failures: &'a BTreeMap<Position, u32>,
+    /// Every event at or below it was settled when the run began.
+    pub(super) position: &'a Position,
+    /// Just below the batch: what is at or below it is settled, or the event source has gone on past it.
+    pub(super) below: Position,
+    pub(super) times: Times,
+    pub(super) fingerprints: &'a Fingerprinter,
+    /// The hash keys of the shard.
+    pub(super) range: HashRange,
+    /// What this run gave up.
+    pub(super) given_up: Mutex<GivenUp>,
+    pub(super) tally: Tally,
+    /// How many lanes fail.
+    pub(super) gauge: Gauge,
+    /// The events are dead letters that were sent back: whatever is not handled goes back to where it came from.
+    pub(super) redrives: bool,
+}
+
+impl<O: Outside> LaneContext<'_, O> {
+    /// A call to the outside, given up when lanes have to stop: a service that hangs must not look like a crash.
+    pub(super) async fn bounded<T>(
+        &self,
+        call: impl Future<Output = Result<T, ports::Error>> + Send,
+    ) -> Result<T, ports::Error> {
+        within(self.outside, self.times.stop, call).await
+    }
+
+    /// As above, for what makes lasting what lanes have done.
+    pub(super) async fn stored<T>(
+        &self,
+        call: impl Future<Output = Result<T, ports::Error>> + Send,
+    ) -> Result<T, ports::Error> {
+        within(self.outside, self.times.store, call).await
+    }
+
+    /// Tells what becomes of an event because something outside failed.
+    pub(super) fn tell(&self, decision: Decision, delivery: &Delivery, error: &ports::Error) {
+        tell(decision, self.shard, delivery, Why::because(&error.to_string()));
+    }
+
+    /// Whether no other run of the shard has begun since this one.
+    pub(super) async fn holds_fence(&self) -> Result<bool, ports::Error> {
+        Ok(self.bounded(self.outside.look(self.shard)).await?.epoch == self.epoch)
+    }
+
+    /// How often this event has been handled before, as far as it is known.
+    pub(super) fn failures_of(&self, position: &Position) -> u32 {
+        self.failures.get(position).copied().unwrap_or(0)
+    }
+
+    /// Time until lanes have to stop; zero when it is over.
+    pub(super) fn time_left(&self) -> Duration {
+        self.times.stop.since(self.outside.now())
+    }
+
+    /// What it means that time ran out on an event that began with `left` to go: an event that had most of a run for
+    /// itself is too slow, and would be for ever.
+    pub(super) fn out_of_time(&self, left: Duration) -> Stop {
+        let whole = self.times.stop.since(self.times.began);
+        if left >= whole / 2 {
+            Stop::Retry(format!("was not done after {} ms and was cancelled", left.as_millis()))
+        } else {
+            Stop::OutOfTime
+        }
+    }
+}
