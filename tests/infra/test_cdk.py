@@ -42,6 +42,7 @@ OTHER = {
     "enhancedFanOut": True,
     "batchSize": 250,
     "windowHorizonSeconds": 1800,
+    "patienceSeconds": 90,
     "fingerprintKey": "a-key-of-its-own",
     "requestsPerSecond": 200,
     "requestsBurst": 300,

@@ -112,6 +112,7 @@ export class ConsumerGroup extends Construct {
         PENSTOCK_PROGRESS_TABLE: progress.tableName,
         PENSTOCK_WINDOW_TABLE: window.tableName,
         PENSTOCK_WINDOW_HORIZON_SECONDS: String(settings.windowHorizonSeconds),
+        PENSTOCK_PATIENCE_SECONDS: String(settings.patienceSeconds),
         PENSTOCK_DEAD_LETTER_QUEUE_URL: this.deadLetters.url,
         PENSTOCK_FINGERPRINT_KEY: fingerprintKey(settings),
         ...(this.state && { PENSTOCK_STATE_TABLE: this.state.tableName }),

@@ -35,6 +35,12 @@ export interface PipelineSettings {
   /** How long an event that is sent again is recognised as a duplicate, in seconds. */
   readonly windowHorizonSeconds?: number;
   /**
+   * How long an event whose handler asks for retries is tried again before it is dead-lettered, from its first failure, and
+   * three times at least, in seconds. Its shard is behind for as long, and what arrives behind it waits for ten seconds at a
+   * time.
+   */
+  readonly patienceSeconds?: number;
+  /**
    * What names of events are fingerprinted with; empty takes the stack's id. A stack that takes over the tables of another
    * has to be given that one's key, or it knows no duplicate of what was settled there. A plain string is readable in the
    * template: pass a `CfnParameter` with `noEcho`, or a dynamic reference.
@@ -100,6 +106,7 @@ export const RANGES: Readonly<Record<keyof PipelineSettings, Range>> = {
   enhancedFanOut: { default: false, allowed: [true, false] },
   batchSize: { default: 500, min: 1, max: 10_000 },
   windowHorizonSeconds: { default: 900, min: 60, max: 86_400 },
+  patienceSeconds: { default: 60, min: 0, max: 3600 },
   fingerprintKey: { default: '' },
   requestsPerSecond: { default: 500, min: 1, max: 100_000 },
   requestsBurst: { default: 1000, min: 1, max: 100_000 },

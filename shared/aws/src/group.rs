@@ -43,8 +43,10 @@ pub struct GroupConfig {
     pub fingerprint_key: String,
     /// `PENSTOCK_WINDOW_HORIZON_SECONDS`: how long duplicates are recognised; 900 unless set.
     pub horizon: Duration,
-    /// `PENSTOCK_ATTEMPTS_MAX`: how often an event is handled before it is dead-lettered; 3 unless set.
+    /// `PENSTOCK_ATTEMPTS_MAX`: how often an event is handled at least before it is dead-lettered; 3 unless set.
     pub attempts_max: u32,
+    /// `PENSTOCK_PATIENCE_SECONDS`: for how long it is handled again before that; 60 unless set.
+    pub patience: Duration,
     /// `PENSTOCK_CONCURRENCY`: keys handled side by side; 64 unless set.
     pub concurrency: usize,
     /// `AWS_LAMBDA_FUNCTION_MEMORY_SIZE`, in MB, which Lambda sets: two fifths of it are for windows. A table that grows
@@ -67,6 +69,7 @@ impl GroupConfig {
             reader.required("PENSTOCK_DEAD_LETTER_QUEUE_URL", "the URL of the group's dead-letter queue");
         Self {
             attempts_max: reader.number("PENSTOCK_ATTEMPTS_MAX", 3, 1..=1000),
+            patience: Duration::from_secs(reader.number("PENSTOCK_PATIENCE_SECONDS", 60, 0..=3600)),
             concurrency: reader.number("PENSTOCK_CONCURRENCY", 64, 1..=1000),
             ..Self::of(group, dead_letter_queue_url, reader)
         }
@@ -88,6 +91,7 @@ impl GroupConfig {
                 .required("PENSTOCK_FINGERPRINT_KEY", "text unique to the deployment, such as its stack id"),
             horizon: Duration::from_secs(reader.number("PENSTOCK_WINDOW_HORIZON_SECONDS", 900, 60..=86_400)),
             attempts_max: 1,
+            patience: Duration::ZERO,
             concurrency: 1,
             log_share: reader.number("PENSTOCK_LOG_SHARE", 0.001, 0.0..=1.0),
             metrics_namespace: metrics::namespace(reader),
@@ -113,6 +117,7 @@ impl GroupConfig {
         Settings {
             horizon: self.horizon,
             attempts_max: self.attempts_max,
+            patience: self.patience,
             concurrency: self.concurrency,
             log_share: self.log_share,
             window_bytes: self.window_bytes(),

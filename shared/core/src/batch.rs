@@ -56,6 +56,8 @@ pub struct Delivery {
     pub data: Bytes,
     /// The event, or why it is none.
     pub content: Result<Content, NotAnEvent>,
+    /// How often its handler has asked for a retry, as far as it is known.
+    pub failures: u32,
     /// The span of its way through a group; none unless its trace is collected.
     pub span: Span,
 }
@@ -142,6 +144,7 @@ impl Delivery {
             is_ours: false,
             data: letter.data.clone(),
             content,
+            failures: letter.attempts,
             span: Span::none(),
         }
     }
@@ -157,7 +160,17 @@ fn delivery(
 ) -> Delivery {
     let position = Position::new(record.sequence.clone(), index);
     let content = read(&data).map(|event| Content { fingerprint: fingerprints.event(&event), event });
-    Delivery { position, arrival: record.arrival, key, hash_key, is_ours, data, content, span: Span::none() }
+    Delivery {
+        position,
+        arrival: record.arrival,
+        key,
+        hash_key,
+        is_ours,
+        data,
+        content,
+        failures: 0,
+        span: Span::none(),
+    }
 }
 
 /// The bounds of what is on the stream. Other producers put events there too, whose size Kinesis bounds; the edge adds

@@ -9,6 +9,15 @@ use crate::time::Timestamp;
 /// retried without being counted.
 pub const FAILURES_MAX: usize = 1000;
 
+/// An event whose handler asks for retries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Failing {
+    /// How often it has.
+    pub attempts: u32,
+    /// When it did for the first time.
+    pub since: Timestamp,
+}
+
 /// The progress as a run finds it when it begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Begun {
@@ -18,8 +27,8 @@ pub struct Begun {
     pub attempts: u32,
     /// Every event at or below it is settled. [`Position::start`] on a new shard.
     pub position: Position,
-    /// How often an event's handler has asked for a retry.
-    pub failures: BTreeMap<Position, u32>,
+    /// The events whose handler has asked for a retry.
+    pub failures: BTreeMap<Position, Failing>,
     /// The event that was being handled alone, and how often a run ended there without a word.
     pub suspect: Option<(Position, u32)>,
     /// The earliest run whose segments speak of positions above `position`, if any does.
@@ -62,8 +71,8 @@ pub struct Commit {
     pub position: Position,
     /// Arrival of the event at `position`, where this run knows it.
     pub arrival: Option<Timestamp>,
-    /// Retries asked for above `position`.
-    pub failures: BTreeMap<Position, u32>,
+    /// The events above `position` whose handler has asked for a retry.
+    pub failures: BTreeMap<Position, Failing>,
     /// The event about to be handled alone.
     pub suspect: Option<(Position, u32)>,
     /// The earliest run whose segments speak of positions above `position`, if any does.

@@ -32,6 +32,7 @@ mod lane;
 mod letters;
 pub(crate) mod memory;
 mod outage;
+mod patience;
 mod projecting;
 mod redrive;
 mod run;
@@ -55,7 +56,7 @@ use crate::ports::{self, Clock, DeadLetters, Progress, Redrives, Shards, Windows
 use crate::position::{SequenceNumber, ShardId};
 use crate::progress::Begun;
 use crate::time::Timestamp;
-use crate::window::{Age, Counts};
+use crate::window::{Age, Counts, Window};
 
 use ending::{Ending, Said};
 pub use handling::Handling;
@@ -63,6 +64,7 @@ pub use lane::{LaneEnd, Outcome, Stop};
 use letters::GivingUp;
 use memory::{Known, Memory};
 use outage::Gauge;
+use patience::WAITS_MAX;
 pub use projecting::Projecting;
 pub use redrive::{Left, Returned};
 use run::{LaneSegment, Run};
@@ -119,6 +121,17 @@ pub enum Error {
     /// Another run of this group has begun on this shard.
     #[error("another run has taken over shard {0}")]
     Fenced(ShardId),
+}
+
+/// What becomes of an event whose handler asked for a retry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Failed {
+    /// It is dead-lettered.
+    Settled,
+    /// It is tried again, in this run if that waits for it.
+    Waits,
+    /// It is left for the redelivery.
+    Left,
 }
 
 /// Settles the batches of one group. One lives as long as its process.
@@ -204,14 +217,13 @@ impl<W: Work, O: Outside> Settler<W, O> {
 
         let deliveries = batch.deliveries(&self.fingerprints);
         self.make_room_for(shard, &mut window, deliveries.len());
-        let mut run = Run::new(deliveries, begun, &window, range, &self.fingerprints);
+        let mut run = Run::new(deliveries, begun, &window, range, (&self.settings, &self.fingerprints));
         run.begin_spans(&self.settings.group, shard);
         let context = LaneContext {
             outside: &self.outside,
             settings: &self.settings,
             shard,
             epoch: begun.epoch,
-            failures: &begun.failures,
             position: &begun.position,
             below: run.below(),
             fingerprints: &self.fingerprints,
@@ -226,7 +238,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
 
         let crashes = begun.attempts.saturating_sub(1).saturating_sub(known.failed);
         let isolated = crashes >= isolation::CRASHES_TOLERATED && run.unsettled() > 0;
-        let (mut searching, mut outage) = (false, false);
+        let (mut searching, mut outage, mut waited) = (false, false, Duration::ZERO);
         if isolated {
             warn!(outcome = "isolated", %shard, crashes, "runs ended without a word: handling events one at a time");
             let suspect = begun.suspect.as_ref().map(|(suspect, suspicions)| {
@@ -236,7 +248,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
             });
             searching = self.isolate(&mut run, &mut window, begun, suspect, &context, said).await?;
         } else {
-            outage = self.handle(&mut run, &context).await;
+            (outage, waited) = self.handle(&mut run, &mut window, begun, &context, said).await?;
         }
         let (letters, retries) = context.tally.into_parts();
         let ending = Ending { isolated, searching, outage, letters, retries };
@@ -245,6 +257,11 @@ impl<W: Work, O: Outside> Settler<W, O> {
         window.set_epoch(begun.epoch);
         self.tell_sample(&run, shard);
         known.window = Some(window);
+        let is_fruitless = settled.counts.total() == 0 && settled.unsettled > 0 && !isolated && waited.is_zero();
+        known.fruitless = if is_fruitless { known.fruitless + 1 } else { 0 };
+        if is_fruitless {
+            self.outside.sleep(patience::idle_for(known.fruitless).min(times.stop.since(self.outside.now()))).await;
+        }
         Ok(settled)
     }
 
@@ -265,10 +282,43 @@ impl<W: Work, O: Outside> Settler<W, O> {
         }
     }
 
-    /// Runs every lane as far as it goes; true if it looks like an outage.
-    async fn handle(&self, run: &mut Run, context: &LaneContext<'_, O>) -> bool {
+    /// Runs every lane as far as it goes, and those that wait for an event to be due again when it is, as far as a run waits.
+    /// Whether it looks like an outage, and how long it waited.
+    async fn handle(
+        &self,
+        run: &mut Run,
+        window: &mut Window,
+        begun: &Begun,
+        context: &LaneContext<'_, O>,
+        said: &mut Said,
+    ) -> Result<(bool, Duration), Error> {
+        let mut waited = Duration::ZERO;
         loop {
-            let segments = run.next_segments();
+            if self.handle_what_is_due(run, context).await {
+                return Ok((true, waited));
+            }
+            let now = self.outside.now();
+            let wait = run.next_due(now).map_or(Duration::ZERO, |due| due.since(now));
+            let is_enough = !waited.is_zero() && waited + wait > WAITS_MAX;
+            let until = now.plus(wait.min(WAITS_MAX)).min(context.times.stop);
+            if is_enough || until <= now {
+                return Ok((false, waited));
+            }
+            // what is settled is kept first: a crash while waiting must not repeat it
+            self.keep(run, window, begun, begun.suspect.clone(), context, said).await?;
+            self.outside.sleep(until.since(self.outside.now())).await;
+            waited += until.since(now);
+            if until < now.plus(wait) || context.time_left().is_zero() {
+                return Ok((false, waited));
+            }
+            context.gauge.begin(run.settled_keys());
+        }
+    }
+
+    /// Runs every lane as far as it goes now; true if it looks like an outage.
+    async fn handle_what_is_due(&self, run: &mut Run, context: &LaneContext<'_, O>) -> bool {
+        loop {
+            let segments = run.next_segments(self.outside.now());
             if segments.is_empty() {
                 return false;
             }
@@ -297,8 +347,8 @@ impl<W: Work, O: Outside> Settler<W, O> {
                 }
                 run.block(segment.lane);
             }
-            for (lane, settled) in lanes.into_iter().zip(self.fail(run, failing, context).await) {
-                if !settled {
+            for (lane, failed) in lanes.into_iter().zip(self.fail(run, failing, context).await) {
+                if failed == Failed::Left {
                     run.block(lane);
                 }
             }
@@ -319,17 +369,20 @@ impl<W: Work, O: Outside> Settler<W, O> {
         }
     }
 
-    /// Counts a failure against each event. True for those for which it was the last: they are dead-lettered.
-    async fn fail(&self, run: &mut Run, failing: Vec<(usize, String)>, context: &LaneContext<'_, O>) -> Vec<bool> {
-        let mut settled = vec![false; failing.len()];
+    /// Counts a failure against each event, and dead-letters those for which it was the last.
+    async fn fail(&self, run: &mut Run, failing: Vec<(usize, String)>, context: &LaneContext<'_, O>) -> Vec<Failed> {
+        let mut ends = vec![Failed::Left; failing.len()];
         let mut last = Vec::new();
         for (number, (index, cause)) in failing.into_iter().enumerate() {
-            let failures = run.count_failure(index);
+            let now = self.outside.now();
+            let failing = run.count_failure(index, now, &self.settings);
             context.tally.count_retry();
-            let why = Why { attempts: Some(failures), ..Why::because(&cause) };
+            let why = Why { attempts: Some(failing.attempts), ..Why::because(&cause) };
             tell(Decision::Retried, context.shard, run.delivery(index), why);
-            if failures >= self.settings.attempts_max {
-                last.push((number, index, cause, failures));
+            if self.settings.is_hopeless(&failing, now) {
+                last.push((number, index, cause, failing.attempts));
+            } else if self.settings.due(&failing) > now {
+                ends[number] = Failed::Waits;
             }
         }
         let letter = |(_, index, reason, attempts): &(usize, usize, String, u32)| GivingUp {
@@ -340,15 +393,16 @@ impl<W: Work, O: Outside> Settler<W, O> {
         };
         let given_up = context.give_up(last.iter().map(letter).collect()).await;
         for ((number, index, ..), result) in last.into_iter().zip(given_up) {
-            settled[number] = match result {
-                Ok(()) => self.forgo(run, index, context).await,
-                Err(error) => {
-                    context.tell(Decision::NotDeadLettered, run.delivery(index), &error);
-                    false
+            match result {
+                Ok(()) if self.forgo(run, index, context).await => {
+                    run.go_past(index);
+                    ends[number] = Failed::Settled;
                 }
-            };
+                Ok(()) => {}
+                Err(error) => context.tell(Decision::NotDeadLettered, run.delivery(index), &error),
+            }
         }
-        settled
+        ends
     }
 
     /// Settles an event whose letter was sent unrun; false if it is left for the redelivery.

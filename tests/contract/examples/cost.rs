@@ -263,6 +263,7 @@ async fn main() {
             fingerprint_key: "cost".to_owned(),
             horizon: Duration::from_secs(900),
             attempts_max: 3,
+            patience: Duration::from_secs(60),
             concurrency: 64,
             memory_mb: 512,
             state_writes: StateWrites::Batches,

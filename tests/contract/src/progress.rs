@@ -4,17 +4,21 @@ use std::collections::BTreeMap;
 
 use penstock::ShardId;
 use penstock::ports::Progress;
-use penstock::progress::{Begun, Commit, Committed, FAILURES_MAX};
+use penstock::progress::{Begun, Commit, Committed, FAILURES_MAX, Failing};
 use penstock::time::Timestamp;
 
 use crate::{World, position, shard};
+
+fn failing(attempts: u32) -> Failing {
+    Failing { attempts, since: Timestamp(1_699_999_000_000 + u64::from(attempts)) }
+}
 
 fn commit(last: u32) -> Commit {
     Commit {
         number: 1,
         position: position(last, 3),
         arrival: Some(Timestamp(1_700_000_000_000)),
-        failures: BTreeMap::from([(position(last + 1, 0), 2)]),
+        failures: BTreeMap::from([(position(last + 1, 0), failing(2))]),
         suspect: Some((position(last + 2, 1), 1)),
         ahead_from: Some(1),
         attempts: 0,
@@ -112,7 +116,8 @@ pub async fn shards_and_groups_are_apart(world: &impl World) {
 pub async fn a_thousand_failures_are_kept(world: &impl World) {
     let group = world.group("g");
     group.begin(&shard()).await.unwrap();
-    let failures: BTreeMap<_, _> = (0..u32::try_from(FAILURES_MAX).unwrap()).map(|n| (position(n, n), n + 1)).collect();
+    let failures: BTreeMap<_, _> =
+        (0..u32::try_from(FAILURES_MAX).unwrap()).map(|n| (position(n, n), failing(n + 1))).collect();
     group.commit(&shard(), 1, &Commit { failures: failures.clone(), ..commit(0) }).await.unwrap();
     assert_eq!(group.begin(&shard()).await.unwrap().failures, failures);
 }

@@ -111,6 +111,7 @@ impl World for Served {
             fingerprint_key: "contract".to_owned(),
             horizon: Duration::from_secs(900),
             attempts_max: 3,
+            patience: Duration::from_secs(60),
             concurrency: 8,
             memory_mb: 512,
             state_writes: state_writes(),

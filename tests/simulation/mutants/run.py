@@ -32,6 +32,7 @@ SETTLE = "shared/core/src/settle.rs"
 MEMORY = "shared/core/src/settle/memory.rs"
 RUN = "shared/core/src/settle/run.rs"
 ENDING = "shared/core/src/settle/ending.rs"
+PATIENCE = "shared/core/src/settle/patience.rs"
 WORK = "shared/core/src/settle/work.rs"
 ISOLATION = "shared/core/src/settle/isolation.rs"
 FOLD = "shared/core/src/settle/projecting/fold.rs"
@@ -337,6 +338,25 @@ MUTANTS = [
         SETTLE,
         "let outage = context.gauge.outage();",
         "let outage = context.gauge.outage() && false;",
+    ),
+    (
+        "patience is not kept in the progress",
+        TABLES,
+        "begun.failures = commit.failures.clone();",
+        "begun.failures = commit.failures.clone();\n"
+        "        begun.failures.values_mut().for_each(|failing| failing.since = commit.at);",
+    ),
+    (
+        "an event is given up before patience is over",
+        PATIENCE,
+        "now.since(failing.since) >= self.patience",
+        "now.since(failing.since) >= self.patience / 4",
+    ),
+    (
+        "a run that waits has ended for those that look for crashes",
+        ENDING,
+        "            attempts: begun.attempts,\n",
+        "            attempts: 0,\n",
     ),
     (
         "a failed single statement is taken for stored",

@@ -73,6 +73,8 @@ pub(crate) struct Plan {
     pub(crate) cold: u64,
     /// Bytes of states that a process of the projection remembers.
     pub(crate) cache_bytes: usize,
+    /// How long an event that fails is tried again at least.
+    pub(crate) patience: Duration,
     pub(crate) ops: Vec<(u64, Op)>,
     pub(crate) end: u64,
     /// Which decisions may be faults; `None` allows all.
@@ -182,6 +184,7 @@ impl Plan {
             cold,
             // none, some, and all of the few keys that there are
             cache_bytes: [0, 2000, 1 << 20][fastrand::Rng::with_seed(seed ^ 0xCA_C4E).usize(0..3)],
+            patience: Duration::from_secs([0, 3, 20, 60][fastrand::Rng::with_seed(seed ^ 0x9A_71E).usize(0..4)]),
             ops,
             end,
             faults: None,

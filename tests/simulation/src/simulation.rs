@@ -162,6 +162,7 @@ pub(crate) fn run(plan: &Plan, traced: bool) -> Outcome {
     stream.retention = plan.retention;
     let mut world = World::new(chance, stream, GROUPS, traced);
     world.item = plan.item;
+    world.patience = plan.patience;
     let world = Shared::new(world);
     let mut simulation = Simulation {
         groups: Vec::new(),

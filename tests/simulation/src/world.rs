@@ -116,6 +116,8 @@ pub(crate) struct World {
     pub(crate) broken: Option<Broken>,
     /// Processes that stop, and for how long.
     pub(crate) stops: Vec<(Pid, u64)>,
+    /// How long an event that fails is tried again at least.
+    pub(crate) patience: Duration,
     /// What fits an item.
     pub(crate) item: ItemLimits,
     /// Processes whose run had been overtaken when it committed: it can say nothing of itself any more.
@@ -159,6 +161,7 @@ impl World {
             broken: None,
             stops: Vec::new(),
             fenced: BTreeSet::new(),
+            patience: Duration::ZERO,
             item: ItemLimits::DEFAULT,
             downstream_down_until: vec![0; groups],
             tables_down_until: 0,

@@ -6,7 +6,8 @@
 //! | `epoch` | N | fencing token of the last run that began |
 //! | `attempts` | N | runs that began since the last commit |
 //! | `position` | S | sortable position; all at or below is settled |
-//! | `failures` | M | position to count |
+//! | `failures` | M | position to how often its event has failed |
+//! | `failing_since` | M | position to when it did for the first time, ms; a release before patience wrote none |
 //! | `suspect`, `suspicions` | S, N | the event being handled alone, and how often that ended in a crash |
 //! | `ahead_from` | N | epoch of the earliest run whose segments speak of positions above `position` |
 //! | `redriven` | N | how often redriven events were recorded on the shard |
@@ -22,7 +23,8 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use penstock::ports::{Error, Progress};
-use penstock::progress::{Begun, Commit, Committed};
+use penstock::progress::{Begun, Commit, Committed, Failing};
+use penstock::time::Timestamp;
 use penstock::{Position, ShardId};
 
 use super::item::{Item, n, s};
@@ -77,6 +79,7 @@ impl Progress for ProgressTable {
             "#commit = :commit",
             "#position = :position",
             "#failures = :failures",
+            "#failing_since = :failing_since",
             "#attempts = :attempts",
             "#at = :at",
         ];
@@ -92,7 +95,9 @@ impl Progress for ProgressTable {
             .expression_attribute_names("#position", "position")
             .expression_attribute_values(":position", s(commit.position.sortable()))
             .expression_attribute_names("#failures", "failures")
-            .expression_attribute_values(":failures", encode_failures(&commit.failures))
+            .expression_attribute_values(":failures", of_failures(&commit.failures, |failing| n(failing.attempts)))
+            .expression_attribute_names("#failing_since", "failing_since")
+            .expression_attribute_values(":failing_since", of_failures(&commit.failures, |failing| n(failing.since.0)))
             .expression_attribute_names("#attempts", "attempts")
             .expression_attribute_values(":attempts", n(commit.attempts))
             .expression_attribute_names("#at", "at")
@@ -188,22 +193,32 @@ impl ProgressTable {
     }
 }
 
-fn encode_failures(failures: &BTreeMap<Position, u32>) -> AttributeValue {
-    AttributeValue::M(failures.iter().map(|(position, count)| (position.to_string(), n(count))).collect())
+fn of_failures(failures: &BTreeMap<Position, Failing>, value: impl Fn(&Failing) -> AttributeValue) -> AttributeValue {
+    AttributeValue::M(failures.iter().map(|(position, failing)| (position.to_string(), value(failing))).collect())
+}
+
+fn failures(item: &Item<'_>) -> Result<BTreeMap<Position, Failing>, Error> {
+    if !item.has("failures") {
+        return Ok(BTreeMap::new());
+    }
+    let damaged = || Error::Damaged("a progress item has a failure that cannot be read".to_owned());
+    let digits = |value: &AttributeValue| value.as_n().ok().and_then(|digits| digits.parse::<u64>().ok());
+    // an earlier release has not said when: it was at its last commit at the latest
+    let at = if item.has("at") { item.number("at")? } else { 0 };
+    let since = if item.has("failing_since") { Some(item.map("failing_since")?) } else { None };
+    let mut failures = BTreeMap::new();
+    for (position, count) in item.map("failures")? {
+        let since = since.and_then(|since| since.get(position)).map_or(Some(at), digits).ok_or_else(damaged)?;
+        let attempts = digits(count).and_then(|count| u32::try_from(count).ok()).ok_or_else(damaged)?;
+        let position = position.parse().map_err(|_| damaged())?;
+        failures.insert(position, Failing { attempts, since: Timestamp(since) });
+    }
+    Ok(failures)
 }
 
 fn decode(attributes: &HashMap<String, AttributeValue>) -> Result<Begun, Error> {
     let item = Item { attributes, what: "progress" };
     item.version(FORMAT)?;
-    let mut failures = BTreeMap::new();
-    if item.has("failures") {
-        for (position, count) in item.map("failures")? {
-            let damaged = || Error::Damaged("a progress item has a failure that cannot be read".to_owned());
-            let position = position.parse().map_err(|_| damaged())?;
-            let count = count.as_n().ok().and_then(|digits| digits.parse().ok()).ok_or_else(damaged)?;
-            failures.insert(position, count);
-        }
-    }
     let suspect = match item.has("suspect") {
         true => Some((item.position("suspect")?, item.number("suspicions")?)),
         false => None,
@@ -217,7 +232,7 @@ fn decode(attributes: &HashMap<String, AttributeValue>) -> Result<Begun, Error> 
         given_up: if item.has("given_up") { item.position("given_up")? } else { Position::start() },
         // a shard that no run has committed on yet
         position: if item.has("position") { item.position("position")? } else { Position::start() },
-        failures,
+        failures: failures(&item)?,
         suspect,
         ahead_from: if item.has("ahead_from") { Some(item.number("ahead_from")?) } else { None },
     })
@@ -236,7 +251,11 @@ mod tests {
             epoch: 7,
             attempts: 3,
             position: position(2, 4),
-            failures: BTreeMap::from([(position(5, 0), 2)]),
+            failures: BTreeMap::from([
+                (position(5, 0), Failing { attempts: 2, since: Timestamp(1_795_457_250_000) }),
+                // of an earlier release
+                (position(6, 0), Failing { attempts: 1, since: Timestamp(1_795_457_256_000) }),
+            ]),
             suspect: Some((position(5, 1), 1)),
             ahead_from: Some(6),
             redriven: 2,

@@ -7,7 +7,7 @@ use tracing::warn;
 
 use super::run::Run;
 use super::times::{Times, within};
-use super::{Error, Outside, Settled, Settler, Work, isolation};
+use super::{Error, LaneContext, Outside, Settled, Settler, Work, isolation};
 use crate::dead_letter::Code;
 use crate::ports;
 use crate::position::{Position, ShardId};
@@ -42,6 +42,8 @@ pub(super) struct Said {
     last: Commit,
     /// The last commit names a suspect of this run.
     accuses: bool,
+    /// The last commit says how the run has ended; those before it kept what it had done so far.
+    ended: bool,
     /// Whom the runs before suspect.
     suspect: Option<(Position, u32)>,
     /// A segment of this run may be there.
@@ -55,7 +57,7 @@ impl Said {
         let at = Timestamp(0);
         let last =
             Commit { number: 0, position, arrival: None, failures, suspect: suspect.clone(), ahead_from, attempts, at };
-        Self { epoch, times, last, accuses: false, suspect, recorded: false }
+        Self { epoch, times, last, accuses: false, ended: false, suspect, recorded: false }
     }
 
     /// The suspect of this run that the progress may name.
@@ -90,6 +92,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
             at: self.outside.now(),
         };
         let by = said.times.commit;
+        said.ended = true;
         let left = run.lowest_unsettled().map(|delivery| delivery.arrival);
         let lag = left.or(commit.arrival).map(|arrival| commit.at.since(arrival));
         self.commit(shard, said, commit, by).await?;
@@ -105,6 +108,31 @@ impl<W: Work, O: Outside> Settler<W, O> {
             retries: ending.retries,
             window_events: window.len(),
         })
+    }
+
+    /// Records and commits what the run has done so far. It goes on, and until it has ended it counts as one that may crash.
+    pub(super) async fn keep(
+        &self,
+        run: &mut Run,
+        window: &mut Window,
+        begun: &Begun,
+        suspect: Option<(Position, u32)>,
+        context: &LaneContext<'_, O>,
+        said: &mut Said,
+    ) -> Result<(), Error> {
+        self.record(run, window, context.shard, said).await?;
+        window.advance(run.watermark());
+        let commit = Commit {
+            number: 0,
+            position: run.watermark().clone(),
+            arrival: run.watermark_arrival(),
+            failures: run.failures(),
+            suspect,
+            ahead_from: window.ahead_from(),
+            attempts: begun.attempts,
+            at: self.outside.now(),
+        };
+        self.commit(context.shard, said, commit, context.times.store).await
     }
 
     pub(super) async fn record(
@@ -132,7 +160,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
         commit: Commit,
         by: Timestamp,
     ) -> Result<(), Error> {
-        said.accuses = commit.suspect.is_some();
+        said.accuses = commit.suspect.is_some() && commit.suspect != said.suspect;
         said.last = Commit { number: said.last.number + 1, ..commit };
         let committed = within(&self.outside, by, self.outside.commit(shard, said.epoch, &said.last)).await;
         match committed.map_err(Error::Commit)? {
@@ -145,7 +173,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
     /// three lost replies would pass for three crashes. `failed` runs before it could not say so. Tries until the run has
     /// to answer; true if it was heard.
     pub(super) async fn release(&self, shard: &ShardId, said: &mut Said, failed: u32) -> bool {
-        let ended = said.last.number > 0 && !said.accuses;
+        let ended = said.ended;
         let attempts = if ended { said.last.attempts } else { said.last.attempts.saturating_sub(1 + failed) };
         let suspect = if said.accuses { said.suspect.clone() } else { said.last.suspect.clone() };
         if said.recorded && !ended {

@@ -57,7 +57,7 @@ impl<H: EventHandler> Handling<H> {
             return Err(Stop::OutOfTime);
         }
         let Ok(content) = &delivery.content else { unreachable!("lanes hold events only") };
-        let attempt = context.failures_of(&delivery.position) + 1;
+        let attempt = delivery.failures + 1;
         let about = HandlerContext {
             group: &context.settings.group,
             shard: context.shard,

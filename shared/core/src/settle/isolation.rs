@@ -14,11 +14,11 @@ use super::lane::{Outcome, Stop};
 use super::letters::GivingUp;
 use super::run::{Gate, Run};
 use super::work::{LaneContext, Work};
-use super::{Error, Outside, Settler};
+use super::{Error, Failed, Outside, Settler};
 use crate::dead_letter::Code;
 use crate::decision::Decision;
 use crate::position::Position;
-use crate::progress::{Begun, Commit};
+use crate::progress::Begun;
 use crate::window::Window;
 
 /// Crashed runs before events are handled one at a time.
@@ -103,25 +103,14 @@ impl<W: Work, O: Outside> Settler<W, O> {
                 }
             });
         }
-        window.advance(run.watermark());
-        let commit = Commit {
-            number: 0,
-            position: run.watermark().clone(),
-            arrival: run.watermark_arrival(),
-            failures: run.failures(),
-            suspect: Some((position.clone(), suspicions + 1)),
-            ahead_from: window.ahead_from(),
-            attempts: begun.attempts,
-            at: self.outside.now(),
-        };
-        self.commit(context.shard, said, commit, context.times.store).await?;
+        self.keep(run, window, begun, Some((position.clone(), suspicions + 1)), context, said).await?;
         let end = self.work.run_one(run.delivery(index), context).await;
         Ok(match end {
             Ok(outcome) => {
                 run.settle(index, outcome);
                 true
             }
-            Err(Stop::Retry(cause)) => self.fail(run, vec![(index, cause)], context).await == [true],
+            Err(Stop::Retry(cause)) => self.fail(run, vec![(index, cause)], context).await == [Failed::Settled],
             Err(Stop::OutOfTime) => false,
             Err(Stop::Outside(error)) => {
                 context.tell(Decision::Left, run.delivery(index), &error);

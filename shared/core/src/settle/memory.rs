@@ -40,6 +40,8 @@ pub(super) struct Known {
     pub(super) failed: u32,
     /// The suspicion of the last such run.
     pub(super) innocent: Option<(Position, u32)>,
+    /// Runs in a row that settled nothing of what they were given.
+    pub(super) fruitless: u32,
     /// When it was used last, as a count of uses.
     used: u64,
     /// See [`Window::bounded`].

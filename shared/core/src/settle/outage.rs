@@ -25,6 +25,12 @@ impl Gauge {
         }
     }
 
+    /// Begins to count anew.
+    pub(super) fn begin(&self, well: usize) {
+        self.tried.store(well, Ordering::Relaxed);
+        self.failed.store(0, Ordering::Relaxed);
+    }
+
     pub(super) fn count(&self, end: &LaneEnd) {
         self.tried.fetch_add(1, Ordering::Relaxed);
         if matches!(end.stop, Some(Stop::Retry(_))) {

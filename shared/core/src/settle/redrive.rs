@@ -240,7 +240,6 @@ impl<W: Work, O: Outside> Settler<W, O> {
             settings: &self.settings,
             shard: chain.shards.last().unwrap_or_else(|| unreachable!("a chain has its origin")),
             epoch,
-            failures: &BTreeMap::new(),
             position: &Position::start(),
             below: Position::start(),
             fingerprints: &self.fingerprints,

@@ -7,12 +7,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tracing::{Span, warn};
 
+use super::Settings;
 use super::lane::{LaneEnd, Outcome, Stop};
 use crate::batch::Delivery;
 use crate::fingerprint::{Fingerprint, Fingerprinter};
 use crate::hash::HashRange;
 use crate::position::{Position, ShardId};
-use crate::progress::{Begun, FAILURES_MAX};
+use crate::progress::{Begun, FAILURES_MAX, Failing};
 use crate::time::Timestamp;
 use crate::trace;
 use crate::window::{Counts, Segment, Window};
@@ -48,7 +49,9 @@ pub(super) struct Run {
     /// The event before with the same name, if there is one.
     twin: Vec<Option<usize>>,
     lanes: Vec<Lane>,
-    failures: BTreeMap<Position, u32>,
+    failures: BTreeMap<Position, Failing>,
+    /// When those are tried again.
+    due: BTreeMap<Position, Timestamp>,
     /// Everything at or below it was settled before this run.
     floor: Position,
     /// Up to where a commit has said so.
@@ -63,11 +66,11 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) fn new(
-        deliveries: Vec<Delivery>,
+        mut deliveries: Vec<Delivery>,
         begun: &Begun,
         window: &Window,
         range: Option<HashRange>,
-        fingerprints: &Fingerprinter,
+        (settings, fingerprints): (&Settings, &Fingerprinter),
     ) -> Self {
         let floor = begun.position.clone().max(window.through().clone());
         let mut outcomes = vec![None; deliveries.len()];
@@ -104,13 +107,18 @@ impl Run {
         let recorded = vec![false; deliveries.len()];
         let latest = deliveries.iter().map(|delivery| delivery.arrival).max();
         let latest = latest.map_or(window.latest(), |latest| latest.max(window.latest()));
+        for delivery in &mut deliveries {
+            delivery.failures = begun.failures.get(&delivery.position).map_or(0, |failing| failing.attempts);
+        }
         let (failures, committed) = (begun.failures.clone(), begun.position.clone());
+        let due = failures.iter().map(|(position, failing)| (position.clone(), settings.due(failing))).collect();
         Self {
             deliveries,
             outcomes,
             twin,
             lanes,
             failures,
+            due,
             floor,
             committed,
             handled_before,
@@ -173,6 +181,7 @@ impl Run {
         assert!(self.outcomes[index].is_none(), "an event is settled once");
         self.outcomes[index] = Some(outcome);
         self.failures.remove(&self.deliveries[index].position);
+        self.due.remove(&self.deliveries[index].position);
     }
 
     /// Whether an event may run, seen from an earlier event of the same name in this batch. P3.
@@ -189,8 +198,8 @@ impl Run {
         Gate::Open
     }
 
-    /// What every lane can do next. Empty when no lane can do anything.
-    pub(super) fn next_segments(&mut self) -> Vec<LaneSegment> {
+    /// What every lane can do now. Empty when no lane can do anything.
+    pub(super) fn next_segments(&mut self, now: Timestamp) -> Vec<LaneSegment> {
         let mut segments = Vec::new();
         for lane in 0..self.lanes.len() {
             if self.lanes[lane].blocked {
@@ -198,6 +207,9 @@ impl Run {
             }
             let mut events = Vec::new();
             while let Some(&index) = self.lanes[lane].events.get(self.lanes[lane].next + events.len()) {
+                if self.waits_until(index).is_some_and(|due| due > now) {
+                    break;
+                }
                 match self.gate(index) {
                     Gate::Open => events.push(index),
                     Gate::Duplicate if events.is_empty() => {
@@ -212,6 +224,16 @@ impl Run {
             }
         }
         segments
+    }
+
+    fn waits_until(&self, index: usize) -> Option<Timestamp> {
+        self.due.get(&self.deliveries[index].position).copied()
+    }
+
+    /// When the first of the lanes goes on that wait for an event to be due again, if any does.
+    pub(super) fn next_due(&self, now: Timestamp) -> Option<Timestamp> {
+        let lanes = self.lanes.iter().filter(|lane| !lane.blocked);
+        lanes.filter_map(|lane| self.waits_until(*lane.events.get(lane.next)?)).filter(|due| *due > now).min()
     }
 
     /// Takes what a lane did; the event that stopped it, and why.
@@ -231,16 +253,21 @@ impl Run {
         self.lanes[lane].blocked = true;
     }
 
-    /// Counts a failure against an event: how many it is now. If it is dead-lettered then, its lane goes on after it.
-    pub(super) fn count_failure(&mut self, index: usize) -> u32 {
-        for lane in &mut self.lanes {
-            if lane.events.get(lane.next) == Some(&index) {
-                lane.next += 1;
-            }
+    /// Counts a failure of `now` against an event: what there is against it. Its lane waits for it to be due again.
+    pub(super) fn count_failure(&mut self, index: usize, now: Timestamp, settings: &Settings) -> Failing {
+        let delivery = &mut self.deliveries[index];
+        let failing = self.failures.entry(delivery.position.clone()).or_insert(Failing { attempts: 0, since: now });
+        failing.attempts += 1;
+        delivery.failures = failing.attempts;
+        self.due.insert(delivery.position.clone(), settings.due(failing));
+        *failing
+    }
+
+    /// The lane of an event that was dead-lettered goes on behind it.
+    pub(super) fn go_past(&mut self, index: usize) {
+        if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.events.get(lane.next) == Some(&index)) {
+            lane.next += 1;
         }
-        let failures = self.failures.entry(self.deliveries[index].position.clone()).or_insert(0);
-        *failures += 1;
-        *failures
     }
 
     /// How many of the batch's first events are settled.
@@ -288,18 +315,18 @@ impl Run {
     }
 
     /// Failures counted against events that are still unsettled.
-    pub(super) fn failures(&self) -> BTreeMap<Position, u32> {
+    pub(super) fn failures(&self) -> BTreeMap<Position, Failing> {
         self.above_watermark(&self.failures)
     }
 
     /// The failures as the run found them, for a run that counts none.
-    pub(super) fn failures_as_begun(&self, begun: &Begun) -> BTreeMap<Position, u32> {
+    pub(super) fn failures_as_begun(&self, begun: &Begun) -> BTreeMap<Position, Failing> {
         let settled = |position: &Position| !self.failures.contains_key(position);
         let begun = begun.failures.iter().filter(|(position, _)| !settled(position));
         self.above_watermark(&begun.map(|(position, n)| (position.clone(), *n)).collect())
     }
 
-    fn above_watermark(&self, failures: &BTreeMap<Position, u32>) -> BTreeMap<Position, u32> {
+    fn above_watermark(&self, failures: &BTreeMap<Position, Failing>) -> BTreeMap<Position, Failing> {
         let watermark = self.watermark();
         let above = failures.iter().filter(|(position, _)| *position > watermark);
         let kept: BTreeMap<_, _> = above.map(|(position, n)| (position.clone(), *n)).take(FAILURES_MAX).collect();

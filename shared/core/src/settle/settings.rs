@@ -13,8 +13,10 @@ pub struct Settings {
     pub stream: String,
     /// How long an event's duplicate is recognised.
     pub horizon: Duration,
-    /// How often an event is handled before it is dead-lettered.
+    /// How often an event is handled at least before it is dead-lettered...
     pub attempts_max: u32,
+    /// ...and for how long at least, from its first failure.
+    pub patience: Duration,
     /// Keys that are handled side by side.
     pub concurrency: usize,
     /// Time kept back for recording, committing and answering; at most a quarter of what the run has.
@@ -59,6 +61,7 @@ impl Settings {
             stream: stream.into(),
             horizon: Duration::from_secs(15 * 60),
             attempts_max: 3,
+            patience: Duration::from_secs(60),
             concurrency: 64,
             margin: Duration::from_secs(4),
             outage_keys: 10,

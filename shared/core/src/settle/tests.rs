@@ -7,6 +7,7 @@ use crate::projection::{Projection, Refusal};
 use crate::window::Segment;
 use crate::{Event, PartitionKey, Position};
 
+mod patience;
 mod projections;
 mod recovery;
 mod redrive;

@@ -1,6 +1,5 @@
 //! What is done with the events of a batch, and what it may use.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -90,7 +89,6 @@ pub struct LaneContext<'a, O> {
     pub(super) settings: &'a Settings,
     pub(super) shard: &'a ShardId,
     pub(super) epoch: u64,
-    pub(super) failures: &'a BTreeMap<Position, u32>,
     /// Every event at or below it was settled when the run began.
     pub(super) position: &'a Position,
     /// Just below the batch: what is at or below it is settled, or the event source has gone on past it.
@@ -133,11 +131,6 @@ impl<O: Outside> LaneContext<'_, O> {
     /// Whether no other run of the shard has begun since this one.
     pub(super) async fn holds_fence(&self) -> Result<bool, ports::Error> {
         Ok(self.bounded(self.outside.look(self.shard)).await?.epoch == self.epoch)
-    }
-
-    /// How often this event has been handled before, as far as it is known.
-    pub(super) fn failures_of(&self, position: &Position) -> u32 {
-        self.failures.get(position).copied().unwrap_or(0)
     }
 
     /// Time until lanes have to stop; zero when it is over.

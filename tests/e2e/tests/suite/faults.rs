@@ -85,6 +85,28 @@ async fn a_handler_that_asks_for_a_retry_three_times_is_dead_lettered_while_othe
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_downstream_that_is_away_for_half_a_minute_costs_a_small_group_no_dead_letter() {
+    let pipeline = Setup::obedient().with("PatienceSeconds", 60).start().await;
+    let queue = pipeline.stack.pipeline().queues.iter().find(|queue| queue.logical_id == "Effects").unwrap();
+    let sqs = &pipeline.stack.clients().sqs;
+    sqs.delete_queue().queue_url(&queue.url).send().await.unwrap();
+    let away = tokio::time::sleep(Duration::from_secs(30));
+    post(&pipeline, &[("a1", "a", "succeed"), ("a2", "a", "succeed"), ("b1", "b", "succeed"), ("c1", "c", "refuse")])
+        .await;
+    away.await;
+    sqs.create_queue().queue_name(&queue.name).send().await.unwrap();
+    let counts = pipeline.wait_at_most("obedient", 4, Duration::from_secs(40)).await;
+    assert_eq!((counts.handled, counts.dead_letters), (3, 1), "{}", pipeline.logs());
+    assert_eq!(
+        pipeline.drain("Effects").await.iter().filter(|id| id.starts_with('a')).collect::<Vec<_>>(),
+        ["a1", "a2"]
+    );
+    let runs = pipeline.lines("obedient").iter().filter(|line| line.contains("outcome=settled")).count();
+    assert!(runs <= 8, "it waits and does not spin: {runs} runs in half a minute");
+    pipeline.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_kills_or_blocks_its_process_is_found_and_the_others_are_handled() {
     let pipeline = Setup::obedient().with("Timeout", 3).start().await;
     post(

@@ -197,6 +197,7 @@ impl Simulation {
         let settings = settle::Settings {
             horizon: HORIZON,
             attempts_max: ATTEMPTS_MAX,
+            patience: self.plan.patience,
             concurrency: self.plan.concurrency,
             outage_keys: OUTAGE_KEYS,
             item: self.plan.item,

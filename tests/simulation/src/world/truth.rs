@@ -99,8 +99,8 @@ struct Deeds {
     counts: Counts,
     /// A run wrote a segment after another had begun.
     overlapped: bool,
-    /// How often the handler was given an event.
-    tries: BTreeMap<Position, u32>,
+    /// How often the handler was given an event, and when first.
+    tries: BTreeMap<Position, (u32, u64)>,
     /// The keys for which the runs that are under way found the downstream down.
     found_down: BTreeMap<Pid, BTreeSet<u32>>,
     /// When each process was given its last batch.
@@ -247,7 +247,8 @@ impl World {
 
     /// A handler was given an event. How often that is now.
     pub(crate) fn saw_try(&mut self, group: GroupIndex, position: &Position) -> u32 {
-        let tries = self.truth.groups[group].tries.entry(position.clone()).or_insert(0);
+        let now = self.agenda.now().0;
+        let (tries, _) = self.truth.groups[group].tries.entry(position.clone()).or_insert((0, now));
         *tries += 1;
         *tries
     }

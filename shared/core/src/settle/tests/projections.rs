@@ -21,7 +21,7 @@ impl Projection for Join {
 
 pub(super) fn projecting(world: &World) -> Settler<Projecting<Join, World>, World> {
     let work = Projecting::new(Join, world.clone(), 1 << 20);
-    Settler::new(Settings::new("g", "stream"), Fingerprinter::new("test"), work, world.clone())
+    Settler::new(impatient(), Fingerprinter::new("test"), work, world.clone())
 }
 
 pub(super) fn state(world: &World, key: &str) -> Option<String> {

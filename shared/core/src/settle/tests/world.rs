@@ -35,6 +35,8 @@ pub(super) struct Store {
     pub(super) letters: Vec<DeadLetter>,
     pub(super) states: HashMap<PartitionKey, StoredState>,
     pub(super) states_read: usize,
+    /// What handlers call is away until then.
+    pub(super) away_until: u64,
     /// The state of this key cannot be written.
     pub(super) unwritable: Option<PartitionKey>,
     pub(super) handled: Vec<String>,
@@ -275,6 +277,7 @@ impl EventHandler for Obedient {
         assert_eq!(context.idempotency_key(event).len(), 32);
         match event.data_as::<String>()?.as_str() {
             "retry" => return Err(Failure::retry("later")),
+            "away" if self.0.store(|s| s.now < s.away_until) => return Err(Failure::retry("away")),
             "refuse" => return Err(Failure::refuse("never")),
             "panic" => panic!("boom"),
             "hang" => std::future::pending().await,
@@ -309,7 +312,12 @@ pub(super) fn batch_event(id: &str) -> Event {
 
 pub(super) fn settler(world: &World) -> Settler<Handling<Obedient>, World> {
     let work = Handling(Obedient(world.clone()));
-    Settler::new(Settings::new("g", "stream"), Fingerprinter::new("test"), work, world.clone())
+    Settler::new(impatient(), Fingerprinter::new("test"), work, world.clone())
+}
+
+/// Each run tries an event once, and the third that fails is the last.
+pub(super) fn impatient() -> Settings {
+    Settings { patience: Duration::ZERO, ..Settings::new("g", "stream") }
 }
 
 pub(super) fn settle<W: Work>(settler: &Settler<W, World>, batch: &ShardBatch) -> Result<Settled, Error> {

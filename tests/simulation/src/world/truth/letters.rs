@@ -61,7 +61,10 @@ impl World {
                 // what fails for most keys at once is no event's fault; a run counts a key that it tries twice as two
                 let down = deeds.found_down.get(&pid).map_or(0, BTreeSet::len);
                 let outage = down >= OUTAGE_KEYS && 4 * down >= 3 * keys;
-                deeds.tries.get(&letter.position).is_some_and(|tries| *tries >= ATTEMPTS_MAX) && !outage
+                let now = self.agenda.now().0;
+                let (tries, first) = deeds.tries.get(&letter.position).copied().unwrap_or((0, now));
+                let was_patient = now - first + SKEW >= millis(self.patience);
+                tries >= ATTEMPTS_MAX && was_patient && !outage
             }
             // whoever they were: the event may be innocent, and its process have died three times all the same
             Code::Crashed => deeds.runs.silent_with(&letter.shard, &letter.position) >= 3 && unapplied,
