@@ -105,10 +105,16 @@ struct Running {
     stopped_in_job: bool,
     woken: bool,
     doing: Arc<AtomicU64>,
+    waker: Waker,
 }
 
 impl Running {
-    fn new(settler: Option<(GroupIndex, Arc<Settler<GroupWork, Process>>)>, process: &Process) -> Self {
+    fn new(
+        settler: Option<(GroupIndex, Arc<Settler<GroupWork, Process>>)>,
+        process: &Process,
+        ready: &Arc<Mutex<Vec<Pid>>>,
+    ) -> Self {
+        let alarm = Alarm { pid: process.pid, ready: Arc::clone(ready) };
         Self {
             settler,
             task: None,
@@ -118,6 +124,7 @@ impl Running {
             stopped_in_job: false,
             woken: false,
             doing: Arc::clone(&process.doing),
+            waker: Waker::from(Arc::new(alarm)),
         }
     }
 }
@@ -153,6 +160,8 @@ struct Simulation {
     calm: bool,
     mended: bool,
     done: bool,
+    /// Whether the schedule starts a mapping over.
+    restarts: bool,
 }
 
 /// Runs a schedule to its end, or to the first broken invariant.
@@ -174,6 +183,7 @@ pub(crate) fn run(plan: &Plan, traced: bool) -> Outcome {
         calm: false,
         mended: false,
         done: false,
+        restarts: plan.ops.iter().any(|(_, op)| matches!(op, Op::RestartMapping { .. })),
         plan: plan.clone(),
         world,
     };
@@ -319,7 +329,7 @@ impl Simulation {
         let Some(events) = self.clients[client].request().map(<[EventRef]>::to_vec) else { return };
         let process = self.process(0);
         let pid = process.pid;
-        self.processes.insert(pid, Running::new(None, &process));
+        self.processes.insert(pid, Running::new(None, &process, &self.ready));
         let mut world = self.world.lock();
         let outgoing: Vec<_> = events.iter().filter_map(|event| world.outgoing(*event)).collect();
         let unit = world.chance.unit();

@@ -54,6 +54,7 @@ impl std::fmt::Display for EventRef {
 #[derive(Debug)]
 pub(crate) struct Fact {
     pub(crate) kind: Kind,
+    pub(crate) name: Option<Fingerprint>,
     pub(crate) accepted: bool,
     /// When it was first stored.
     pub(crate) stored: Option<u64>,
@@ -132,7 +133,7 @@ impl Deeds {
 #[derive(Debug)]
 pub(crate) struct Truth {
     pub(crate) events: BTreeMap<EventRef, Fact>,
-    names: HashMap<u64, EventRef>,
+    names: HashMap<Fingerprint, EventRef>,
     /// Places of events that their producer has put on the shard that they belong to as well.
     foreign: BTreeSet<Position>,
     /// Events on shards that do not hold their keys and on no others: no order is promised of them.
@@ -151,8 +152,11 @@ impl Truth {
         }
     }
 
-    pub(crate) fn name(&mut self, fingerprint: u64, event: EventRef) {
-        self.names.insert(fingerprint, event);
+    pub(crate) fn name(&mut self, name: Fingerprint, event: EventRef) {
+        self.names.insert(name, event);
+        if let Some(fact) = self.events.get_mut(&event) {
+            fact.name = Some(name);
+        }
     }
 
     /// The event at this place is on the shard that it belongs to as well.
@@ -203,8 +207,8 @@ impl World {
     pub(crate) fn saw_redriven(&mut self, group: GroupIndex, letter: &DeadLetter) {
         let now = self.agenda.now().0;
         if let Some(event) = self.stream.event_at(&letter.shard, &letter.position) {
-            let named = |name: &Fingerprint| self.truth.names.get(&name.0) == Some(&event);
-            if !self.tables[group].redriven_names(&letter.shard).any(named) {
+            let name = self.truth.events.get(&event).and_then(|fact| fact.name);
+            if !self.tables[group].redriven_names(&letter.shard).any(|other| Some(*other) == name) {
                 let position = &letter.position;
                 self.breaks("P6", || {
                     format!("letter {position} left the queue, and no record says that it was redriven")
@@ -347,7 +351,7 @@ impl World {
             return;
         }
         for fingerprint in &segment.handled {
-            if let Some(event) = truth.names.get(&fingerprint.0) {
+            if let Some(event) = truth.names.get(fingerprint) {
                 deeds.recorded.entry(*event).or_insert(now);
                 deeds.recorded_on.entry(*event).or_default().push((shard.clone(), now));
             }
