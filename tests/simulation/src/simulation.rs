@@ -155,6 +155,8 @@ struct Simulation {
     processes: BTreeMap<Pid, Running>,
     clients: Vec<Client>,
     ready: Arc<Mutex<Vec<Pid>>>,
+    /// As on the world's agenda.
+    now: Timestamp,
     pids: Pid,
     jobs: u64,
     calm: bool,
@@ -171,6 +173,7 @@ pub(crate) fn run(plan: &Plan, traced: bool) -> Outcome {
     stream.retention = plan.retention;
     let mut world = World::new(chance, stream, GROUPS, traced);
     world.item = plan.item;
+    let now = world.agenda.now();
     let world = Shared::new(world);
     let mut simulation = Simulation {
         groups: Vec::new(),
@@ -178,6 +181,7 @@ pub(crate) fn run(plan: &Plan, traced: bool) -> Outcome {
         // the last one sends what was sent before
         clients: (0..=plan.clients).map(|_| Client::default()).collect(),
         ready: Arc::default(),
+        now,
         pids: 0,
         jobs: 0,
         calm: false,
@@ -242,6 +246,7 @@ impl Simulation {
                 return;
             }
             let Some(happening) = world.agenda.next() else { return };
+            self.now = world.agenda.now();
             drop(world);
             self.happen(happening);
         }
@@ -262,10 +267,10 @@ impl Simulation {
                 }
             }
             Happening::Listed(group, generation) => {
-                let now = self.now();
-                let listing = self.world.lock().stream.listing(now);
-                let strikes = self.world.lock().chance.strikes(1);
-                let (now, jitter) = (self.now(), self.world.lock().chance.below(u64::MAX));
+                let (now, mut world) = (self.now(), self.world.lock());
+                let listing = world.stream.listing(now);
+                let (strikes, jitter) = (world.chance.strikes(1), world.chance.below(u64::MAX));
+                drop(world);
                 self.tell(group, generation, |mapping| {
                     if strikes {
                         mapping.on_listing_failed(now, jitter);
@@ -275,10 +280,10 @@ impl Simulation {
                 });
             }
             Happening::Read(group, generation, shard, from, limit) => {
-                let now = self.now();
-                let (records, at_end) = self.world.lock().stream.read(&shard, &from, limit, now);
-                let strikes = self.world.lock().chance.strikes(1);
-                let (now, jitter) = (self.now(), self.world.lock().chance.below(u64::MAX));
+                let (now, mut world) = (self.now(), self.world.lock());
+                let (records, at_end) = world.stream.read(&shard, &from, limit, now);
+                let (strikes, jitter) = (world.chance.strikes(1), world.chance.below(u64::MAX));
+                drop(world);
                 self.tell(group, generation, |mapping| {
                     if strikes {
                         mapping.on_read_failed(&shard, now, jitter);
@@ -302,7 +307,7 @@ impl Simulation {
     }
 
     fn now(&self) -> Timestamp {
-        self.world.lock().agenda.now()
+        self.now
     }
 
     /// Tells a mapping something, unless it has been started over since, and lets it go on.

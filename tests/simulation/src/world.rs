@@ -331,7 +331,10 @@ impl World {
     ) -> Option<Result<Box<dyn Any + Send>, penstock::ports::Error>> {
         let ticket = self.tickets[id].as_mut()?;
         if !ticket.returned {
-            ticket.waker = Some(waker.clone());
+            match &mut ticket.waker {
+                Some(known) => known.clone_from(waker),
+                none => *none = Some(waker.clone()),
+            }
             return None;
         }
         self.tickets[id].take().and_then(|ticket| ticket.reply)

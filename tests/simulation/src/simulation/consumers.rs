@@ -5,18 +5,19 @@ use super::*;
 impl Simulation {
     pub(super) fn tick(&mut self, group: GroupIndex) {
         loop {
-            let now = self.now();
+            let now = self.now;
             let this = &mut self.groups[group];
             let generation = this.generation;
             match this.mapping.next(now) {
                 Step::WaitUntil(until) => {
                     let until = until.0.max(now.0 + 1);
+                    let mut world = self.world.lock();
                     if this.tick_due.is_none_or(|due| until < due) {
                         this.tick_due = Some(until);
-                        self.world.lock().agenda.at(Timestamp(until), Happening::Tick(group));
+                        world.agenda.at(Timestamp(until), Happening::Tick(group));
                     }
                     // nobody asks for it unless the mapping is started over
-                    if self.world.lock().chance.below(4) == 0 && self.restarts {
+                    if world.chance.below(4) == 0 && self.restarts {
                         this.saved = Some(this.mapping.checkpoint());
                     }
                     return;

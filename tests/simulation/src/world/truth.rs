@@ -98,6 +98,8 @@ struct Deeds {
     /// Up to where each shard's position was checked.
     checked: BTreeMap<ShardId, Position>,
     counts: Counts,
+    /// Of each key, how many of the first events have had an effect or are past having one: that lasts.
+    through: BTreeMap<u32, u32>,
     /// A run wrote a segment after another had begun.
     overlapped: bool,
     /// How often the handler was given an event.
@@ -169,16 +171,20 @@ impl Truth {
     }
 
     /// Events of the key before this one that have neither had an effect nor become a dead letter.
-    fn skipped(&self, group: GroupIndex, event: EventRef) -> Option<EventRef> {
-        let deeds = &self.groups[group];
+    fn skipped(&mut self, group: GroupIndex, event: EventRef) -> Option<EventRef> {
+        let deeds = &mut self.groups[group];
         if self.strays.contains(&event) {
             return None;
         }
-        let earlier = (1..event.ordinal).map(|ordinal| EventRef { key: event.key, ordinal });
-        earlier.into_iter().find(|other| {
+        let through = deeds.through.get(&event.key).copied().unwrap_or(0);
+        let mut earlier = (through + 1..event.ordinal).map(|ordinal| EventRef { key: event.key, ordinal });
+        let skipped = earlier.find(|other| {
             let done = deeds.effects.contains_key(other) || deeds.letters.contains(other);
             !done && !deeds.given_up_events.contains(other) && !self.strays.contains(other)
-        })
+        });
+        let through = skipped.map_or(event.ordinal, |skipped| skipped.ordinal).saturating_sub(1).max(through);
+        deeds.through.insert(event.key, through);
+        skipped
     }
 
     fn is_settled(&self, group: GroupIndex, event: EventRef, place: Place<'_>) -> bool {
