@@ -8,6 +8,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,10 +18,10 @@ use serde::{Deserialize, Serialize};
 const SORTABLE_DIGITS: usize = 64;
 
 /// The sequence number of a record in its shard. It keeps the digits that the stream gave, to ask it with, and is compared as
-/// a number: AWS's have no leading zeros, those of some emulators have.
+/// a number: AWS's have no leading zeros, those of some emulators have. Clones share the digits: every position has one.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct SequenceNumber(Box<str>);
+pub struct SequenceNumber(Arc<str>);
 
 /// Text that is no sequence number, or no position.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -55,10 +56,8 @@ impl SequenceNumber {
 
     /// The digits of the number.
     pub(crate) fn digits(&self) -> &str {
-        match self.0.trim_start_matches('0') {
-            "" => "0",
-            digits => digits,
-        }
+        let zeros = self.0.bytes().take_while(|digit| *digit == b'0').count();
+        if zeros == self.0.len() { "0" } else { &self.0[zeros..] }
     }
 }
 
@@ -94,7 +93,7 @@ impl TryFrom<String> for SequenceNumber {
 
 impl From<SequenceNumber> for String {
     fn from(number: SequenceNumber) -> Self {
-        number.0.into()
+        number.as_str().to_owned()
     }
 }
 
@@ -173,9 +172,10 @@ impl FromStr for Position {
     }
 }
 
-/// The id of a shard, such as `shardId-000000000007`.
+/// The id of a shard, such as `shardId-000000000007`. Clones share it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct ShardId(Box<str>);
+#[serde(from = "String", into = "String")]
+pub struct ShardId(Arc<str>);
 
 impl ShardId {
     /// Takes Kinesis's id as it is.
@@ -186,6 +186,18 @@ impl ShardId {
     /// The id.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl From<String> for ShardId {
+    fn from(id: String) -> Self {
+        Self(id.into())
+    }
+}
+
+impl From<ShardId> for String {
+    fn from(id: ShardId) -> Self {
+        id.as_str().to_owned()
     }
 }
 

@@ -97,6 +97,9 @@ pub fn names_in(bytes: usize) -> usize {
     (1 << places.ilog2()) / 8 * 7
 }
 
+/// Fingerprints. They are hashes already.
+pub(crate) type Names = HashSet<Fingerprint, BuildHasherDefault<AsItIs>>;
+
 /// The window of one shard, in memory: about 20 to 40 bytes an event.
 #[derive(Debug)]
 pub struct Window {
@@ -120,7 +123,7 @@ struct Ahead {
     epoch: u64,
     part: u32,
     top: Position,
-    positions: HashSet<Fingerprint>,
+    positions: Names,
 }
 
 impl Window {
@@ -296,7 +299,7 @@ impl Window {
 
 /// A fingerprint is uniformly spread already.
 #[derive(Debug, Default)]
-struct AsItIs(u64);
+pub(crate) struct AsItIs(u64);
 
 impl Hasher for AsItIs {
     fn finish(&self) -> u64 {

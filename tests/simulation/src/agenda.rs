@@ -13,19 +13,16 @@ const BEGIN: u64 = 1_700_000_000_000;
 pub(crate) struct Agenda<T> {
     now: u64,
     put: u64,
-    heap: BinaryHeap<Reverse<Entry<T>>>,
-}
-
-#[derive(Debug)]
-struct Entry<T> {
-    time: u64,
-    number: u64,
-    what: T,
+    /// Time, number and place in `what`: small, because a heap moves what is in it.
+    heap: BinaryHeap<Reverse<(u64, u64, usize)>>,
+    what: Vec<Option<T>>,
+    /// Places in it that are free.
+    free: Vec<usize>,
 }
 
 impl<T> Agenda<T> {
     pub(crate) fn new() -> Self {
-        Self { now: BEGIN, put: 0, heap: BinaryHeap::new() }
+        Self { now: BEGIN, put: 0, heap: BinaryHeap::new(), what: Vec::new(), free: Vec::new() }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -40,7 +37,12 @@ impl<T> Agenda<T> {
     /// Puts something down for `time`, or for now if that is over.
     pub(crate) fn at(&mut self, time: Timestamp, what: T) {
         self.put += 1;
-        self.heap.push(Reverse(Entry { time: time.0.max(self.now), number: self.put, what }));
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.what.push(None);
+            self.what.len() - 1
+        });
+        self.what[place] = Some(what);
+        self.heap.push(Reverse((time.0.max(self.now), self.put, place)));
     }
 
     /// Puts something down for so many milliseconds from now.
@@ -50,28 +52,9 @@ impl<T> Agenda<T> {
 
     /// The next thing; time moves on to it.
     pub(crate) fn next(&mut self) -> Option<T> {
-        let Reverse(entry) = self.heap.pop()?;
-        self.now = entry.time;
-        Some(entry.what)
-    }
-}
-
-impl<T> PartialEq for Entry<T> {
-    fn eq(&self, other: &Self) -> bool {
-        self.number == other.number
-    }
-}
-
-impl<T> Eq for Entry<T> {}
-
-impl<T> PartialOrd for Entry<T> {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<T> Ord for Entry<T> {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.time, self.number).cmp(&(other.time, other.number))
+        let Reverse((time, _, place)) = self.heap.pop()?;
+        self.now = time;
+        self.free.push(place);
+        self.what[place].take()
     }
 }

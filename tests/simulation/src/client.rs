@@ -58,10 +58,10 @@ impl World {
     pub(crate) fn new_event(&mut self, key: u32, kind: Kind) -> EventRef {
         let last = self.truth.events.range(EventRef { key, ordinal: 0 }..EventRef { key: key + 1, ordinal: 0 });
         let event = EventRef { key, ordinal: last.count().try_into().unwrap_or(0) + 1 };
-        self.truth.events.insert(event, Fact { kind, accepted: false, stored: None, late: false });
+        self.truth.events.insert(event, Fact { kind, name: None, accepted: false, stored: None, late: false });
         let text = self.body(event);
         if let Ok(parsed) = Event::from_json(&text, &Limits::DEFAULT) {
-            let fingerprint = self.fingerprints.event(&parsed).0;
+            let fingerprint = self.fingerprints.event(&parsed);
             self.truth.name(fingerprint, event);
         }
         event

@@ -55,7 +55,7 @@ enum Service {
 
 struct Reply<T> {
     world: Shared,
-    ticket: u64,
+    ticket: usize,
     of: PhantomData<fn() -> T>,
 }
 

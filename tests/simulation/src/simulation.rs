@@ -105,10 +105,16 @@ struct Running {
     stopped_in_job: bool,
     woken: bool,
     doing: Arc<AtomicU64>,
+    waker: Waker,
 }
 
 impl Running {
-    fn new(settler: Option<(GroupIndex, Arc<Settler<GroupWork, Process>>)>, process: &Process) -> Self {
+    fn new(
+        settler: Option<(GroupIndex, Arc<Settler<GroupWork, Process>>)>,
+        process: &Process,
+        ready: &Arc<Mutex<Vec<Pid>>>,
+    ) -> Self {
+        let alarm = Alarm { pid: process.pid, ready: Arc::clone(ready) };
         Self {
             settler,
             task: None,
@@ -118,6 +124,7 @@ impl Running {
             stopped_in_job: false,
             woken: false,
             doing: Arc::clone(&process.doing),
+            waker: Waker::from(Arc::new(alarm)),
         }
     }
 }
@@ -148,11 +155,15 @@ struct Simulation {
     processes: BTreeMap<Pid, Running>,
     clients: Vec<Client>,
     ready: Arc<Mutex<Vec<Pid>>>,
+    /// As on the world's agenda.
+    now: Timestamp,
     pids: Pid,
     jobs: u64,
     calm: bool,
     mended: bool,
     done: bool,
+    /// Whether the schedule starts a mapping over.
+    restarts: bool,
 }
 
 /// Runs a schedule to its end, or to the first broken invariant.
@@ -163,6 +174,7 @@ pub(crate) fn run(plan: &Plan, traced: bool) -> Outcome {
     let mut world = World::new(chance, stream, GROUPS, traced);
     world.item = plan.item;
     world.patience = plan.patience;
+    let now = world.agenda.now();
     let world = Shared::new(world);
     let mut simulation = Simulation {
         groups: Vec::new(),
@@ -170,11 +182,13 @@ pub(crate) fn run(plan: &Plan, traced: bool) -> Outcome {
         // the last one sends what was sent before
         clients: (0..=plan.clients).map(|_| Client::default()).collect(),
         ready: Arc::default(),
+        now,
         pids: 0,
         jobs: 0,
         calm: false,
         mended: false,
         done: false,
+        restarts: plan.ops.iter().any(|(_, op)| matches!(op, Op::RestartMapping { .. })),
         plan: plan.clone(),
         world,
     };
@@ -233,6 +247,7 @@ impl Simulation {
                 return;
             }
             let Some(happening) = world.agenda.next() else { return };
+            self.now = world.agenda.now();
             drop(world);
             self.happen(happening);
         }
@@ -253,10 +268,10 @@ impl Simulation {
                 }
             }
             Happening::Listed(group, generation) => {
-                let now = self.now();
-                let listing = self.world.lock().stream.listing(now);
-                let strikes = self.world.lock().chance.strikes(1);
-                let (now, jitter) = (self.now(), self.world.lock().chance.below(u64::MAX));
+                let (now, mut world) = (self.now(), self.world.lock());
+                let listing = world.stream.listing(now);
+                let (strikes, jitter) = (world.chance.strikes(1), world.chance.below(u64::MAX));
+                drop(world);
                 self.tell(group, generation, |mapping| {
                     if strikes {
                         mapping.on_listing_failed(now, jitter);
@@ -266,10 +281,10 @@ impl Simulation {
                 });
             }
             Happening::Read(group, generation, shard, from, limit) => {
-                let now = self.now();
-                let (records, at_end) = self.world.lock().stream.read(&shard, &from, limit, now);
-                let strikes = self.world.lock().chance.strikes(1);
-                let (now, jitter) = (self.now(), self.world.lock().chance.below(u64::MAX));
+                let (now, mut world) = (self.now(), self.world.lock());
+                let (records, at_end) = world.stream.read(&shard, &from, limit, now);
+                let (strikes, jitter) = (world.chance.strikes(1), world.chance.below(u64::MAX));
+                drop(world);
                 self.tell(group, generation, |mapping| {
                     if strikes {
                         mapping.on_read_failed(&shard, now, jitter);
@@ -293,7 +308,7 @@ impl Simulation {
     }
 
     fn now(&self) -> Timestamp {
-        self.world.lock().agenda.now()
+        self.now
     }
 
     /// Tells a mapping something, unless it has been started over since, and lets it go on.
@@ -320,7 +335,7 @@ impl Simulation {
         let Some(events) = self.clients[client].request().map(<[EventRef]>::to_vec) else { return };
         let process = self.process(0);
         let pid = process.pid;
-        self.processes.insert(pid, Running::new(None, &process));
+        self.processes.insert(pid, Running::new(None, &process, &self.ready));
         let mut world = self.world.lock();
         let outgoing: Vec<_> = events.iter().filter_map(|event| world.outgoing(*event)).collect();
         let unit = world.chance.unit();

@@ -5,7 +5,7 @@ pub(crate) mod tables;
 pub(crate) mod truth;
 
 use std::any::Any;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -35,9 +35,9 @@ pub(crate) enum Happening {
     /// The schedule says so.
     Op(Op),
     /// A call arrives at its service.
-    Arrive(u64),
+    Arrive(usize),
     /// The caller of a call hears of it, or a sleep is over.
-    Return(u64),
+    Return(usize),
     /// A process is killed.
     Kill(Pid),
     /// A process that was stopped goes on.
@@ -83,6 +83,7 @@ impl<T: Any + Send, F: FnOnce(&mut World) -> T + Clone + Send + 'static> Effect 
     }
 }
 
+#[derive(Default)]
 struct Ticket {
     /// What it does when it arrives, if it ever does.
     effect: Option<Box<dyn Effect>>,
@@ -131,8 +132,8 @@ pub(crate) struct World {
     /// Groups whose events are all handled now, whatever was wrong with them.
     pub(crate) mended: Vec<bool>,
     trace: Option<String>,
-    tickets: BTreeMap<u64, Ticket>,
-    issued: u64,
+    /// By their ids, which are never given again; `None` is over.
+    tickets: Vec<Option<Ticket>>,
 }
 
 /// Everybody's handle on the world.
@@ -168,8 +169,7 @@ impl World {
             queues_down_until: 0,
             mended: vec![false; groups],
             trace: traced.then(String::new),
-            tickets: BTreeMap::new(),
-            issued: 0,
+            tickets: Vec::new(),
         }
     }
 
@@ -203,9 +203,8 @@ impl World {
         down: bool,
         downstream: bool,
         effect: Box<dyn Effect>,
-    ) -> u64 {
-        self.issued += 1;
-        let id = self.issued;
+    ) -> usize {
+        let id = self.ticket(Ticket::default());
         let there = 1 + self.chance.below(12);
         let back = 1 + self.chance.below(12);
         let fate = match self.chance.fate(name) {
@@ -218,8 +217,7 @@ impl World {
         if fate != Fate::Delivered {
             self.note(|| format!("process {pid}: {name} {fate:?}"));
         }
-        let mut ticket =
-            Ticket { effect: None, reply: None, error: None, returns: false, returned: false, waker: None };
+        let mut ticket = Ticket::default();
         let lost = |text: &str| Some(penstock::ports::Error::Unavailable(text.to_owned()));
         let mut echo = None;
         let (arrives, returns) = match fate {
@@ -268,17 +266,8 @@ impl World {
             }
         };
         if let Some(millis) = echo {
-            self.issued += 1;
-            let again = Ticket {
-                effect: Some(effect.again()),
-                reply: None,
-                error: None,
-                returns: false,
-                returned: false,
-                waker: None,
-            };
-            self.tickets.insert(self.issued, again);
-            self.agenda.after(millis, Happening::Arrive(self.issued));
+            let again = self.ticket(Ticket { effect: Some(effect.again()), ..Ticket::default() });
+            self.agenda.after(millis, Happening::Arrive(again));
         }
         if let Some(millis) = arrives {
             ticket.effect = Some(effect);
@@ -288,8 +277,14 @@ impl World {
             ticket.returns = true;
             self.agenda.after(millis, Happening::Return(id));
         }
-        self.tickets.insert(id, ticket);
+        self.tickets[id] = Some(ticket);
         id
+    }
+
+    /// The id of a new ticket.
+    fn ticket(&mut self, ticket: Ticket) -> usize {
+        self.tickets.push(Some(ticket));
+        self.tickets.len() - 1
     }
 
     /// As of when a listing shows the shards: now and then it is some seconds old.
@@ -303,29 +298,25 @@ impl World {
     }
 
     /// Starts a sleep.
-    pub(crate) fn sleep(&mut self, millis: u64) -> u64 {
-        self.issued += 1;
-        let id = self.issued;
+    pub(crate) fn sleep(&mut self, millis: u64) -> usize {
         let reply: Box<dyn Any + Send> = Box::new(());
-        let ticket =
-            Ticket { effect: None, reply: Some(Ok(reply)), error: None, returns: true, returned: false, waker: None };
-        self.tickets.insert(id, ticket);
+        let id = self.ticket(Ticket { reply: Some(Ok(reply)), returns: true, ..Ticket::default() });
         self.agenda.after(millis, Happening::Return(id));
         id
     }
 
     /// A call arrives at its service and has its effect, whatever became of its caller.
-    pub(crate) fn arrive(&mut self, id: u64) {
-        let Some(effect) = self.tickets.get_mut(&id).and_then(|ticket| ticket.effect.take()) else { return };
+    pub(crate) fn arrive(&mut self, id: usize) {
+        let Some(effect) = self.tickets[id].as_mut().and_then(|ticket| ticket.effect.take()) else { return };
         let reply = effect.arrive(self);
-        if let Some(ticket) = self.tickets.get_mut(&id) {
+        if let Some(ticket) = &mut self.tickets[id] {
             ticket.reply = Some(Ok(reply));
         }
     }
 
     /// The caller of a call hears of it.
-    pub(crate) fn returns(&mut self, id: u64) {
-        let Some(ticket) = self.tickets.get_mut(&id) else { return };
+    pub(crate) fn returns(&mut self, id: usize) {
+        let Some(ticket) = &mut self.tickets[id] else { return };
         if let Some(error) = ticket.error.take() {
             ticket.reply = Some(Err(error));
         }
@@ -338,22 +329,25 @@ impl World {
     /// What a call gave, once it has returned.
     pub(crate) fn take_reply(
         &mut self,
-        id: u64,
+        id: usize,
         waker: &Waker,
     ) -> Option<Result<Box<dyn Any + Send>, penstock::ports::Error>> {
-        let ticket = self.tickets.get_mut(&id)?;
+        let ticket = self.tickets[id].as_mut()?;
         if !ticket.returned {
-            ticket.waker = Some(waker.clone());
+            match &mut ticket.waker {
+                Some(known) => known.clone_from(waker),
+                none => *none = Some(waker.clone()),
+            }
             return None;
         }
-        self.tickets.remove(&id).and_then(|ticket| ticket.reply)
+        self.tickets[id].take().and_then(|ticket| ticket.reply)
     }
 
     /// Nobody waits for a call any more. It has its effect all the same when it arrives.
-    pub(crate) fn forget(&mut self, id: u64) {
-        if let Some(ticket) = self.tickets.get_mut(&id) {
+    pub(crate) fn forget(&mut self, id: usize) {
+        if let Some(ticket) = &mut self.tickets[id] {
             if ticket.effect.is_none() {
-                self.tickets.remove(&id);
+                self.tickets[id] = None;
             } else {
                 ticket.waker = None;
             }
@@ -363,6 +357,6 @@ impl World {
     /// Calls that still have an effect to come, or that somebody will hear of and go on: a zombie among them.
     pub(crate) fn calls_under_way(&self) -> usize {
         let open = |ticket: &&Ticket| ticket.effect.is_some() || (ticket.returns && !ticket.returned);
-        self.tickets.values().filter(open).count()
+        self.tickets.iter().flatten().filter(open).count()
     }
 }

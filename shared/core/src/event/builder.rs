@@ -1,5 +1,6 @@
 //! From attributes to an [`Event`]: where every rule about a single attribute is checked, whatever format it came in.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
@@ -14,10 +15,15 @@ use crate::Limits;
 /// <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md#attribute-naming-convention>.
 const ATTRIBUTE_NAME_MAX: usize = 20;
 
+/// The attributes that are no extensions.
+const CONTEXT: [&str; 8] = ["specversion", "id", "source", "type", "subject", "time", "datacontenttype", "dataschema"];
+
 /// Collects attributes and data. [`build`](EventBuilder::build) checks them.
 #[derive(Debug, Default)]
 pub struct EventBuilder {
-    attributes: BTreeMap<String, ExtensionValue>,
+    /// As in [`CONTEXT`].
+    context: [Option<ExtensionValue>; CONTEXT.len()],
+    extensions: BTreeMap<String, ExtensionValue>,
     data: Option<Data>,
     duplicate: Option<String>,
 }
@@ -32,11 +38,23 @@ impl EventBuilder {
     /// Sets an attribute of any type.
     #[must_use]
     pub fn value(mut self, name: impl Into<String>, value: ExtensionValue) -> Self {
-        match self.attributes.entry(name.into()) {
+        self.put(Cow::Owned(name.into()), value);
+        self
+    }
+
+    /// As [`value`](EventBuilder::value).
+    pub(super) fn put(&mut self, name: Cow<'_, str>, value: ExtensionValue) {
+        if let Some(place) = CONTEXT.iter().position(|known| *known == name) {
+            match &mut self.context[place] {
+                Some(_) => _ = self.duplicate.get_or_insert_with(|| name.into_owned()),
+                free => *free = Some(value),
+            }
+            return;
+        }
+        match self.extensions.entry(name.into_owned()) {
             Entry::Occupied(taken) => _ = self.duplicate.get_or_insert_with(|| taken.key().clone()),
             Entry::Vacant(free) => _ = free.insert(value),
         }
-        self
     }
 
     /// Sets JSON data.
@@ -57,26 +75,27 @@ impl EventBuilder {
     ///
     /// # Errors
     /// The first rule that does not hold.
-    pub fn build(mut self, limits: &Limits) -> Result<Event, Error> {
+    pub fn build(self, limits: &Limits) -> Result<Event, Error> {
         if let Some(name) = self.duplicate {
             return Err(Error::Duplicate(name));
         }
-        match self.attributes.remove("specversion") {
+        let [version, id, source, kind, subject, time, data_content_type, data_schema] = self.context;
+        match version {
             None => return Err(Error::Missing("specversion")),
             Some(ExtensionValue::String(version)) if version == SPEC_VERSION => {}
             Some(ExtensionValue::String(version)) => return Err(Error::SpecVersion(version)),
             Some(_) => return Err(wrong_type("specversion")),
         }
-        let mut take = Take { attributes: &mut self.attributes, limits };
+        let required = |name, value| text(name, value, limits.name_bytes)?.ok_or(Error::Missing(name));
         let event = Event {
-            id: take.required("id")?,
-            source: take.required("source")?,
-            kind: take.required("type")?,
-            subject: take.optional("subject", limits.name_bytes)?,
-            time: take.optional("time", limits.attribute_bytes)?,
-            data_content_type: take.optional("datacontenttype", limits.attribute_bytes)?,
-            data_schema: take.optional("dataschema", limits.attribute_bytes)?,
-            extensions: self.attributes,
+            id: required("id", id)?,
+            source: required("source", source)?,
+            kind: required("type", kind)?,
+            subject: text("subject", subject, limits.name_bytes)?,
+            time: text("time", time, limits.attribute_bytes)?,
+            data_content_type: text("datacontenttype", data_content_type, limits.attribute_bytes)?,
+            data_schema: text("dataschema", data_schema, limits.attribute_bytes)?,
+            extensions: self.extensions,
             data: self.data,
         };
         if let Some(time) = &event.time {
@@ -92,25 +111,15 @@ impl EventBuilder {
     }
 }
 
-struct Take<'a> {
-    attributes: &'a mut BTreeMap<String, ExtensionValue>,
-    limits: &'a Limits,
-}
-
-impl Take<'_> {
-    fn required(&mut self, name: &'static str) -> Result<String, Error> {
-        self.optional(name, self.limits.name_bytes)?.ok_or(Error::Missing(name))
-    }
-
-    fn optional(&mut self, name: &'static str, max: usize) -> Result<Option<String>, Error> {
-        match self.attributes.remove(name) {
-            None => Ok(None),
-            Some(ExtensionValue::String(value)) => {
-                check_text(name, &value, max)?;
-                Ok(Some(value))
-            }
-            Some(_) => Err(wrong_type(name)),
+/// The value of an attribute that has to be text.
+fn text(name: &'static str, value: Option<ExtensionValue>, max: usize) -> Result<Option<String>, Error> {
+    match value {
+        None => Ok(None),
+        Some(ExtensionValue::String(value)) => {
+            check_text(name, &value, max)?;
+            Ok(Some(value))
         }
+        Some(_) => Err(wrong_type(name)),
     }
 }
 
@@ -153,7 +162,8 @@ fn check_text(name: &str, value: &str, max: usize) -> Result<(), Error> {
         return Err(Error::TooLong { attribute: name.to_owned(), bytes: value.len(), max });
     }
     // https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md#type-system
-    if value.chars().any(|c| c.is_control() || is_noncharacter(c)) {
+    let is_plain = value.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    if !is_plain && value.chars().any(|c| c.is_control() || is_noncharacter(c)) {
         return Err(Error::ControlCharacter(name.to_owned()));
     }
     Ok(())

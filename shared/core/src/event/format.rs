@@ -35,7 +35,7 @@ impl Event {
                 "data_base64" => base64 = Some(value),
                 _ => {
                     if let Some(value) = attribute(&name, value)? {
-                        builder = builder.value(name, value);
+                        builder.put(name, value);
                     }
                 }
             }
@@ -65,6 +65,10 @@ fn attribute(name: &str, raw: &RawValue) -> Result<Option<ExtensionValue>, Error
     let text = raw.get();
     let value = match text.as_bytes().first() {
         Some(b'n') => return Ok(None),
+        // a raw value is valid JSON: without an escape, the text is what is between the quotes
+        Some(b'"') if !text.contains('\\') => {
+            text.get(1..text.len() - 1).map(|text| ExtensionValue::String(text.to_owned()))
+        }
         Some(b'"') => serde_json::from_str(text).ok().map(ExtensionValue::String),
         Some(b't' | b'f') => serde_json::from_str(text).ok().map(ExtensionValue::Boolean),
         _ => serde_json::from_str(text).ok().map(ExtensionValue::Integer),

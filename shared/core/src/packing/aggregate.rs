@@ -118,13 +118,15 @@ pub fn decode(data: &Bytes) -> Option<Aggregate> {
     }
     let message = AggregatedRecord::decode(data.slice(MAGIC.len()..MAGIC.len() + length)).ok()?;
     let AggregatedRecord { partition_key_table: keys, explicit_hash_key_table: hashes, records } = message;
+    // a key has its hash key once in the table, however many records are its
+    let hashes: Vec<Option<HashKey>> = hashes.iter().map(|hash| HashKey::parse(hash)).collect();
     let is_ours = records.first().is_some_and(|entry| entry.tags.iter().any(|tag| tag.key == TAG));
     let records = records
         .into_iter()
         .map(|entry| {
             let partition_key = keys.get(usize::try_from(entry.partition_key_index).ok()?)?.clone();
             let hash_key = match entry.explicit_hash_key_index {
-                Some(index) => HashKey::parse(hashes.get(usize::try_from(index).ok()?)?)?,
+                Some(index) => (*hashes.get(usize::try_from(index).ok()?)?)?,
                 None => HashKey::of(&partition_key),
             };
             Some(UserRecord { partition_key, hash_key, data: entry.data })

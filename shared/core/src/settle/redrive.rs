@@ -10,7 +10,7 @@
 //! Once, except: two copies of one letter that are redriven at the same moment can both reach a handler, with the same
 //! idempotency key. A projection's state remembers what was redriven into it and applies it once even then.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use tracing::warn;
@@ -30,7 +30,7 @@ use crate::ports::{self, ListedShard};
 use crate::position::{Position, ShardId};
 use crate::progress::Begun;
 use crate::time::Timestamp;
-use crate::window::{Age, Redriven, Window};
+use crate::window::{Age, Names, Redriven, Window};
 
 /// How long a redriven letter's copies are recognised: SQS keeps a message no longer.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html>
@@ -88,7 +88,7 @@ pub struct Returned<'a> {
     windows: &'a [Window],
     /// Up to where each was given up.
     given_up: Vec<Position>,
-    redriven: HashSet<Fingerprint>,
+    redriven: Names,
     origin_is_gone: bool,
     is_stray: bool,
     fingerprints: &'a Fingerprinter,
@@ -218,7 +218,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
     ) -> Vec<Result<Outcome, Left>> {
         let later = |error: ports::Error| Left::Later(error.to_string());
         let now = self.outside.now();
-        let (mut windows, mut given_up, mut redriven, mut epoch) = (Vec::new(), Vec::new(), HashSet::new(), 0);
+        let (mut windows, mut given_up, mut redriven, mut epoch) = (Vec::new(), Vec::new(), Names::default(), 0);
         let mut complete = Vec::new();
         for (place, shard) in chain.shards.iter().enumerate() {
             let gone = place == 0 && chain.origin_is_gone;
@@ -276,7 +276,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
         shard: &ShardId,
         (gone, windows): (bool, usize),
         now: Timestamp,
-        redriven: &mut HashSet<Fingerprint>,
+        redriven: &mut Names,
     ) -> Result<(Begun, Window), ports::Error> {
         for earlier in self.outside.load_redriven(shard, now.minus(REDRIVEN_KEPT)).await? {
             redriven.extend(earlier.handled);
@@ -303,7 +303,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
         context: &LaneContext<'_, O>,
         returned: &Returned<'_>,
     ) -> Vec<Result<Outcome, Left>> {
-        let mut names = HashSet::new();
+        let mut names = Names::default();
         let mut blocked: BTreeSet<&str> = BTreeSet::new();
         let mut results = Vec::with_capacity(deliveries.len());
         for (_, delivery) in deliveries {

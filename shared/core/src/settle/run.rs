@@ -4,6 +4,7 @@
 //! here and nowhere else.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::BuildHasherDefault;
 
 use tracing::{Span, warn};
 
@@ -16,7 +17,7 @@ use crate::position::{Position, ShardId};
 use crate::progress::{Begun, FAILURES_MAX, Failing};
 use crate::time::Timestamp;
 use crate::trace;
-use crate::window::{Counts, Segment, Window};
+use crate::window::{AsItIs, Counts, Segment, Window};
 
 /// Some events of one lane that can run now.
 #[derive(Debug)]
@@ -76,7 +77,7 @@ impl Run {
         let mut outcomes = vec![None; deliveries.len()];
         let mut handled_before = vec![false; deliveries.len()];
         let mut twin = vec![None; deliveries.len()];
-        let mut names: HashMap<Fingerprint, usize> = HashMap::new();
+        let mut names: HashMap<Fingerprint, usize, BuildHasherDefault<AsItIs>> = HashMap::default();
         let mut lanes: Vec<Lane> = Vec::new();
         let mut lane_of: HashMap<&str, usize> = HashMap::new();
         for (index, delivery) in deliveries.iter().enumerate() {

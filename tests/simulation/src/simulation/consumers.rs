@@ -5,19 +5,19 @@ use super::*;
 impl Simulation {
     pub(super) fn tick(&mut self, group: GroupIndex) {
         loop {
-            let now = self.now();
+            let now = self.now;
             let this = &mut self.groups[group];
             let generation = this.generation;
             match this.mapping.next(now) {
                 Step::WaitUntil(until) => {
                     let until = until.0.max(now.0 + 1);
+                    let mut world = self.world.lock();
                     if this.tick_due.is_none_or(|due| until < due) {
                         this.tick_due = Some(until);
-                        self.world.lock().agenda.at(Timestamp(until), Happening::Tick(group));
+                        world.agenda.at(Timestamp(until), Happening::Tick(group));
                     }
                     // nobody asks for it unless the mapping is started over
-                    let saves = self.plan.ops.iter().any(|(_, op)| matches!(op, Op::RestartMapping { .. }));
-                    if self.world.lock().chance.below(4) == 0 && saves {
+                    if world.chance.below(4) == 0 && self.restarts {
                         this.saved = Some(this.mapping.checkpoint());
                     }
                     return;
@@ -165,7 +165,7 @@ impl Simulation {
         let Some(notice) = self.world.lock().tables[group].notices.pop() else { return };
         let process = self.process(group);
         let pid = process.pid;
-        self.processes.insert(pid, Running::new(None, &process));
+        self.processes.insert(pid, Running::new(None, &process, &self.ready));
         let fingerprints = self.world.lock().fingerprints.clone();
         let now = self.now();
         process.doing.store(now.0 << 1, Ordering::Relaxed);
@@ -210,7 +210,7 @@ impl Simulation {
         };
         let fingerprints = self.world.lock().fingerprints.clone();
         let settler = Arc::new(Settler::new(settings, fingerprints, work, process.clone()));
-        self.processes.insert(pid, Running::new(Some((group, settler)), &process));
+        self.processes.insert(pid, Running::new(Some((group, settler)), &process, &self.ready));
         pid
     }
 }

@@ -38,8 +38,8 @@ impl Simulation {
             return;
         }
         let Some(mut task) = process.task.take() else { return };
-        let waker = Waker::from(Arc::new(Alarm { pid, ready: Arc::clone(&self.ready) }));
-        let polled = catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(&mut Context::from_waker(&waker))));
+        let mut context = Context::from_waker(&process.waker);
+        let polled = catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(&mut context)));
         match polled {
             Ok(Poll::Pending) => process.task = Some(task),
             Ok(Poll::Ready(output)) => self.finished(pid, output),

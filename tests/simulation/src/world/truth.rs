@@ -54,6 +54,7 @@ impl std::fmt::Display for EventRef {
 #[derive(Debug)]
 pub(crate) struct Fact {
     pub(crate) kind: Kind,
+    pub(crate) name: Option<Fingerprint>,
     pub(crate) accepted: bool,
     /// When it was first stored.
     pub(crate) stored: Option<u64>,
@@ -97,6 +98,8 @@ struct Deeds {
     /// Up to where each shard's position was checked.
     checked: BTreeMap<ShardId, Position>,
     counts: Counts,
+    /// Of each key, how many of the first events have had an effect or are past having one: that lasts.
+    through: BTreeMap<u32, u32>,
     /// A run wrote a segment after another had begun.
     overlapped: bool,
     /// How often the handler was given an event, and when first.
@@ -132,7 +135,7 @@ impl Deeds {
 #[derive(Debug)]
 pub(crate) struct Truth {
     pub(crate) events: BTreeMap<EventRef, Fact>,
-    names: HashMap<u64, EventRef>,
+    names: HashMap<Fingerprint, EventRef>,
     /// Places of events that their producer has put on the shard that they belong to as well.
     foreign: BTreeSet<Position>,
     /// Events on shards that do not hold their keys and on no others: no order is promised of them.
@@ -151,8 +154,11 @@ impl Truth {
         }
     }
 
-    pub(crate) fn name(&mut self, fingerprint: u64, event: EventRef) {
-        self.names.insert(fingerprint, event);
+    pub(crate) fn name(&mut self, name: Fingerprint, event: EventRef) {
+        self.names.insert(name, event);
+        if let Some(fact) = self.events.get_mut(&event) {
+            fact.name = Some(name);
+        }
     }
 
     /// The event at this place is on the shard that it belongs to as well.
@@ -165,16 +171,20 @@ impl Truth {
     }
 
     /// Events of the key before this one that have neither had an effect nor become a dead letter.
-    fn skipped(&self, group: GroupIndex, event: EventRef) -> Option<EventRef> {
-        let deeds = &self.groups[group];
+    fn skipped(&mut self, group: GroupIndex, event: EventRef) -> Option<EventRef> {
+        let deeds = &mut self.groups[group];
         if self.strays.contains(&event) {
             return None;
         }
-        let earlier = (1..event.ordinal).map(|ordinal| EventRef { key: event.key, ordinal });
-        earlier.into_iter().find(|other| {
+        let through = deeds.through.get(&event.key).copied().unwrap_or(0);
+        let mut earlier = (through + 1..event.ordinal).map(|ordinal| EventRef { key: event.key, ordinal });
+        let skipped = earlier.find(|other| {
             let done = deeds.effects.contains_key(other) || deeds.letters.contains(other);
             !done && !deeds.given_up_events.contains(other) && !self.strays.contains(other)
-        })
+        });
+        let through = skipped.map_or(event.ordinal, |skipped| skipped.ordinal).saturating_sub(1).max(through);
+        deeds.through.insert(event.key, through);
+        skipped
     }
 
     fn is_settled(&self, group: GroupIndex, event: EventRef, place: Place<'_>) -> bool {
@@ -203,8 +213,8 @@ impl World {
     pub(crate) fn saw_redriven(&mut self, group: GroupIndex, letter: &DeadLetter) {
         let now = self.agenda.now().0;
         if let Some(event) = self.stream.event_at(&letter.shard, &letter.position) {
-            let named = |name: &Fingerprint| self.truth.names.get(&name.0) == Some(&event);
-            if !self.tables[group].redriven_names(&letter.shard).any(named) {
+            let name = self.truth.events.get(&event).and_then(|fact| fact.name);
+            if !self.tables[group].redriven_names(&letter.shard).any(|other| Some(*other) == name) {
                 let position = &letter.position;
                 self.breaks("P6", || {
                     format!("letter {position} left the queue, and no record says that it was redriven")
@@ -348,7 +358,7 @@ impl World {
             return;
         }
         for fingerprint in &segment.handled {
-            if let Some(event) = truth.names.get(&fingerprint.0) {
+            if let Some(event) = truth.names.get(fingerprint) {
                 deeds.recorded.entry(*event).or_insert(now);
                 deeds.recorded_on.entry(*event).or_default().push((shard.clone(), now));
             }

@@ -27,10 +27,11 @@ impl World {
             self.breaks("P7", || format!("a dead letter of {event} on {}, where it does not belong", letter.shard));
             return;
         }
+        let now = self.agenda.now().0;
         let kind = self.truth.events.get(&event).map(|fact| fact.kind);
-        let keys = self.truth.events.keys().map(|event| event.key).collect::<BTreeSet<_>>().len();
+        let events = &self.truth.events;
         let of_key = EventRef { key: event.key, ordinal: 0 }..=EventRef { key: event.key, ordinal: u32::MAX };
-        let comes_again = self.truth.events.range(of_key).any(|(_, fact)| fact.late);
+        let comes_again = || events.range(of_key.clone()).any(|(_, fact)| fact.late);
         let deeds = &mut self.truth.groups[group];
         let look = deeds.looks.get(&(pid, letter.partition_key.clone()));
         // a run that crashed may have applied it: who gives it up unrun has seen that none did
@@ -55,13 +56,13 @@ impl World {
                 let new = (1..=event.ordinal).filter(|ordinal| !read.contains(ordinal));
                 let list: Vec<u32> = read.iter().copied().chain(new).collect();
                 let bytes = format!("{list:?}").replace(' ', "").len();
-                group == PROJECTION && (bytes > self.item.state_bytes || comes_again)
+                group == PROJECTION && (bytes > self.item.state_bytes || comes_again())
             }
             Code::RetriesExhausted => {
                 // what fails for most keys at once is no event's fault; a run counts a key that it tries twice as two
                 let down = deeds.found_down.get(&pid).map_or(0, BTreeSet::len);
-                let outage = down >= OUTAGE_KEYS && 4 * down >= 3 * keys;
-                let now = self.agenda.now().0;
+                let keys = || events.keys().map(|event| event.key).collect::<BTreeSet<_>>().len();
+                let outage = down >= OUTAGE_KEYS && 4 * down >= 3 * keys();
                 let (tries, first) = deeds.tries.get(&letter.position).copied().unwrap_or((0, now));
                 let was_patient = now - first + SKEW >= millis(self.patience);
                 tries >= ATTEMPTS_MAX && was_patient && !outage
