@@ -7,12 +7,11 @@ mod golden;
 mod item;
 mod progress;
 mod recovery;
-mod redrive;
+mod redriven;
 mod state;
 mod state_table;
 mod window;
 
 pub use progress::ProgressTable;
-pub use redrive::RedriveItems;
 pub use state_table::{StateTable, StateWrites};
 pub use window::WindowTable;

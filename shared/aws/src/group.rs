@@ -7,7 +7,7 @@ use lambda_runtime::{LambdaEvent, run, service_fn};
 use penstock::dead_letter::DeadLetter;
 use penstock::fingerprint::Fingerprinter;
 use penstock::ports::{
-    Clock, DeadLetters, Error, Lineage, ListedShard, Page, Progress, Records, Recoveries, Redrives, Shards, Windows,
+    Clock, DeadLetters, Error, Ledger, Lineage, ListedShard, Page, Records, Recoveries, Shards, Turns,
 };
 use penstock::progress::{Begun, Commit, Committed};
 use penstock::recover::Cursor;
@@ -19,7 +19,7 @@ use serde_json::value::RawValue;
 
 use crate::clock::SystemClock;
 use crate::config::{self, Reader};
-use crate::dynamodb::{ProgressTable, RedriveItems, StateTable, StateWrites, WindowTable};
+use crate::dynamodb::{ProgressTable, StateTable, StateWrites, WindowTable};
 use crate::kinesis::KinesisShards;
 use crate::metrics::{self, Metrics};
 use crate::sdk::Sdk;
@@ -195,7 +195,8 @@ impl Group {
 /// The core's ports for one group.
 #[derive(Debug, Clone)]
 pub struct Ports {
-    redrives: RedriveItems,
+    progress: ProgressTable,
+    windows: WindowTable,
     dead_letters: DeadLetterQueue,
     shards: KinesisShards,
     clock: SystemClock,
@@ -216,10 +217,8 @@ impl Ports {
     ) -> Self {
         let group = &config.group;
         Self {
-            redrives: RedriveItems {
-                progress: ProgressTable::new(dynamodb.clone(), &config.progress_table, group, &config.stream),
-                windows: WindowTable::new(dynamodb, &config.window_table, group, &config.stream, config.horizon),
-            },
+            progress: ProgressTable::new(dynamodb.clone(), &config.progress_table, group, &config.stream),
+            windows: WindowTable::new(dynamodb, &config.window_table, group, &config.stream, config.horizon),
             dead_letters: DeadLetterQueue::new(sqs, &config.dead_letter_queue_url),
             shards: KinesisShards::new(kinesis, &config.stream),
             clock: SystemClock,
@@ -236,39 +235,37 @@ impl Clock for Ports {
     }
 }
 
-impl Progress for Ports {
+impl Ledger for Ports {
     async fn begin(&self, shard: &ShardId) -> Result<Begun, Error> {
-        self.redrives.progress.begin(shard).await
+        self.progress.begin(shard).await
     }
-    async fn commit(&self, shard: &ShardId, epoch: u64, commit: &Commit) -> Result<Committed, Error> {
-        self.redrives.progress.commit(shard, epoch, commit).await
-    }
-}
-
-impl Windows for Ports {
-    async fn load(&self, shard: &ShardId, wanted: &Wanted) -> Result<Vec<Segment>, Error> {
-        self.redrives.windows.load(shard, wanted).await
-    }
-    async fn record(&self, shard: &ShardId, segment: &Segment) -> Result<(), Error> {
-        self.redrives.windows.record(shard, segment).await
-    }
-}
-
-impl Redrives for Ports {
     async fn look(&self, shard: &ShardId) -> Result<Begun, Error> {
-        self.redrives.look(shard).await
+        self.progress.look(shard).await
+    }
+    async fn load(&self, shard: &ShardId, wanted: &Wanted) -> Result<Vec<Segment>, Error> {
+        self.windows.load(shard, wanted).await
     }
     async fn load_redriven(&self, shard: &ShardId, since: Timestamp) -> Result<Vec<Redriven>, Error> {
-        self.redrives.load_redriven(shard, since).await
+        self.windows.load_redriven(shard, since).await
+    }
+    async fn record(&self, shard: &ShardId, segment: &Segment) -> Result<(), Error> {
+        self.windows.record(shard, segment).await
     }
     async fn record_redriven(&self, shard: &ShardId, redriven: &Redriven) -> Result<(), Error> {
-        self.redrives.record_redriven(shard, redriven).await
+        self.windows.record_redriven(shard, redriven).await?;
+        self.progress.count_redriven(shard).await
     }
-    async fn give_up(&self, shard: &ShardId, last: &Position) -> Result<(), Error> {
-        self.redrives.give_up(shard, last).await
+    async fn commit(&self, shard: &ShardId, epoch: u64, commit: &Commit) -> Result<Committed, Error> {
+        self.progress.commit(shard, epoch, commit).await
     }
-    async fn announce(&self, shard: &ShardId) -> Result<(), Error> {
-        self.redrives.announce(shard).await
+}
+
+impl Turns for Ports {
+    async fn take_turn(&self, id: &str, now: Timestamp, until: Timestamp) -> Result<bool, Error> {
+        self.windows.take_turn(id, now, until).await
+    }
+    async fn end_turn(&self, id: &str) -> Result<(), Error> {
+        self.windows.end_turn(id).await
     }
 }
 
@@ -279,10 +276,13 @@ impl Recoveries for Ports {
         first: &SequenceNumber,
         last: &SequenceNumber,
     ) -> Result<Option<Position>, Error> {
-        self.redrives.windows.recovered(shard, first, last).await
+        self.windows.recovered(shard, first, last).await
     }
     async fn record_recovered(&self, shard: &ShardId, cursor: &Cursor) -> Result<(), Error> {
-        self.redrives.windows.record_recovered(shard, cursor).await
+        self.windows.record_recovered(shard, cursor).await
+    }
+    async fn expire(&self, shard: &ShardId, last: &Position) -> Result<(), Error> {
+        self.progress.expire(shard, last).await
     }
 }
 

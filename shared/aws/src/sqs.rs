@@ -178,6 +178,7 @@ mod tests {
             attempts: 1,
             code: Code::Refused,
             reason: String::new(),
+            overtaken: false,
             data: vec![7; bytes].into(),
         };
         let letters: Vec<_> = [100; 25].into_iter().chain([300_000, 300_000, 300_000, 3_000_000]).map(letter).collect();

@@ -30,7 +30,9 @@ pub enum Code {
     Crashed,
     /// The event source stopped handing its record out: it had become too old, or was retried too often.
     GivenUp,
-    /// As above, and its record was gone from the stream before it could be read back: there are no bytes.
+    /// It was sent back after a later event of its key had been. Sent back once more, it is handled all the same.
+    Overtaken,
+    /// The event source had given up on it, as above, and its record was gone from the stream before it could be read back: there are no bytes.
     Expired,
 }
 
@@ -44,6 +46,7 @@ impl Code {
             Self::RetriesExhausted => "retries_exhausted",
             Self::Crashed => "crashed",
             Self::GivenUp => "given_up",
+            Self::Overtaken => "overtaken",
             Self::Expired => "expired",
         }
     }
@@ -72,6 +75,8 @@ pub struct DeadLetter {
     pub code: Code,
     /// Why, for people.
     pub reason: String,
+    /// It came back as [`Code::Overtaken`] once: whoever sends it back again wants it handled all the same.
+    pub overtaken: bool,
     /// The event as it was stored, untouched.
     pub data: Bytes,
 }
@@ -103,6 +108,9 @@ pub struct Message {
     pub code: Code,
     /// Why, for people.
     pub reason: String,
+    /// It came back as [`Code::Overtaken`] once. Left out if not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub overtaken: bool,
     /// Which part of the event's bytes this is, from 1.
     pub part: usize,
     /// How many parts there are.
@@ -136,6 +144,7 @@ impl DeadLetter {
             attempts: self.attempts,
             code: self.code,
             reason: truncate(&self.reason, REASON_BYTES_MAX),
+            overtaken: self.overtaken,
             part: number + 1,
             parts,
             data_base64: BASE64_STANDARD.encode(chunk),
@@ -221,6 +230,7 @@ pub fn assemble(bodies: &[&str], group: &str) -> (Vec<Assembled>, Vec<(usize, Un
             attempts: first.attempts,
             code: first.code,
             reason: first.reason,
+            overtaken: first.overtaken,
             data: data.into(),
         };
         assembled.push(Assembled { letter, messages });
@@ -262,6 +272,7 @@ mod tests {
             attempts: 3,
             code: Code::Refused,
             reason: "\u{1}é".repeat(5000),
+            overtaken: bytes == 1,
             data: Bytes::from((0..bytes).map(|i| u8::try_from(i % 251).unwrap()).collect::<Vec<_>>()),
         }
     }
@@ -288,6 +299,7 @@ mod tests {
             assert_eq!(unreadable, []);
             let [Assembled { letter: again, messages }] = &assembled[..] else { panic!("{assembled:?}") };
             assert_eq!((&again.data, &again.position, messages.len()), (&letter.data, &letter.position, bodies.len()));
+            assert_eq!(again.overtaken, letter.overtaken);
         }
     }
 
@@ -327,6 +339,7 @@ mod tests {
             Code::RetriesExhausted,
             Code::Crashed,
             Code::GivenUp,
+            Code::Overtaken,
             Code::Expired,
         ];
         for code in codes {

@@ -10,6 +10,7 @@ use siphasher::sip::SipHasher24;
 use siphasher::sip128::{Hasher128, SipHasher24 as SipHasher24x128};
 
 use crate::event::Event;
+use crate::key::PartitionKey;
 use crate::position::Position;
 
 /// 64 bits that stand for an event's source and id, or for a position.
@@ -47,6 +48,11 @@ impl Fingerprinter {
     /// The fingerprint of a place: how a window says that the event there is settled, whatever its outcome.
     pub fn position(&self, position: &Position) -> Fingerprint {
         self.parts(2, position.sequence.digits().as_bytes(), &position.index.to_be_bytes())
+    }
+
+    /// The fingerprint of a partition key.
+    pub fn key(&self, key: &PartitionKey) -> Fingerprint {
+        self.parts(3, key.as_str().as_bytes(), &[])
     }
 
     fn parts(&self, domain: u8, first: &[u8], second: &[u8]) -> Fingerprint {

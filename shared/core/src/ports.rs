@@ -97,11 +97,27 @@ pub trait Shards: Send + Sync {
     fn list(&self) -> impl Future<Output = Result<Vec<ListedShard>, Error>> + Send;
 }
 
-/// A group's progress on each shard: the fence, the position, the failures.
-pub trait Progress: Send + Sync {
-    /// Starts a run: adds one to the epoch and to the attempts and returns all of it. Every run with a lower epoch is
-    /// fenced from here on.
+/// What a group keeps of each shard: its progress (the fence, the position, the failures), the segments of its window, and
+/// what was redriven there. One store, with one writer that has the fence and redrives beside it.
+pub trait Ledger: Send + Sync {
+    /// Starts a run: adds one to the epoch and to the attempts and returns all of the progress. Every run with a lower epoch
+    /// is fenced from here on.
     fn begin(&self, shard: &ShardId) -> impl Future<Output = Result<Begun, Error>> + Send;
+    /// The progress as the last run left it, or has it now. It fences nobody. Epoch 0 on a shard that no run has begun on.
+    fn look(&self, shard: &ShardId) -> impl Future<Output = Result<Begun, Error>> + Send;
+    /// The segments of `shard` that [`Wanted`] wants. May return more; callers must tolerate it.
+    fn load(&self, shard: &ShardId, wanted: &Wanted) -> impl Future<Output = Result<Vec<Segment>, Error>> + Send;
+    /// What was redriven on `shard` at `since` or later. May return more; callers must tolerate it.
+    fn load_redriven(
+        &self,
+        shard: &ShardId,
+        since: Timestamp,
+    ) -> impl Future<Output = Result<Vec<Redriven>, Error>> + Send;
+    /// Keeps a segment. Segments are never overwritten: epoch and part name each.
+    fn record(&self, shard: &ShardId, segment: &Segment) -> impl Future<Output = Result<(), Error>> + Send;
+    /// Keeps what was redriven, and then counts it in the progress: what the next [`begin`](Self::begin) gives is higher. On
+    /// an error it may be kept and not counted.
+    fn record_redriven(&self, shard: &ShardId, redriven: &Redriven) -> impl Future<Output = Result<(), Error>> + Send;
     /// Writes the progress if `epoch` is still the last one begun, and no commit of it with a higher number was written.
     /// [`Committed::Fenced`]: it is not, or one was, and nothing was written. P4: who knew less cannot take a position
     /// back, and neither can a commit that arrives late.
@@ -113,32 +129,13 @@ pub trait Progress: Send + Sync {
     ) -> impl Future<Output = Result<Committed, Error>> + Send;
 }
 
-/// The segments of a group's windows.
-pub trait Windows: Send + Sync {
-    /// The segments of `shard` that [`Wanted`] wants. Others may be among them.
-    fn load(&self, shard: &ShardId, wanted: &Wanted) -> impl Future<Output = Result<Vec<Segment>, Error>> + Send;
-    /// Keeps a segment. Segments are never overwritten: epoch and part name each.
-    fn record(&self, shard: &ShardId, segment: &Segment) -> impl Future<Output = Result<(), Error>> + Send;
-}
-
-/// What redriven events leave behind on a shard, beside its runs.
-pub trait Redrives: Send + Sync {
-    /// The progress as the last run left it, or has it now. It fences nobody. Epoch 0 on a shard that no run has begun
-    /// on.
-    fn look(&self, shard: &ShardId) -> impl Future<Output = Result<Begun, Error>> + Send;
-    /// Says that no event of a shard up to `last` is handed out again: what is not settled was given up. Lower ones than
-    /// are stored change nothing.
-    fn give_up(&self, shard: &ShardId, last: &Position) -> impl Future<Output = Result<(), Error>> + Send;
-    /// Counts that redriven events were recorded on a shard: what the next [`begin`](Self::begin) gives is higher.
-    fn announce(&self, shard: &ShardId) -> impl Future<Output = Result<(), Error>> + Send;
-    /// What was redriven on `shard` at `since` or later. Others may be among them.
-    fn load_redriven(
-        &self,
-        shard: &ShardId,
-        since: Timestamp,
-    ) -> impl Future<Output = Result<Vec<Redriven>, Error>> + Send;
-    /// Keeps what was redriven.
-    fn record_redriven(&self, shard: &ShardId, redriven: &Redriven) -> impl Future<Output = Result<(), Error>> + Send;
+/// Whose turn it is to redrive: one call of a group at a time.
+pub trait Turns: Send + Sync {
+    /// Gives the turn to the call `id` until `until`. False: at `now` another call has it. A call that has it can ask again.
+    fn take_turn(&self, id: &str, now: Timestamp, until: Timestamp)
+    -> impl Future<Output = Result<bool, Error>> + Send;
+    /// Ends the turn of the call `id`, if it still has it.
+    fn end_turn(&self, id: &str) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
 /// Where dead letters go.
@@ -193,6 +190,9 @@ pub trait Recoveries: Send + Sync {
     ) -> impl Future<Output = Result<Option<Position>, Error>> + Send;
     /// Keeps how far it has come. A lower position than the one stored changes nothing.
     fn record_recovered(&self, shard: &ShardId, cursor: &Cursor) -> impl Future<Output = Result<(), Error>> + Send;
+    /// Notes in the progress of a shard that the event source has gone on past everything up to `last`: what is not settled of
+    /// it is handed out no more. A lower position than the one stored changes nothing.
+    fn expire(&self, shard: &ShardId, last: &Position) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
 /// One write of a state.

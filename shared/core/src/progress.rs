@@ -35,8 +35,8 @@ pub struct Begun {
     pub ahead_from: Option<u64>,
     /// How often redriven events were recorded on the shard.
     pub redriven: u64,
-    /// No record up to here is handed out again: the event source gave it up, if it was not settled.
-    pub given_up: Position,
+    /// Up to where the event source has gone on past what was not settled, because of its age: it hands none of it out again.
+    pub expired: Position,
 }
 
 impl Begun {
@@ -50,7 +50,7 @@ impl Begun {
             suspect: None,
             ahead_from: None,
             redriven: 0,
-            given_up: Position::start(),
+            expired: Position::start(),
         }
     }
 

@@ -15,7 +15,7 @@ use crate::batch::{CLOCKS_DIFFER, Delivery, Record, ShardBatch};
 use crate::dead_letter::{Code, DeadLetter};
 use crate::fingerprint::Fingerprinter;
 use crate::hash::HashRange;
-use crate::ports::{Clock, DeadLetters, Error, Next, Records, Recoveries, Redrives, Shards, Windows};
+use crate::ports::{Clock, DeadLetters, Error, Ledger, Next, Records, Recoveries, Shards};
 use crate::position::{Position, SequenceNumber, ShardId};
 use crate::settle::memory::{LookingBack, known_up_to};
 use crate::settle::times::{Times, within};
@@ -81,9 +81,9 @@ pub struct Recovered {
 }
 
 /// Everything that a recovery needs from outside.
-pub trait Outside: Records + Windows + Shards + Redrives + Recoveries + DeadLetters + Clock {}
+pub trait Outside: Records + Ledger + Shards + Recoveries + DeadLetters + Clock {}
 
-impl<T: Records + Windows + Shards + Redrives + Recoveries + DeadLetters + Clock> Outside for T {}
+impl<T: Records + Ledger + Shards + Recoveries + DeadLetters + Clock> Outside for T {}
 
 /// Makes dead letters of what the event source gave up for one group.
 #[derive(Debug)]
@@ -180,7 +180,7 @@ impl<O: Outside> Recovery<'_, O> {
                 }
             }
         }
-        within(outside, self.times.commit, outside.give_up(shard, &end)).await?;
+        within(outside, self.times.commit, outside.expire(shard, &end)).await?;
         self.recovered.complete = true;
         Ok(())
     }
@@ -287,6 +287,7 @@ impl<O: Outside> Recovery<'_, O> {
             attempts: self.given_up.attempts,
             code,
             reason,
+            overtaken: false,
             data,
         }
     }

@@ -52,7 +52,7 @@ use crate::dead_letter::Code;
 use crate::decision::{Decision, Why, tell};
 use crate::fingerprint::Fingerprinter;
 use crate::hash::HashRange;
-use crate::ports::{self, Clock, DeadLetters, Progress, Redrives, Shards, Windows};
+use crate::ports::{self, Clock, DeadLetters, Ledger, Shards, Turns};
 use crate::position::{SequenceNumber, ShardId};
 use crate::progress::Begun;
 use crate::time::Timestamp;
@@ -61,22 +61,22 @@ use crate::window::{Age, Counts, Window};
 use ending::{Ending, Said};
 pub use handling::Handling;
 pub use lane::{LaneEnd, Outcome, Stop};
-use letters::GivingUp;
+use letters::DeadLettering;
 use memory::{Known, Memory};
 use outage::Gauge;
 use patience::WAITS_MAX;
 pub use projecting::Projecting;
-pub use redrive::{Left, Returned};
+pub use redrive::{LetterEnd, Returned, Trouble};
 use run::{LaneSegment, Run};
 pub use settings::{ItemLimits, Settings};
 use tally::Tally;
 use times::{Times, within};
-pub use work::{Lane, LaneContext, Work};
+pub use work::{Context, Lane, LaneContext, Work};
 
 /// Everything that a run needs from outside.
-pub trait Outside: Progress + Windows + Redrives + DeadLetters + Shards + Clock {}
+pub trait Outside: Ledger + Turns + DeadLetters + Shards + Clock {}
 
-impl<T: Progress + Windows + Redrives + DeadLetters + Shards + Clock> Outside for T {}
+impl<T: Ledger + Turns + DeadLetters + Shards + Clock> Outside for T {}
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq)]
@@ -219,22 +219,17 @@ impl<W: Work, O: Outside> Settler<W, O> {
         self.make_room_for(shard, &mut window, deliveries.len());
         let mut run = Run::new(deliveries, begun, &window, range, (&self.settings, &self.fingerprints));
         run.begin_spans(&self.settings.group, shard);
+        let (outside, settings, fingerprints) = (&self.outside, &self.settings, &self.fingerprints);
         let context = LaneContext {
-            outside: &self.outside,
-            settings: &self.settings,
-            shard,
-            epoch: begun.epoch,
+            at: Context { outside, settings, shard, epoch: begun.epoch, fingerprints, times },
             position: &begun.position,
             below: run.below(),
-            fingerprints: &self.fingerprints,
             range: range.unwrap_or(HashRange::ALL),
-            times,
-            given_up: Mutex::default(),
+            dead_lettered: Mutex::default(),
             tally: Tally::default(),
             gauge: Gauge::new(&self.settings, run.settled_keys()),
-            redrives: false,
         };
-        self.give_up_what_is_no_event(&mut run, &context).await;
+        self.dead_letter_what_is_no_event(&mut run, &context).await;
 
         let crashes = begun.attempts.saturating_sub(1).saturating_sub(known.failed);
         let isolated = crashes >= isolation::CRASHES_TOLERATED && run.unsettled() > 0;
@@ -265,19 +260,19 @@ impl<W: Work, O: Outside> Settler<W, O> {
         Ok(settled)
     }
 
-    async fn give_up_what_is_no_event(&self, run: &mut Run, context: &LaneContext<'_, O>) {
+    async fn dead_letter_what_is_no_event(&self, run: &mut Run, context: &LaneContext<'_, O>) {
         let indices = run.not_events();
         let why = |index: &usize| {
             let delivery = run.delivery(*index);
             let reason = delivery.content.as_ref().err().map(ToString::to_string).unwrap_or_default();
-            GivingUp { delivery, code: Code::NotAnEvent, reason, attempts: 0 }
+            DeadLettering { delivery, code: Code::NotAnEvent, reason, attempts: 0 }
         };
-        let given_up = context.give_up(indices.iter().map(why).collect()).await;
+        let given_up = context.dead_letter(indices.iter().map(why).collect()).await;
         for (index, result) in indices.into_iter().zip(given_up) {
             match result {
                 Ok(()) => run.settle(index, Outcome::DeadLettered),
                 // left unsettled: the redelivery tries again
-                Err(error) => context.tell(Decision::NotDeadLettered, run.delivery(index), &error),
+                Err(error) => context.at.tell(Decision::NotDeadLettered, run.delivery(index), &error),
             }
         }
     }
@@ -300,7 +295,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
             let now = self.outside.now();
             let wait = run.next_due(now).map_or(Duration::ZERO, |due| due.since(now));
             let is_enough = !waited.is_zero() && waited + wait > WAITS_MAX;
-            let until = now.plus(wait.min(WAITS_MAX)).min(context.times.stop);
+            let until = now.plus(wait.min(WAITS_MAX)).min(context.at.times.stop);
             if is_enough || until <= now {
                 return Ok((false, waited));
             }
@@ -308,7 +303,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
             self.keep(run, window, begun, begun.suspect.clone(), context, said).await?;
             self.outside.sleep(until.since(self.outside.now())).await;
             waited += until.since(now);
-            if until < now.plus(wait) || context.time_left().is_zero() {
+            if until < now.plus(wait) || context.at.time_left().is_zero() {
                 return Ok((false, waited));
             }
             context.gauge.begin(run.settled_keys());
@@ -343,7 +338,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
                         cause.get_or_insert(reason);
                     }
                     Stop::OutOfTime => {}
-                    Stop::Outside(error) => context.tell(Decision::Left, run.delivery(index), &error),
+                    Stop::Outside(error) => context.at.tell(Decision::Left, run.delivery(index), &error),
                 }
                 run.block(segment.lane);
             }
@@ -353,7 +348,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
                 }
             }
             if outage {
-                let (shard, reason) = (context.shard, cause);
+                let (shard, reason) = (context.at.shard, cause);
                 warn!(outcome = "outage", %shard, reason, "most keys fail: nothing is counted against any event; the first says why");
                 return true;
             }
@@ -378,20 +373,20 @@ impl<W: Work, O: Outside> Settler<W, O> {
             let failing = run.count_failure(index, now, &self.settings);
             context.tally.count_retry();
             let why = Why { attempts: Some(failing.attempts), ..Why::because(&cause) };
-            tell(Decision::Retried, context.shard, run.delivery(index), why);
+            tell(Decision::Retried, context.at.shard, run.delivery(index), why);
             if self.settings.is_hopeless(&failing, now) {
                 last.push((number, index, cause, failing.attempts));
             } else if self.settings.due(&failing) > now {
                 ends[number] = Failed::Waits;
             }
         }
-        let letter = |(_, index, reason, attempts): &(usize, usize, String, u32)| GivingUp {
+        let letter = |(_, index, reason, attempts): &(usize, usize, String, u32)| DeadLettering {
             delivery: run.delivery(*index),
             code: Code::RetriesExhausted,
             reason: reason.clone(),
             attempts: *attempts,
         };
-        let given_up = context.give_up(last.iter().map(letter).collect()).await;
+        let given_up = context.dead_letter(last.iter().map(letter).collect()).await;
         for ((number, index, ..), result) in last.into_iter().zip(given_up) {
             match result {
                 Ok(()) if self.forgo(run, index, context).await => {
@@ -399,7 +394,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
                     ends[number] = Failed::Settled;
                 }
                 Ok(()) => {}
-                Err(error) => context.tell(Decision::NotDeadLettered, run.delivery(index), &error),
+                Err(error) => context.at.tell(Decision::NotDeadLettered, run.delivery(index), &error),
             }
         }
         ends
@@ -413,7 +408,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
                 true
             }
             Err(error) => {
-                context.tell(Decision::Left, run.delivery(index), &error);
+                context.at.tell(Decision::Left, run.delivery(index), &error);
                 false
             }
         }

@@ -85,6 +85,9 @@ pub struct Redriven {
     pub at: Timestamp,
     /// Events that were handled.
     pub handled: Vec<Fingerprint>,
+    /// Of each of their keys, the last of them: the key's fingerprint, and the event's place. Not of events that came to a
+    /// shard which does not hold their key.
+    pub last: Vec<(Fingerprint, Position)>,
 }
 
 /// Bytes of a name in memory: the name, when it was settled, and a byte of the table's own.

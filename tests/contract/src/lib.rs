@@ -14,13 +14,13 @@ pub mod windows;
 use std::future::Future;
 
 use penstock::dead_letter::DeadLetter;
-use penstock::ports::{DeadLetters, Progress, Records, Recoveries, Redrives, Shards, States, Stream, Windows};
+use penstock::ports::{DeadLetters, Ledger, Records, Recoveries, Shards, States, Stream, Turns};
 use penstock::{Position, ShardId};
 
 /// The ports of a group, and what only an operator does.
 pub trait World {
     /// The group's ports.
-    type Group: Progress + Windows + Redrives + Recoveries + DeadLetters + Shards + Records;
+    type Group: Ledger + Turns + Recoveries + DeadLetters + Shards + Records;
     /// The ports of another group on the same stream.
     fn group(&self, name: &str) -> Self::Group;
     /// The states of a projection.
@@ -57,8 +57,8 @@ macro_rules! suite {
             no_more_names_are_loaded_than_there_is_room_for,
             parts_of_a_run_are_apart, more_than_a_page_is_loaded_whole, epochs_are_compared_as_numbers);
         $crate::suite!(@ $world, redrives:
-            a_look_fences_nobody, an_announcement_is_seen_by_the_next_run, what_was_redriven_is_loaded_and_is_no_segment,
-            giving_up_goes_forward_only);
+            a_look_fences_nobody, what_was_redriven_is_counted_for_the_next_run, one_call_has_the_turn, what_was_redriven_is_loaded_and_is_no_segment,
+            what_expires_goes_forward_only);
         $crate::suite!(@ $world, recoveries: a_cursor_goes_forward_only, a_cursor_is_of_one_range_and_no_segment);
         $crate::suite!(@ $world, states:
             there_is_no_state_at_first, a_state_is_written_over_the_one_that_was_read,

@@ -1,9 +1,9 @@
-//! [`Progress`]: the fence, the position, the failures.
+//! [`Ledger`]: the fence, the position, the failures.
 
 use std::collections::BTreeMap;
 
 use penstock::ShardId;
-use penstock::ports::Progress;
+use penstock::ports::Ledger;
 use penstock::progress::{Begun, Commit, Committed, FAILURES_MAX, Failing};
 use penstock::time::Timestamp;
 

@@ -1,7 +1,7 @@
 //! [`Recoveries`]: how far the recovery of a range has come.
 
 use penstock::ShardId;
-use penstock::ports::{Recoveries, Redrives, Windows};
+use penstock::ports::{Ledger, Recoveries};
 use penstock::recover::Cursor;
 use penstock::time::Timestamp;
 use penstock::window::Wanted;

@@ -127,6 +127,7 @@ pub async fn a_letter_comes_back_with_its_bytes(world: &impl World) {
         attempts: 3,
         code: Code::Refused,
         reason: "because \u{FFFF}".to_owned(),
+        overtaken: false,
         data,
     };
     let large: Vec<u8> = (0..1_000_000_u32).map(|n| u8::try_from(n % 251).unwrap()).collect();

@@ -1,7 +1,7 @@
-//! [`Windows`]: segments that are kept and never overwritten.
+//! [`Ledger`]: segments that are kept and never overwritten.
 
 use penstock::fingerprint::Fingerprint;
-use penstock::ports::Windows;
+use penstock::ports::Ledger;
 use penstock::time::Timestamp;
 use penstock::window::{Age, Counts, SEGMENT_EVENTS_MAX, Segment, Wanted};
 

@@ -40,6 +40,8 @@ PROJECTING = "shared/core/src/settle/projecting.rs"
 AFTER = "shared/core/src/settle/projecting/after.rs"
 SINGLE = "shared/core/src/settle/projecting/single.rs"
 REDRIVE = "shared/core/src/settle/redrive.rs"
+CHAIN = "shared/core/src/settle/redrive/chain.rs"
+PORTS = "tests/simulation/src/ports.rs"
 BATCH = "shared/core/src/batch.rs"
 AGGREGATE = "shared/core/src/packing/aggregate.rs"
 RECOVER = "shared/core/src/recover.rs"
@@ -121,9 +123,9 @@ MUTANTS = [
     ),
     (
         "what is settled in isolation is not recorded before a commit passes it",
-        ISOLATION,
-        "self.record(run, window, context.shard, said).await?;",
-        "",
+        ENDING,
+        "self.record(run, window, context.at.shard, said).await?;\n        window.advance",
+        "window.advance",
     ),
     ("a shard does not know what its parents settled", WINDOW, "        self.handled_at(self.dated(segment.arrival, segment.at), &segment.handled);\n", "        if segment.epoch == 0 { self.handled_at(self.dated(segment.arrival, segment.at), &segment.handled); }\n"),
     (
@@ -158,23 +160,15 @@ MUTANTS = [
     ),
     (
         "the events of a key go on past one that is to be retried",
-        SETTLE,
-        "                if !settled {\n                    run.block(lane);\n                }",
-        "                _ = (lane, settled);",
+        RUN,
+        "        *failing\n    }",
+        "        let told = *failing;\n        self.go_past(index);\n        told\n    }",
     ),
     (
-        "what is left of a batch is not reported",
-        ENDING,
-        "resume_at: run.lowest_unsettled().map(|delivery| delivery.position.sequence.clone()),",
-        "resume_at: run.lowest_unsettled().map(|delivery| delivery.position.sequence.clone()).filter(|_| false),",
-    ),
-    ("the horizon counts from now", MEMORY, "oldest.min(now).minus(", "oldest.max(now).minus("),
-    ("what was redriven is not announced", REDRIVE, "self.outside.announce(shard).await\n", "Ok(())\n"),
-    (
-        "a redrive does not look into the window",
-        REDRIVE,
-        "returned.has(name) || names.contains(&name)",
-        "names.contains(&name)",
+        "what was redriven is not announced",
+        PORTS,
+        "self.count_redriven(counted).await",
+        "{ _ = counted; Ok(()) }",
     ),
     (
         "a redrive misses the last run",
@@ -226,20 +220,20 @@ MUTANTS = [
     (
         "a redrive does not wait for its letter's run",
         REDRIVE,
-        "} else if !returned.is_recorded(&delivery.position) {",
-        "} else if false && !returned.is_recorded(&delivery.position) {",
+        "if !returned.is_recorded(&delivery.position) {",
+        "if false && !returned.is_recorded(&delivery.position) {",
     ),
     (
         "a redrive looks at its letter's own shard alone",
-        REDRIVE,
+        CHAIN,
         "&& (descends || origin_is_gone || is_stray) {",
         "&& (descends || origin_is_gone || is_stray) && false {",
     ),
     (
         "a recovery does not say up to where",
         RECOVER,
-        "        within(outside, self.times.commit, outside.give_up(shard, &end)).await?;\n",
-        "",
+        "outside.expire(shard, &end)",
+        "outside.expire(shard, &Position::start())",
     ),
     (
         "what the event source has gone on past passes for applied",
@@ -340,6 +334,24 @@ MUTANTS = [
         "let outage = context.gauge.outage() && false;",
     ),
     (
+        "an overtaken event is handled all the same",
+        REDRIVE,
+        "&& !letter.letter.overtaken",
+        "&& false",
+    ),
+    (
+        "calls redrive side by side",
+        REDRIVE,
+        "Ok(false) => \"another call redrives\".to_owned(),",
+        "Ok(false) => return Ok(()),",
+    ),
+    (
+        "what is refused again is taken for sent back when it was not",
+        REDRIVE,
+        "Err(error) => LetterEnd::Left(error.to_string()),\n            });",
+        "Err(_) => LetterEnd::SentBack(back.code),\n            });",
+    ),
+    (
         "patience is not kept in the progress",
         TABLES,
         "begun.failures = commit.failures.clone();",
@@ -385,8 +397,8 @@ MUTANTS = [
     (
         "a redrive that was not recorded is acknowledged",
         REDRIVE,
-        "*result = Err(later(error.clone()));",
-        "_ = (result, later(error.clone()));",
+        "                if matches!(letters[*index].end, Some(LetterEnd::Settled(_))) {\n                    letters[*index].leave(error.to_string());",
+        "                if false {\n                    letters[*index].leave(error.to_string());",
     ),
     (
         "what was redriven on an ancestor is not inherited",

@@ -8,8 +8,8 @@ use std::task::{Context, Poll, Waker};
 use penstock::dead_letter::DeadLetter;
 use penstock::packing::PackedRecord;
 use penstock::ports::{
-    DeadLetters, Error, Lineage, ListedShard, Page, Progress, Records, Recoveries, Redrives, Shards, StateWrite,
-    States, Stream, Verdict, Windows,
+    DeadLetters, Error, Ledger, Lineage, ListedShard, Page, Records, Recoveries, Shards, StateWrite, States, Stream,
+    Turns, Verdict,
 };
 use penstock::progress::{Begun, Commit, Committed};
 use penstock::projection::{Stored, StoredState};
@@ -81,25 +81,19 @@ impl Calm {
     }
 }
 
-impl Progress for Calm {
+impl Ledger for Calm {
     async fn begin(&self, shard: &ShardId) -> Result<Begun, Error> {
         self.drive(self.0.begin(shard))
     }
     async fn commit(&self, shard: &ShardId, epoch: u64, commit: &Commit) -> Result<Committed, Error> {
         self.drive(self.0.commit(shard, epoch, commit))
     }
-}
-
-impl Windows for Calm {
     async fn load(&self, shard: &ShardId, wanted: &Wanted) -> Result<Vec<Segment>, Error> {
-        self.drive(Windows::load(&self.0, shard, wanted))
+        self.drive(Ledger::load(&self.0, shard, wanted))
     }
     async fn record(&self, shard: &ShardId, segment: &Segment) -> Result<(), Error> {
         self.drive(self.0.record(shard, segment))
     }
-}
-
-impl Redrives for Calm {
     async fn look(&self, shard: &ShardId) -> Result<Begun, Error> {
         self.drive(self.0.look(shard))
     }
@@ -109,11 +103,14 @@ impl Redrives for Calm {
     async fn record_redriven(&self, shard: &ShardId, redriven: &Redriven) -> Result<(), Error> {
         self.drive(self.0.record_redriven(shard, redriven))
     }
-    async fn give_up(&self, shard: &ShardId, last: &Position) -> Result<(), Error> {
-        self.drive(self.0.give_up(shard, last))
+}
+
+impl Turns for Calm {
+    async fn take_turn(&self, id: &str, now: Timestamp, until: Timestamp) -> Result<bool, Error> {
+        self.drive(self.0.take_turn(id, now, until))
     }
-    async fn announce(&self, shard: &ShardId) -> Result<(), Error> {
-        self.drive(self.0.announce(shard))
+    async fn end_turn(&self, id: &str) -> Result<(), Error> {
+        self.drive(self.0.end_turn(id))
     }
 }
 
@@ -149,6 +146,9 @@ impl Recoveries for Calm {
     }
     async fn record_recovered(&self, shard: &ShardId, cursor: &Cursor) -> Result<(), Error> {
         self.drive(self.0.record_recovered(shard, cursor))
+    }
+    async fn expire(&self, shard: &ShardId, last: &Position) -> Result<(), Error> {
+        self.drive(self.0.expire(shard, last))
     }
 }
 

@@ -11,8 +11,8 @@ use std::time::Duration;
 use penstock::dead_letter::DeadLetter;
 use penstock::packing::PackedRecord;
 use penstock::ports::{
-    Clock, DeadLetters, Error, Lineage, ListedShard, Page, Progress, Records, Recoveries, Redrives, Shards, StateWrite,
-    States, Stream, Verdict, Windows,
+    Clock, DeadLetters, Error, Ledger, Lineage, ListedShard, Page, Records, Recoveries, Shards, StateWrite, States,
+    Stream, Turns, Verdict,
 };
 use penstock::progress::{Begun, Commit, Committed};
 use penstock::projection::{Stored, StoredState};
@@ -101,6 +101,12 @@ impl Process {
         Reply::<T> { world: self.world.clone(), ticket, of: PhantomData }.await
     }
 
+    /// The second call of two: a process can die between them.
+    async fn count_redriven(&self, shard: ShardId) -> Result<(), Error> {
+        let group = self.group;
+        self.call(Service::Tables, "count redriven", move |world| world.tables[group].count_redriven(&shard)).await
+    }
+
     /// Waits.
     pub(crate) async fn wait(&self, duration: Duration) {
         let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
@@ -124,7 +130,13 @@ impl Process {
     }
 
     /// A handler's side effect; false if the downstream is down.
-    pub(crate) async fn act(&self, event: EventRef, shard: ShardId, epoch: u64) -> Result<bool, Error> {
+    pub(crate) async fn act(
+        &self,
+        event: EventRef,
+        shard: ShardId,
+        position: Position,
+        epoch: u64,
+    ) -> Result<bool, Error> {
         let (group, pid, doing) = (self.group, self.pid, self.doing.load(Ordering::Relaxed));
         let act = Act { epoch, began: doing >> 1, redrives: doing & 1 == 1 };
         self.call(Service::Downstream, "act", move |world| {
@@ -133,6 +145,9 @@ impl Process {
                 return false;
             }
             world.note(|| format!("process {pid}: effect of {event} in run {epoch} of {shard}"));
+            if act.redrives {
+                world.saw_redriven_effect(group, event, &position);
+            }
             world.saw_effect(group, event, &shard, act);
             true
         })
@@ -149,7 +164,7 @@ impl Clock for Process {
     }
 }
 
-impl Progress for Process {
+impl Ledger for Process {
     async fn begin(&self, shard: &ShardId) -> Result<Begun, Error> {
         let (group, pid, shard) = (self.group, self.pid, shard.clone());
         self.call(Service::Tables, "begin", move |world| {
@@ -177,9 +192,7 @@ impl Progress for Process {
         })
         .await
     }
-}
 
-impl Windows for Process {
     async fn load(&self, shard: &ShardId, wanted: &Wanted) -> Result<Vec<Segment>, Error> {
         let (group, shard, wanted) = (self.group, shard.clone(), *wanted);
         self.call(Service::Tables, "load", move |world| {
@@ -201,9 +214,7 @@ impl Windows for Process {
         })
         .await
     }
-}
 
-impl Redrives for Process {
     async fn look(&self, shard: &ShardId) -> Result<Begun, Error> {
         let (group, shard) = (self.group, shard.clone());
         self.call(Service::Tables, "look", move |world| world.tables[group].look(&shard)).await
@@ -216,21 +227,25 @@ impl Redrives for Process {
 
     async fn record_redriven(&self, shard: &ShardId, redriven: &Redriven) -> Result<(), Error> {
         let (group, pid, shard, redriven) = (self.group, self.pid, shard.clone(), redriven.clone());
+        let counted = shard.clone();
         self.call(Service::Tables, "record redriven", move |world| {
             world.note(|| format!("process {pid}: {} redriven on {shard}", redriven.handled.len()));
             world.tables[group].record_redriven(&shard, redriven);
         })
-        .await
+        .await?;
+        self.count_redriven(counted).await
+    }
+}
+
+impl Turns for Process {
+    async fn take_turn(&self, id: &str, now: Timestamp, until: Timestamp) -> Result<bool, Error> {
+        let (group, id) = (self.group, id.to_owned());
+        self.call(Service::Tables, "take turn", move |world| world.take_turn(group, &id, now, until)).await
     }
 
-    async fn give_up(&self, shard: &ShardId, last: &Position) -> Result<(), Error> {
-        let (group, shard, last) = (self.group, shard.clone(), last.clone());
-        self.call(Service::Tables, "give up", move |world| world.tables[group].give_up(&shard, &last)).await
-    }
-
-    async fn announce(&self, shard: &ShardId) -> Result<(), Error> {
-        let (group, shard) = (self.group, shard.clone());
-        self.call(Service::Tables, "announce", move |world| world.tables[group].announce(&shard)).await
+    async fn end_turn(&self, id: &str) -> Result<(), Error> {
+        let (group, id) = (self.group, id.to_owned());
+        self.call(Service::Tables, "end turn", move |world| world.tables[group].end_turn(&id)).await
     }
 }
 
@@ -264,19 +279,25 @@ impl Recoveries for Process {
         })
         .await
     }
+
+    async fn expire(&self, shard: &ShardId, last: &Position) -> Result<(), Error> {
+        let (group, shard, last) = (self.group, shard.clone(), last.clone());
+        self.call(Service::Tables, "expire", move |world| world.tables[group].expire(&shard, &last)).await
+    }
 }
 
 impl DeadLetters for Process {
     async fn send(&self, letters: &[DeadLetter]) -> Vec<Result<(), Error>> {
         let (group, pid, count, letters) = (self.group, self.pid, letters.len(), letters.to_vec());
-        let began = self.doing.load(Ordering::Relaxed) >> 1;
+        let doing = self.doing.load(Ordering::Relaxed);
+        let (began, redrives) = (doing >> 1, doing & 1 == 1);
         let sent = self.call(Service::Queues, "dead letter", move |world| {
             let send = |letter: DeadLetter| {
                 if world.chance.strikes(2) {
                     return Err(Error::Throttled("this one of them".to_owned()));
                 }
                 world.note(|| format!("process {pid}: dead letter {} {:?}", letter.position, letter.code));
-                world.saw_letter(group, pid, &letter, began);
+                world.saw_letter(group, pid, &letter, (began, redrives));
                 world.tables[group].letters.push(letter);
                 Ok(())
             };

@@ -21,7 +21,7 @@ use penstock::hash::HashKey;
 use penstock::packing::PackedRecord;
 use penstock::producer::{Fate, Producer};
 use penstock::recover::{GivenUp, Recoverer};
-use penstock::settle::{self, Handling, Left, Projecting, Settled, Settler};
+use penstock::settle::{self, Handling, LetterEnd, Projecting, Settled, Settler};
 use penstock::time::Timestamp;
 use penstock_event_source::{
     Action, Backoff, Checkpoint, EventSource, Invocation, Mapping, Pacing, Settings, StartingPosition, Step,
@@ -63,12 +63,16 @@ pub(crate) struct Outcome {
 enum Output {
     Settled(Result<Settled, settle::Error>),
     Published(Vec<Fate>),
-    Redriven(Vec<Result<settle::Outcome, Left>>),
+    Redriven(Vec<LetterEnd>),
     /// Whether all of a notice was dealt with.
     Recovered(bool),
 }
 
 type Task = Pin<Box<dyn Future<Output = Output> + Send>>;
+
+/// How often letters that come back are sent back again when all is mended: an overtaken one is handled the second time, and
+/// a call that died with its turn can keep others from theirs.
+const SENT_BACK_MAX: u32 = 3;
 
 /// What a process is doing.
 #[derive(Debug, Clone)]
@@ -161,6 +165,8 @@ struct Simulation {
     jobs: u64,
     calm: bool,
     mended: bool,
+    /// How often the letters that were left then have been sent back again.
+    sent_back: u32,
     done: bool,
     /// Whether the schedule starts a mapping over.
     restarts: bool,
@@ -187,6 +193,7 @@ pub(crate) fn run(plan: &Plan, traced: bool) -> Outcome {
         jobs: 0,
         calm: false,
         mended: false,
+        sent_back: 0,
         done: false,
         restarts: plan.ops.iter().any(|(_, op)| matches!(op, Op::RestartMapping { .. })),
         plan: plan.clone(),
@@ -376,6 +383,15 @@ impl Simulation {
             world.note(|| "all is mended, and all dead letters are sent back".to_owned());
             for group in 0..GROUPS {
                 world.mended[group] = true;
+                world.send_back(group);
+            }
+            world.agenda.after(1000, Happening::Look);
+        } else if quiet
+            && self.sent_back < SENT_BACK_MAX
+            && world.tables.iter().any(|tables| !tables.letters.is_empty())
+        {
+            self.sent_back += 1;
+            for group in 0..GROUPS {
                 world.send_back(group);
             }
             world.agenda.after(1000, Happening::Look);

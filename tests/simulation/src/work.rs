@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use penstock::ports;
 use penstock::projection::{Refusal, StoredState};
-use penstock::settle::{Handling, Lane, LaneContext, LaneEnd, Outcome, Outside, Projecting, Returned, Stop, Work};
+use penstock::settle::{
+    self, Handling, Lane, LaneContext, LaneEnd, Outcome, Outside, Projecting, Returned, Trouble, Work,
+};
 use penstock::{Event, EventHandler, Failure, HandlerContext, Projection, batch::Delivery};
 
 use crate::ports::Process;
@@ -93,7 +95,7 @@ impl EventHandler for Handler {
                 futures_util::future::pending::<()>().await;
             }
         }
-        match process.act(named(event), context.shard.clone(), context.epoch).await {
+        match process.act(named(event), context.shard.clone(), context.position.clone(), context.epoch).await {
             Ok(true) => Ok(()),
             Ok(false) => Err(Failure::retry("the downstream is down")),
             Err(error) => Err(Failure::retry(error)),
@@ -158,9 +160,9 @@ impl Work for GroupWork {
     async fn redrive<O: Outside>(
         &self,
         event: &Delivery,
-        context: &LaneContext<'_, O>,
+        context: &settle::Context<'_, O>,
         returned: &Returned<'_>,
-    ) -> Result<Outcome, Stop> {
+    ) -> Result<Outcome, Trouble> {
         match self {
             Self::Handles(handling) => handling.redrive(event, context, returned).await,
             Self::Projects(projecting) => projecting.redrive(event, context, returned).await,

@@ -10,7 +10,6 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use penstock::batch::{Delivery, Record, ShardBatch};
 use penstock::fingerprint::{Fingerprint, Fingerprinter};
-use penstock::ports::Windows;
 use penstock::time::Timestamp;
 use penstock::window::{Counts, Wanted};
 use penstock::{HandlerContext, ShardId};

@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, HashMap};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
-use penstock::ports::{Error, Progress};
+use penstock::ports::Error;
 use penstock::progress::{Begun, Commit, Committed, Failing};
 use penstock::time::Timestamp;
 use penstock::{Position, ShardId};
@@ -55,8 +55,8 @@ impl ProgressTable {
     }
 }
 
-impl Progress for ProgressTable {
-    async fn begin(&self, shard: &ShardId) -> Result<Begun, Error> {
+impl ProgressTable {
+    pub(crate) async fn begin(&self, shard: &ShardId) -> Result<Begun, Error> {
         let answer = self
             .update(shard)
             .update_expression("ADD #epoch :one, #attempts :one SET #commit = :zero, #v = if_not_exists(#v, :v)")
@@ -74,7 +74,7 @@ impl Progress for ProgressTable {
         decode(answer.attributes().unwrap_or(&HashMap::new()))
     }
 
-    async fn commit(&self, shard: &ShardId, epoch: u64, commit: &Commit) -> Result<Committed, Error> {
+    pub(crate) async fn commit(&self, shard: &ShardId, epoch: u64, commit: &Commit) -> Result<Committed, Error> {
         let mut set = vec![
             "#commit = :commit",
             "#position = :position",
@@ -160,7 +160,7 @@ impl ProgressTable {
         answer.item().map_or_else(|| Ok(Begun::nothing()), decode)
     }
 
-    pub(super) async fn announce(&self, shard: &ShardId) -> Result<(), Error> {
+    pub(crate) async fn count_redriven(&self, shard: &ShardId) -> Result<(), Error> {
         self.update(shard)
             .update_expression("ADD #redriven :one SET #v = if_not_exists(#v, :v)")
             .expression_attribute_names("#redriven", "redriven")
@@ -173,7 +173,7 @@ impl ProgressTable {
         Ok(())
     }
 
-    pub(super) async fn give_up(&self, shard: &ShardId, last: &Position) -> Result<(), Error> {
+    pub(crate) async fn expire(&self, shard: &ShardId, last: &Position) -> Result<(), Error> {
         let written = self
             .update(shard)
             .update_expression("SET #given_up = :last, #v = if_not_exists(#v, :v)")
@@ -229,7 +229,7 @@ fn decode(attributes: &HashMap<String, AttributeValue>) -> Result<Begun, Error> 
         epoch: number("epoch")?,
         attempts: u32::try_from(number("attempts")?).unwrap_or(u32::MAX),
         redriven: number("redriven")?,
-        given_up: if item.has("given_up") { item.position("given_up")? } else { Position::start() },
+        expired: if item.has("given_up") { item.position("given_up")? } else { Position::start() },
         // a shard that no run has committed on yet
         position: if item.has("position") { item.position("position")? } else { Position::start() },
         failures: failures(&item)?,
@@ -251,17 +251,24 @@ mod tests {
             epoch: 7,
             attempts: 3,
             position: position(2, 4),
-            failures: BTreeMap::from([
-                (position(5, 0), Failing { attempts: 2, since: Timestamp(1_795_457_250_000) }),
-                // of an earlier release
-                (position(6, 0), Failing { attempts: 1, since: Timestamp(1_795_457_256_000) }),
-            ]),
+            // a release before patience wrote it: at the last commit at the latest
+            failures: BTreeMap::from([(position(5, 0), Failing { attempts: 2, since: Timestamp(1_795_457_256_000) })]),
             suspect: Some((position(5, 1), 1)),
             ahead_from: Some(6),
             redriven: 2,
-            given_up: position(1, u32::MAX),
+            expired: position(1, u32::MAX),
         };
         assert_eq!(decode(&golden::read("progress-1.json")).unwrap(), expected);
+    }
+
+    #[test]
+    fn since_when_an_event_fails_is_kept_beside_how_often() {
+        let at = Position::new("495".parse().unwrap(), 2);
+        let failing = BTreeMap::from([(at, Failing { attempts: 2, since: Timestamp(1_795_457_250_000) })]);
+        let mut item = golden::read("progress-1.json");
+        item.insert("failures".to_owned(), of_failures(&failing, |failing| n(failing.attempts)));
+        item.insert("failing_since".to_owned(), of_failures(&failing, |failing| n(failing.since.0)));
+        assert_eq!(decode(&item).unwrap().failures, failing);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use penstock::ports::{Error, Recoveries};
+use penstock::ports::Error;
 use penstock::recover::Cursor;
 use penstock::{Position, SequenceNumber, ShardId};
 
@@ -26,8 +26,8 @@ const FORMAT: u32 = 1;
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html>
 const KEPT: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
-impl Recoveries for WindowTable {
-    async fn recovered(
+impl WindowTable {
+    pub(crate) async fn recovered(
         &self,
         shard: &ShardId,
         first: &SequenceNumber,
@@ -46,7 +46,7 @@ impl Recoveries for WindowTable {
         answer.item().map(decode).transpose()
     }
 
-    async fn record_recovered(&self, shard: &ShardId, cursor: &Cursor) -> Result<(), Error> {
+    pub(crate) async fn record_recovered(&self, shard: &ShardId, cursor: &Cursor) -> Result<(), Error> {
         let written = self
             .client
             .put_item()

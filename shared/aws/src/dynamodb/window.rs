@@ -14,8 +14,7 @@
 //! | `expires_at` | N | TTL, s |
 //! | `v` | N | format, 1 |
 //!
-//! What was redriven has items of its own beside them, whose sort key is `r/` time in ms (20 digits) `/` the name of the
-//! call, with `handled`, `at`, `expires_at` and `v`. The cursors of recoveries are here too (`recovery.rs`).
+//! What was redriven has items of its own beside them (`redriven.rs`), and so have the cursors of recoveries (`recovery.rs`).
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -23,9 +22,9 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use penstock::ShardId;
-use penstock::ports::{Error, Windows};
+use penstock::ports::Error;
 use penstock::time::Timestamp;
-use penstock::window::{Counts, Redriven, Segment, Wanted};
+use penstock::window::{Counts, Segment, Wanted};
 
 use super::item::{Item, n, pack, s};
 use crate::error::classify;
@@ -34,9 +33,6 @@ const FORMAT: u32 = 1;
 
 /// Items live this much longer than the horizon: a run that recorded and did not commit may be followed late.
 const SLACK: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// What was redriven is remembered for as long as SQS can keep another copy of its letter, and a day.
-const REDRIVEN_KEPT: Duration = Duration::from_secs(15 * 24 * 60 * 60);
 
 /// An item that speaks of positions ahead is needed for as long as an event below them can be retried: Lambda's longest
 /// record age. <https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-parameters.html>
@@ -47,7 +43,7 @@ const RECORD_AGE_MAX: Duration = Duration::from_secs(604_800);
 pub struct WindowTable {
     pub(super) client: Client,
     pub(super) table: String,
-    scope: String,
+    pub(super) scope: String,
     horizon: Duration,
 }
 
@@ -62,8 +58,12 @@ impl WindowTable {
     }
 }
 
-impl Windows for WindowTable {
-    async fn load(&self, shard: &ShardId, wanted: &Wanted) -> Result<Vec<Segment>, Error> {
+impl WindowTable {
+    /// The segments of a shard that are wanted, and perhaps more.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer, or an item cannot be read.
+    pub async fn load(&self, shard: &ShardId, wanted: &Wanted) -> Result<Vec<Segment>, Error> {
         let (mut segments, mut names) = (Vec::new(), 0);
         let mut start = None;
         loop {
@@ -97,7 +97,7 @@ impl Windows for WindowTable {
         }
     }
 
-    async fn record(&self, shard: &ShardId, segment: &Segment) -> Result<(), Error> {
+    pub(crate) async fn record(&self, shard: &ShardId, segment: &Segment) -> Result<(), Error> {
         let kept = if segment.ahead.is_empty() { SLACK } else { SLACK + RECORD_AGE_MAX };
         let expires = segment.at.plus(self.horizon + kept).as_secs();
         self.client
@@ -109,69 +109,6 @@ impl Windows for WindowTable {
             .map_err(|error| classify("PutItem", error))?;
         Ok(())
     }
-}
-
-/// What was redriven.
-impl WindowTable {
-    pub(super) async fn load_redriven(&self, shard: &ShardId, since: Timestamp) -> Result<Vec<Redriven>, Error> {
-        let mut redriven = Vec::new();
-        let mut pages = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .consistent_read(true)
-            .key_condition_expression("#pk = :pk AND #sk BETWEEN :sk AND :end")
-            .expression_attribute_names("#pk", "pk")
-            .expression_attribute_names("#sk", "sk")
-            .expression_attribute_values(":pk", self.key(shard))
-            .expression_attribute_values(":sk", s(redriven_key(since, "")))
-            .expression_attribute_values(":end", s("r/~"))
-            .into_paginator()
-            .items()
-            .send();
-        while let Some(item) = pages.next().await {
-            redriven.push(decode_redriven(&item.map_err(|error| classify("Query", error))?)?);
-        }
-        Ok(redriven)
-    }
-
-    pub(super) async fn record_redriven(&self, shard: &ShardId, redriven: &Redriven) -> Result<(), Error> {
-        self.client
-            .put_item()
-            .table_name(&self.table)
-            .set_item(Some(encode_redriven(self.key(shard), redriven)))
-            .send()
-            .await
-            .map_err(|error| classify("PutItem", error))?;
-        Ok(())
-    }
-}
-
-fn redriven_key(at: Timestamp, id: &str) -> String {
-    format!("r/{:020}/{id}", at.0)
-}
-
-fn encode_redriven(pk: AttributeValue, redriven: &Redriven) -> HashMap<String, AttributeValue> {
-    let attributes = [
-        ("pk", pk),
-        ("sk", s(redriven_key(redriven.at, &redriven.id))),
-        ("handled", pack(&redriven.handled)),
-        ("at", n(redriven.at.0)),
-        ("expires_at", n(redriven.at.plus(REDRIVEN_KEPT).as_secs())),
-        ("v", n(FORMAT)),
-    ];
-    attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
-}
-
-fn decode_redriven(attributes: &HashMap<String, AttributeValue>) -> Result<Redriven, Error> {
-    let item = Item { attributes, what: "redriven" };
-    item.version(FORMAT)?;
-    let damaged = || Error::Damaged("a redriven item has no readable sort key".to_owned());
-    Ok(Redriven {
-        id: item.text("sk")?.splitn(3, '/').nth(2).ok_or_else(damaged)?.to_owned(),
-        at: Timestamp(item.number("at")?),
-        handled: item.fingerprints("handled")?,
-    })
 }
 
 fn sort_key(epoch: u64, part: u32) -> String {

@@ -3,7 +3,7 @@
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
 use lambda_runtime::LambdaEvent;
 use penstock::dead_letter::{Assembled, DeadLetter, assemble};
-use penstock::settle::{Outside, Settler, Work};
+use penstock::settle::{LetterEnd, Outside, Settler, Work};
 use penstock::time::Timestamp;
 use serde_json::value::RawValue;
 use tracing::{info, warn};
@@ -11,8 +11,8 @@ use tracing::{info, warn};
 use super::consumer::Error;
 use crate::metrics::{Measured, Metrics};
 
-/// Redrives the letters of one invocation. A message that stays is received again; after the queue's
-/// `maxReceiveCount` SQS moves it back to the dead letters.
+/// Redrives the letters of one invocation. What is refused again is in the dead letters at once. A message that stays is
+/// received again; after the queue's `maxReceiveCount` SQS moves it back to the dead letters.
 pub(super) async fn redrive<W: Work, O: Outside>(
     settler: &Settler<W, O>,
     metrics: &Metrics,
@@ -28,22 +28,26 @@ pub(super) async fn redrive<W: Work, O: Outside>(
         left.push(index);
     }
     let letters: Vec<DeadLetter> = assembled.iter().map(|Assembled { letter, .. }| letter.clone()).collect();
-    let results = settler.redrive(&letters, &event.context.request_id, Timestamp(event.context.deadline)).await;
-    for (Assembled { messages, .. }, result) in assembled.iter().zip(&results) {
-        if result.is_err() {
+    let ends = settler.redrive(&letters, &event.context.request_id, Timestamp(event.context.deadline)).await;
+    for (Assembled { messages, .. }, end) in assembled.iter().zip(&ends) {
+        if matches!(end, LetterEnd::Left(_)) {
             left.extend(messages);
         }
     }
+    let count = |is: fn(&LetterEnd) -> bool| ends.iter().filter(|end| is(end)).count();
+    let redriven = count(|end| matches!(end, LetterEnd::Settled(_)));
+    let sent_back = count(|end| matches!(end, LetterEnd::SentBack(_)));
     let mut measured = Measured::default();
     measured.property("request_id", &event.context.request_id);
-    let redriven = results.iter().filter(|result| result.is_ok()).count();
     measured.count("letters_redriven", redriven);
-    measured.count("letters_left", results.len() - redriven);
+    measured.count("letters_sent_back", sent_back);
+    measured.count("letters_left", ends.len() - redriven - sent_back);
     metrics.write(&measured, settler.now());
     info!(
         request_id = %event.context.request_id,
         letters = letters.len(),
         messages = bodies.len(),
+        sent_back,
         left = left.len(),
         took_ms = settler.now().since(began).as_millis(),
         "redriven"

@@ -120,7 +120,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
         context: &LaneContext<'_, O>,
         said: &mut Said,
     ) -> Result<(), Error> {
-        self.record(run, window, context.shard, said).await?;
+        self.record(run, window, context.at.shard, said).await?;
         window.advance(run.watermark());
         let commit = Commit {
             number: 0,
@@ -132,7 +132,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
             attempts: begun.attempts,
             at: self.outside.now(),
         };
-        self.commit(context.shard, said, commit, context.times.store).await
+        self.commit(context.at.shard, said, commit, context.at.times.store).await
     }
 
     pub(super) async fn record(

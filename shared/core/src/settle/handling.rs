@@ -2,6 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
@@ -10,8 +11,9 @@ use tracing::Instrument;
 
 use super::Outside;
 use super::lane::{LaneEnd, Outcome, Stop};
-use super::letters::GivingUp;
-use super::work::{Lane, LaneContext, Work};
+use super::letters::DeadLettering;
+use super::redrive::{Returned, Trouble};
+use super::work::{Context, Lane, LaneContext, Work};
 use crate::batch::Delivery;
 use crate::dead_letter::Code;
 use crate::handler::{EventHandler, Failure, HandlerContext};
@@ -31,9 +33,27 @@ impl<H: EventHandler> Work for Handling<H> {
             context.gauge.count(&end);
             (number, end)
         });
-        let mut ends: Vec<_> = ends.buffer_unordered(context.settings.concurrency).collect().await;
+        let mut ends: Vec<_> = ends.buffer_unordered(context.at.settings.concurrency).collect().await;
         ends.sort_unstable_by_key(|(number, _)| *number);
         ends.into_iter().map(|(_, end)| end).collect()
+    }
+
+    async fn redrive<O: Outside>(
+        &self,
+        event: &Delivery,
+        context: &Context<'_, O>,
+        _: &Returned<'_>,
+    ) -> Result<Outcome, Trouble> {
+        let left = context.time_left();
+        match self.attempt(event, context, left).await {
+            Some(Ok(())) => Ok(Outcome::Handled),
+            Some(Err(Failure::Refuse(reason))) => Err(Trouble::Never(Code::Refused, reason)),
+            Some(Err(Failure::Retry(cause))) => Err(Trouble::Failed(cause)),
+            None => Err(match context.out_of_time(left) {
+                Stop::Retry(cause) => Trouble::Failed(cause),
+                Stop::OutOfTime | Stop::Outside(_) => Trouble::Outside("time ran out".to_owned()),
+            }),
+        }
     }
 }
 
@@ -52,37 +72,49 @@ impl<H: EventHandler> Handling<H> {
     }
 
     async fn one<O: Outside>(&self, delivery: &Delivery, context: &LaneContext<'_, O>) -> Result<Outcome, Stop> {
-        let left = context.time_left();
+        let left = context.at.time_left();
         if left.is_zero() {
             return Err(Stop::OutOfTime);
         }
-        let Ok(content) = &delivery.content else { unreachable!("lanes hold events only") };
-        let attempt = delivery.failures + 1;
+        match self.attempt(delivery, &context.at, left).await {
+            Some(Ok(())) => Ok(Outcome::Handled),
+            Some(Err(Failure::Refuse(reason))) => {
+                let attempts = delivery.failures + 1;
+                let event = DeadLettering { delivery, code: Code::Refused, reason, attempts };
+                context.dead_letter_one(event).await.map_err(Stop::Outside)?;
+                // its name is not recorded: a redrive sends it again and must not be swallowed
+                Ok(Outcome::DeadLettered)
+            }
+            Some(Err(Failure::Retry(cause))) => Err(Stop::Retry(cause)),
+            None => Err(context.at.out_of_time(left)),
+        }
+    }
+
+    /// What the handler says of an event; `None` if it has not said anything when its time is over. A panic asks for a retry.
+    async fn attempt<O: Outside>(
+        &self,
+        delivery: &Delivery,
+        context: &Context<'_, O>,
+        left: Duration,
+    ) -> Option<Result<(), Failure>> {
+        let Ok(content) = &delivery.content else { unreachable!("only events are handled") };
         let about = HandlerContext {
             group: &context.settings.group,
             shard: context.shard,
             position: &delivery.position,
             arrival: delivery.arrival,
-            attempt,
+            attempt: delivery.failures + 1,
             epoch: context.epoch,
             deadline: context.times.stop,
         };
         let handled = AssertUnwindSafe(self.0.handle(&content.event, &about)).catch_unwind();
         let handled = handled.instrument(trace::process(delivery));
-        let result = match select(pin!(handled), pin!(context.outside.sleep(left))).await {
-            Either::Left((result, _)) => result,
-            Either::Right(((), _)) => return Err(context.out_of_time(left)),
-        };
-        match result {
-            Ok(Ok(())) => Ok(Outcome::Handled),
-            Ok(Err(Failure::Refuse(reason))) => {
-                let event = GivingUp { delivery, code: Code::Refused, reason, attempts: attempt };
-                context.give_up_one(event).await.map_err(Stop::Outside)?;
-                // its name is not recorded: a redrive sends it again and must not be swallowed
-                Ok(Outcome::DeadLettered)
+        match select(pin!(handled), pin!(context.outside.sleep(left))).await {
+            Either::Left((Ok(said), _)) => Some(said),
+            Either::Left((Err(panic), _)) => {
+                Some(Err(Failure::Retry(format!("the handler panicked: {}", panic_message(&*panic)))))
             }
-            Ok(Err(Failure::Retry(cause))) => Err(Stop::Retry(cause)),
-            Err(panic) => Err(Stop::Retry(format!("the handler panicked: {}", panic_message(&*panic)))),
+            Either::Right(((), _)) => None,
         }
     }
 }

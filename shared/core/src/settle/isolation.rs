@@ -11,7 +11,7 @@
 
 use super::ending::Said;
 use super::lane::{Outcome, Stop};
-use super::letters::GivingUp;
+use super::letters::DeadLettering;
 use super::run::{Gate, Run};
 use super::work::{LaneContext, Work};
 use super::{Error, Failed, Outside, Settler};
@@ -45,7 +45,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
         said: &mut Said,
     ) -> Result<bool, Error> {
         for index in run.open_events() {
-            if context.time_left().is_zero() {
+            if context.at.time_left().is_zero() {
                 return Ok(true);
             }
             match run.gate(index) {
@@ -56,13 +56,11 @@ impl<W: Work, O: Outside> Settler<W, O> {
                 }
                 Gate::Wait => break,
             }
-            // what needed no handler is recorded before a commit passes over it
-            self.record(run, window, context.shard, said).await?;
             if !self.alone(run, index, window, (begun, &suspect), context, said).await? {
                 break;
             }
         }
-        Ok(context.time_left().is_zero() && run.unsettled() > 0)
+        Ok(context.at.time_left().is_zero() && run.unsettled() > 0)
     }
 
     /// Handles one event under suspicion; false if it is left unsettled.
@@ -88,17 +86,17 @@ impl<W: Work, O: Outside> Settler<W, O> {
                     return Ok(true);
                 }
                 Err(error) => {
-                    context.tell(Decision::Left, run.delivery(index), &error);
+                    context.at.tell(Decision::Left, run.delivery(index), &error);
                     return Ok(false);
                 }
             }
             let reason = format!("the function crashed {suspicions} times while handling only this event");
             let delivery = run.delivery(index);
-            let event = GivingUp { delivery, code: Code::Crashed, reason, attempts: suspicions };
-            return Ok(match context.give_up_one(event).await {
+            let event = DeadLettering { delivery, code: Code::Crashed, reason, attempts: suspicions };
+            return Ok(match context.dead_letter_one(event).await {
                 Ok(()) => self.forgo(run, index, context).await,
                 Err(error) => {
-                    context.tell(Decision::NotDeadLettered, run.delivery(index), &error);
+                    context.at.tell(Decision::NotDeadLettered, run.delivery(index), &error);
                     false
                 }
             });
@@ -113,7 +111,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
             Err(Stop::Retry(cause)) => self.fail(run, vec![(index, cause)], context).await == [Failed::Settled],
             Err(Stop::OutOfTime) => false,
             Err(Stop::Outside(error)) => {
-                context.tell(Decision::Left, run.delivery(index), &error);
+                context.at.tell(Decision::Left, run.delivery(index), &error);
                 false
             }
         })

@@ -18,11 +18,11 @@ use crate::position::Position;
 const LETTERS_AT_ONCE: usize = 100;
 
 /// What a run gave up, by key.
-pub(super) type GivenUp = HashMap<PartitionKey, BTreeSet<Position>>;
+pub(super) type DeadLettered = HashMap<PartitionKey, BTreeSet<Position>>;
 
 /// An event that is to become a dead letter.
 #[derive(Debug)]
-pub(super) struct GivingUp<'a> {
+pub(super) struct DeadLettering<'a> {
     pub(super) delivery: &'a Delivery,
     pub(super) code: Code,
     pub(super) reason: String,
@@ -33,71 +33,70 @@ pub(super) struct GivingUp<'a> {
 impl<O: Outside> LaneContext<'_, O> {
     /// Sends events to the dead letters, some at a time, until the time for it is over. One result an event. What this run
     /// has sent is not sent again.
-    pub(super) async fn give_up(&self, events: Vec<GivingUp<'_>>) -> Vec<Result<(), ports::Error>> {
+    pub(super) async fn dead_letter(&self, events: Vec<DeadLettering<'_>>) -> Vec<Result<(), ports::Error>> {
         let mut results = Vec::with_capacity(events.len());
         for chunk in events.chunks(LETTERS_AT_ONCE) {
-            results.extend(self.give_up_some(chunk).await);
+            results.extend(self.dead_letter_some(chunk).await);
         }
         results
     }
 
     /// As above, for one event.
-    pub(super) async fn give_up_one(&self, event: GivingUp<'_>) -> Result<(), ports::Error> {
-        self.give_up(vec![event]).await.pop().unwrap_or_else(|| unreachable!("there is a result for each"))
+    pub(super) async fn dead_letter_one(&self, event: DeadLettering<'_>) -> Result<(), ports::Error> {
+        self.dead_letter(vec![event]).await.pop().unwrap_or_else(|| unreachable!("there is a result for each"))
     }
 
-    async fn give_up_some(&self, events: &[GivingUp<'_>]) -> Vec<Result<(), ports::Error>> {
-        if self.redrives {
-            return events.iter().map(|event| Err(ports::Error::Refused(event.reason.clone()))).collect();
-        }
-        let before: Vec<bool> = events.iter().map(|event| self.has_given_up(event.delivery)).collect();
+    async fn dead_letter_some(&self, events: &[DeadLettering<'_>]) -> Vec<Result<(), ports::Error>> {
+        let before: Vec<bool> = events.iter().map(|event| self.has_dead_lettered(event.delivery)).collect();
         let open = || events.iter().zip(&before).filter(|(_, before)| !**before).map(|(event, _)| event);
         let letters: Vec<_> = open().map(|event| self.letter(event)).collect();
         if letters.is_empty() {
             return vec![Ok(()); events.len()];
         }
-        let sending = async { Ok(self.outside.send(&letters).await) };
-        let sent = within(self.outside, self.times.letters, sending).await;
+        let sending = async { Ok(self.at.outside.send(&letters).await) };
+        let sent = within(self.at.outside, self.at.times.letters, sending).await;
         let sent = sent.unwrap_or_else(|error| vec![Err(error); letters.len()]);
         assert_eq!(sent.len(), letters.len(), "there is a result for each letter");
-        let mut given_up = self.given_up.lock().unwrap_or_else(PoisonError::into_inner);
-        for (GivingUp { delivery, code, reason, attempts }, _) in open().zip(&sent).filter(|(_, result)| result.is_ok())
+        let mut dead_lettered = self.dead_lettered.lock().unwrap_or_else(PoisonError::into_inner);
+        for (DeadLettering { delivery, code, reason, attempts }, _) in
+            open().zip(&sent).filter(|(_, result)| result.is_ok())
         {
             let why = Why { code: Some(code.as_str()), reason: Some(reason), attempts: Some(*attempts) };
-            tell(Decision::DeadLettered, self.shard, delivery, why);
+            tell(Decision::DeadLettered, self.at.shard, delivery, why);
             self.tally.count_letter(*code);
-            given_up.entry(delivery.key.clone()).or_default().insert(delivery.position.clone());
+            dead_lettered.entry(delivery.key.clone()).or_default().insert(delivery.position.clone());
         }
-        drop(given_up);
+        drop(dead_lettered);
         let mut sent = sent.into_iter();
         before.into_iter().map(|before| if before { Ok(()) } else { sent.next().unwrap_or(Ok(())) }).collect()
     }
 
-    fn has_given_up(&self, delivery: &Delivery) -> bool {
-        let given_up = self.given_up.lock().unwrap_or_else(PoisonError::into_inner);
-        given_up.get(&delivery.key).is_some_and(|positions| positions.contains(&delivery.position))
+    fn has_dead_lettered(&self, delivery: &Delivery) -> bool {
+        let dead_lettered = self.dead_lettered.lock().unwrap_or_else(PoisonError::into_inner);
+        dead_lettered.get(&delivery.key).is_some_and(|positions| positions.contains(&delivery.position))
     }
 
-    fn letter(&self, GivingUp { delivery, code, reason, attempts }: &GivingUp<'_>) -> DeadLetter {
+    fn letter(&self, DeadLettering { delivery, code, reason, attempts }: &DeadLettering<'_>) -> DeadLetter {
         DeadLetter {
-            group: self.settings.group.clone(),
-            stream: self.settings.stream.clone(),
-            shard: self.shard.clone(),
+            group: self.at.settings.group.clone(),
+            stream: self.at.settings.stream.clone(),
+            shard: self.at.shard.clone(),
             position: delivery.position.clone(),
             partition_key: delivery.key.as_str().to_owned(),
             arrival: delivery.arrival,
-            at: self.outside.now(),
+            at: self.at.outside.now(),
             attempts: *attempts,
             code: *code,
             reason: reason.clone(),
+            overtaken: false,
             data: delivery.data.clone(),
         }
     }
 
     /// What this run gave up of a key, above a position.
-    pub(super) fn given_up_of(&self, key: &PartitionKey, above: &Position) -> Vec<Position> {
-        let given_up = self.given_up.lock().unwrap_or_else(PoisonError::into_inner);
-        let positions = given_up.get(key).into_iter().flatten();
+    pub(super) fn dead_lettered_of(&self, key: &PartitionKey, above: &Position) -> Vec<Position> {
+        let dead_lettered = self.dead_lettered.lock().unwrap_or_else(PoisonError::into_inner);
+        let positions = dead_lettered.get(key).into_iter().flatten();
         positions.filter(|position| *position > above).cloned().collect()
     }
 }

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use tracing::warn;
 
+use super::redrive::REDRIVEN_LATE;
+use super::redrive::returned::RedrivenLately;
 use super::{Outside, Settler, Work};
 use crate::batch::{CLOCKS_DIFFER, ShardBatch};
 use crate::hash::HashRange;
-use crate::ports::{self, Lineage, Redrives, Shards, Windows};
+use crate::ports::{self, Ledger, Lineage, Shards};
 use crate::position::{Position, ShardId};
 use crate::progress::Begun;
 use crate::time::Timestamp;
@@ -30,7 +32,7 @@ struct KnownShards {
 }
 
 /// What the process remembers of a shard between runs.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Known {
     pub(super) lineage: Option<Lineage>,
     pub(super) window: Option<Window>,
@@ -40,12 +42,33 @@ pub(super) struct Known {
     pub(super) failed: u32,
     /// The suspicion of the last such run.
     pub(super) innocent: Option<(Position, u32)>,
+    /// What was redriven lately, for redrives.
+    pub(super) lately: Option<RedrivenLately>,
+    /// When the latest of what was redriven on the shard and is in the window was.
+    redriven_at: Timestamp,
     /// Runs in a row that settled nothing of what they were given.
     pub(super) fruitless: u32,
     /// When it was used last, as a count of uses.
     used: u64,
     /// See [`Window::bounded`].
     bound: Option<Position>,
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        Self {
+            lineage: None,
+            window: None,
+            redriven: 0,
+            failed: 0,
+            innocent: None,
+            lately: None,
+            redriven_at: Timestamp(0),
+            fruitless: 0,
+            used: 0,
+            bound: None,
+        }
+    }
 }
 
 /// Shards that a process remembers anything of. Lambda sends a process the batches of any shard.
@@ -161,7 +184,7 @@ pub(crate) struct LookingBack {
 /// Runs go on behind what the event source gave up, and their positions pass it without speaking of it. So only positions
 /// up to `last` count here: to have written one of these, a run had to be handed the range, or what is before it.
 pub(crate) async fn known_up_to(
-    outside: &(impl Windows + Redrives + Shards),
+    outside: &(impl Ledger + Shards),
     looking: LookingBack,
     shard: &ShardId,
     last: Position,
@@ -178,7 +201,7 @@ pub(crate) async fn known_up_to(
 }
 
 async fn load(
-    outside: &(impl Windows + Redrives + Shards),
+    outside: &(impl Ledger + Shards),
     memory: &Memory,
     LookingBack { horizon, age, since, until, names_max }: LookingBack,
     shard: &ShardId,
@@ -192,7 +215,7 @@ async fn load(
     let inherits = known.window.is_none();
     let mut window = known.window.take().unwrap_or_else(|| Window::bounded(age, known.bound.clone()));
     if inherits {
-        known.redriven = 0;
+        (known.redriven, known.redriven_at) = (0, Timestamp(0));
     }
     if window.epoch() + 1 < begun.epoch {
         let (after, kept_from) = (window.epoch(), Some(begun.kept_from()));
@@ -215,7 +238,10 @@ async fn load(
         memory.make_room(window.bytes());
     }
     if known.redriven != begun.redriven {
-        for redriven in outside.load_redriven(shard, since).await? {
+        // what it has read before is in the window
+        let new_since = since.max(known.redriven_at.minus(REDRIVEN_LATE));
+        for redriven in outside.load_redriven(shard, new_since).await? {
+            known.redriven_at = known.redriven_at.max(redriven.at);
             window.add_redriven(&redriven);
         }
         known.redriven = begun.redriven;

@@ -23,8 +23,8 @@ use futures_util::stream::{self, StreamExt};
 
 use super::Outside;
 use super::lane::{LaneEnd, Outcome, Stop};
-use super::letters::GivingUp;
-use super::work::{Lane, LaneContext};
+use super::letters::DeadLettering;
+use super::work::{Context, Lane, LaneContext};
 use crate::batch::Delivery;
 use crate::dead_letter::Code;
 use crate::fingerprint::Fingerprint;
@@ -94,7 +94,7 @@ impl<P: Projection, S: States> Projecting<P, S> {
             if open.is_empty() {
                 break;
             }
-            if context.time_left().is_zero() {
+            if context.at.time_left().is_zero() {
                 for lane in open {
                     ends[lane] = Some(LaneEnd::nothing(Stop::OutOfTime));
                 }
@@ -149,7 +149,7 @@ impl<P: Projection, S: States> Projecting<P, S> {
         let known: Vec<Option<Arc<StoredState>>> = keys.iter().map(known).collect();
         let unknown = keys.iter().zip(&known).filter(|(_, known)| known.is_none());
         let unknown: Vec<PartitionKey> = unknown.map(|(key, _)| key.clone()).collect();
-        let mut read = self.read(&unknown, context).await.into_iter();
+        let mut read = self.read(&unknown, &context.at).await.into_iter();
         let before = |known: Option<Arc<StoredState>>| match known {
             Some(stored) => Ok(Before { stored: Some(stored), remembered: true }),
             None => read.next().unwrap_or_else(|| unreachable!("there is a result for each key")),
@@ -161,7 +161,7 @@ impl<P: Projection, S: States> Projecting<P, S> {
     async fn read<O: Outside>(
         &self,
         keys: &[PartitionKey],
-        context: &LaneContext<'_, O>,
+        context: &Context<'_, O>,
     ) -> Vec<Result<Before, ports::Error>> {
         if keys.is_empty() {
             return Vec::new();
@@ -190,13 +190,13 @@ impl<P: Projection, S: States> Projecting<P, S> {
         let state = self.state_of(before, first)?;
         let known = self.known(events, before, context).await.map_err(Stop::Outside)?;
         let dead = DeadPlaces::before(before, context);
-        let room = context.settings.item.refused.saturating_sub(dead.places.len());
+        let room = context.at.settings.item.refused.saturating_sub(dead.places.len());
         let go_on = |refused| match () {
-            () if context.time_left().is_zero() => Err(Stop::OutOfTime),
-            () if refused >= room => Err(Stop::Outside(full(context.settings.item.refused))),
+            () if context.at.time_left().is_zero() => Err(Stop::OutOfTime),
+            () if refused >= room => Err(Stop::Outside(full(context.at.settings.item.refused))),
             () => Ok(()),
         };
-        let most = context.settings.item.state_bytes;
+        let most = context.at.settings.item.state_bytes;
         let folded = Folded::new(&self.projection, events, state, most, known, go_on);
         folded.map_err(|error| damaged(first, &error))
     }
@@ -206,12 +206,12 @@ impl<P: Projection, S: States> Projecting<P, S> {
         let refused = foldings.iter().enumerate().flat_map(|(number, folding)| {
             folding.folded.refused().map(move |(index, code, reason)| {
                 let delivery = folding.events[index];
-                let letter = GivingUp { delivery, code, reason: reason.to_owned(), attempts: 1 };
+                let letter = DeadLettering { delivery, code, reason: reason.to_owned(), attempts: 1 };
                 ((number, index), letter)
             })
         });
         let (places, letters): (Vec<(usize, usize)>, Vec<_>) = refused.unzip();
-        let sent = context.give_up(letters).await;
+        let sent = context.dead_letter(letters).await;
         // the last first: what is cut is behind what is cut later
         for ((number, index), sent) in places.into_iter().zip(sent).rev() {
             if let Err(error) = sent {
@@ -239,7 +239,7 @@ impl<P: Projection, S: States> Projecting<P, S> {
                 Err(stop) => ends[lane] = Some(LaneEnd::nothing(stop)),
             }
         }
-        let stored = self.write(&writes, context).await;
+        let stored = self.write(&writes, &context.at).await;
         for (folding, stored) in written.into_iter().zip(stored) {
             let lane = folding.lane;
             match stored {
@@ -276,7 +276,7 @@ impl<P: Projection, S: States> Projecting<P, S> {
     async fn write<O: Outside>(
         &self,
         writes: &[StateWrite],
-        context: &LaneContext<'_, O>,
+        context: &Context<'_, O>,
     ) -> Vec<Result<Stored, ports::Error>> {
         if writes.is_empty() {
             return Vec::new();

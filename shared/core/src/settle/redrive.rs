@@ -5,172 +5,199 @@
 //! of them, records the names on each, and then counts that it did on their progress; the next run sees the count and
 //! knows the names, so that a duplicate on the stream is still found.
 //!
-//! P6: what is not handled is left in the queue, which moves it back to the dead letters after some tries.
+//! One call of a group redrives at a time: the others wait for their turn. What a storm of letters costs the live run is
+//! therefore one call's work, and the order of a key is kept from one call to the next: an event that comes after a later one
+//! of its key was redriven goes back to the dead letters as overtaken. Sent back once more, it is handled all the same.
 //!
-//! Once, except: two copies of one letter that are redriven at the same moment can both reach a handler, with the same
-//! idempotency key. A projection's state remembers what was redriven into it and applies it once even then.
+//! P6: every letter ends. What is refused again, or fails for some seconds, goes back to the dead letters at once, with what
+//! was wrong this time. What could not be tried is left in the queue and comes again; after some times its queue moves it back.
+//!
+//! Once, except: a call that goes on after its turn is over handles beside the next one. Two copies of one letter that are
+//! redriven at that moment can both reach a handler, with the same idempotency key, and the order of their key can break. A
+//! projection's state remembers what was redriven into it and applies it once even then.
+
+mod chain;
+pub(crate) mod returned;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
+use std::time::Duration;
 
 use tracing::warn;
 
-use super::lane::{Outcome, Stop};
-use super::outage::Gauge;
-use super::tally::Tally;
+use super::lane::Outcome;
 use super::times::{Times, within};
-use super::work::{LaneContext, Work};
+use super::work::{Context, Work};
 use super::{Outside, Settler};
 use crate::batch::{CLOCKS_DIFFER, Delivery};
-use crate::dead_letter::DeadLetter;
+use crate::dead_letter::{Code, DeadLetter};
 use crate::decision::{Decision, Why, tell};
-use crate::fingerprint::{Fingerprint, Fingerprinter};
-use crate::hash::{HashKey, HashRange};
+use crate::fingerprint::Fingerprint;
 use crate::ports::{self, ListedShard};
 use crate::position::{Position, ShardId};
 use crate::progress::Begun;
 use crate::time::Timestamp;
 use crate::window::{Age, Names, Redriven, Window};
+use chain::Chain;
+use returned::RedrivenLately;
+pub use returned::Returned;
 
 /// How long a redriven letter's copies are recognised: SQS keeps a message no longer.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html>
-const REDRIVEN_KEPT: std::time::Duration = std::time::Duration::from_secs(14 * 24 * 60 * 60);
+const REDRIVEN_KEPT: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
-/// Why a letter stays in the queue.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Left {
-    /// Its bytes are no event. It has to be mended by hand.
-    #[error("it is no event: {0}")]
-    NotAnEvent(String),
-    /// The handler or the projection did not take it this time either.
-    #[error("it was not handled: {0}")]
-    NotHandled(String),
-    /// Something outside failed, or time ran out, or an event of its key before it is left.
-    #[error("it comes again: {0}")]
-    Later(String),
+/// What was recorded so long before what was read last can be new: clocks differ, and a write can arrive late.
+pub(super) const REDRIVEN_LATE: Duration = Duration::from_secs(5 * 60);
+
+/// Between two tries of what failed.
+const PAUSES: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
+
+/// Between two looks at whose turn it is.
+const TURN_PAUSE: Duration = Duration::from_millis(500);
+
+/// What became of a letter that was sent back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LetterEnd {
+    /// Its event is settled.
+    Settled(Outcome),
+    /// It is in the dead letters again, with this reason.
+    SentBack(Code),
+    /// Nothing: it stays in the queue and comes again. Why.
+    Left(String),
 }
 
-/// The shards on which an event and its copies can be: the one its letter came from, and those after it that hold its
-/// key.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Chain {
-    shards: Vec<ShardId>,
-    /// The first one is past the stream's retention: no run will come to it any more.
-    origin_is_gone: bool,
-    /// The first one does not hold the key: the event came there in another producer's aggregate.
-    is_stray: bool,
-}
-
-impl Chain {
-    fn of(origin: &ShardId, key: HashKey, listed: &[ListedShard]) -> Self {
-        let find = |id: &ShardId| listed.iter().find(|other| other.shard == *id);
-        let origin_is_gone = find(origin).is_none();
-        let is_stray = find(origin).is_some_and(|origin| !origin.range.contains(key));
-        let mut shards = vec![origin.clone()];
-        // a shard is listed after those that it came from
-        for other in listed {
-            let descends = other.parents.iter().any(|parent| shards.contains(parent));
-            if other.range.contains(key) && !shards.contains(&other.shard) && (descends || origin_is_gone || is_stray) {
-                shards.push(other.shard.clone());
-            }
-        }
-        Self { shards, origin_is_gone, is_stray }
-    }
-
-    fn origin(&self) -> &ShardId {
-        self.shards.first().unwrap_or_else(|| unreachable!("a chain has its origin"))
-    }
-}
-
-/// What is known on the shards of a chain.
+/// Why an event was not handled.
 #[derive(Debug)]
-pub struct Returned<'a> {
-    windows: &'a [Window],
-    /// Up to where each was given up.
-    given_up: Vec<Position>,
-    redriven: Names,
-    origin_is_gone: bool,
-    is_stray: bool,
-    fingerprints: &'a Fingerprinter,
+pub enum Trouble {
+    /// Not now nor later.
+    Never(Code, String),
+    /// It failed; it may work on another try.
+    Failed(String),
+    /// Nothing was tried: something outside is in the way.
+    Outside(String),
 }
 
-impl Returned<'_> {
-    /// Whether what was settled up to `position` is in a window: a run records after it has handled, so a window can
-    /// lack what was handled a moment ago.
-    pub fn is_recorded(&self, position: &Position) -> bool {
-        let fingerprint = || self.fingerprints.position(position);
-        // a shard is read when those that it came from are settled, and its numbers are higher than theirs
-        self.windows.iter().any(|window| window.is_settled(position, fingerprint))
-            // what was given up without being recorded never will be
-            || self.given_up.iter().any(|given_up| position <= given_up)
-            || self.origin_is_gone
+impl From<ports::Error> for Trouble {
+    fn from(error: ports::Error) -> Self {
+        Self::Outside(error.to_string())
+    }
+}
+
+/// A letter on its way through a call.
+struct Letter<'a> {
+    letter: &'a DeadLetter,
+    delivery: Delivery,
+    end: Option<LetterEnd>,
+    /// It goes back to the dead letters with this.
+    back: Option<(Code, String)>,
+}
+
+impl Letter<'_> {
+    fn is_open(&self) -> bool {
+        self.end.is_none() && self.back.is_none()
     }
 
-    /// Whether the event came to a shard that does not hold its key: positions of its key say nothing of it.
-    pub(super) fn is_stray(&self) -> bool {
-        self.is_stray
+    fn leave(&mut self, why: impl Into<String>) {
+        self.end = Some(LetterEnd::Left(why.into()));
     }
 
-    fn has(&self, name: Fingerprint) -> bool {
-        self.redriven.contains(&name) || self.windows.iter().any(|window| window.has(name))
+    fn name(&self) -> Option<Fingerprint> {
+        self.delivery.content.as_ref().ok().map(|content| content.fingerprint)
     }
 }
 
 impl<W: Work, O: Outside> Settler<W, O> {
-    /// Handles dead letters that were sent back, until `deadline`. `id` is a name that no other call has. One result a
-    /// letter: what it came to, or why it has to stay in the queue.
-    pub async fn redrive(&self, letters: &[DeadLetter], id: &str, deadline: Timestamp) -> Vec<Result<Outcome, Left>> {
-        let mut results: Vec<Option<Result<Outcome, Left>>> = vec![None; letters.len()];
-        let mut open: Vec<(usize, Delivery)> = Vec::new();
-        for (index, letter) in letters.iter().enumerate() {
-            let delivery = Delivery::of_letter(letter, &self.fingerprints);
-            match &delivery.content {
-                Ok(_) => open.push((index, delivery)),
-                Err(error) => results[index] = Some(Err(Left::NotAnEvent(error.to_string()))),
+    /// Handles dead letters that were sent back, until `deadline`. `id` is a name that no other call has. One end a letter.
+    pub async fn redrive(&self, letters: &[DeadLetter], id: &str, deadline: Timestamp) -> Vec<LetterEnd> {
+        let times = Times::new(self.outside.now(), deadline, self.settings.margin);
+        let of = |letter| Letter {
+            letter,
+            delivery: Delivery::of_letter(letter, &self.fingerprints),
+            end: None,
+            back: None,
+        };
+        let mut letters: Vec<Letter<'_>> = letters.iter().map(of).collect();
+        for letter in &mut letters {
+            if let Err(error) = &letter.delivery.content {
+                // one that has expired has no bytes that could be mended
+                let code = if letter.letter.code == Code::Expired { Code::Expired } else { Code::NotAnEvent };
+                letter.back = Some((code, error.to_string()));
             }
         }
-        // a key's letters in the order of the stream, whatever order the queue gave them in
-        open.sort_by(|(_, a), (_, b)| a.position.cmp(&b.position));
-        let times = Times::new(self.outside.now(), deadline, self.settings.margin);
-        match within(&self.outside, times.stop, self.chains(letters, open)).await {
-            Ok(chains) => {
-                for (number, (chain, deliveries)) in chains.into_iter().enumerate() {
-                    // two chains can share a shard
-                    let id = format!("{id}/{number}");
-                    let ended = self.redrive_on(&chain, &deliveries, &id, times).await;
-                    let origin = chain.origin();
-                    for ((index, delivery), result) in deliveries.iter().zip(ended) {
-                        match &result {
-                            Ok(_) => tell(Decision::Redriven, origin, delivery, Why::default()),
-                            Err(left) => {
-                                let why = left.to_string();
-                                tell(Decision::NotRedriven, origin, delivery, Why::because(&why));
-                            }
-                        }
-                        results[*index] = Some(result);
-                    }
+        match self.take_turn(id, deadline, times).await {
+            Ok(()) => {
+                self.redrive_in_turn(&mut letters, id, times).await;
+                if let Err(error) = within(&self.outside, times.answer, self.outside.end_turn(id)).await {
+                    warn!(%error, "the next call has to wait until this one's turn is over");
                 }
             }
-            Err(error) => warn!(%error, "nothing was redriven: the shards cannot be listed"),
+            Err(why) => letters.iter_mut().filter(|letter| letter.is_open()).for_each(|letter| letter.leave(&why)),
         }
-        let unseen = || Err(Left::Later("the shards cannot be listed".to_owned()));
-        results.into_iter().map(|result| result.unwrap_or_else(unseen)).collect()
+        letters.into_iter().map(|letter| self.ended(letter)).collect()
     }
 
-    /// The letters by the shards on which their copies can be.
-    async fn chains(
-        &self,
-        letters: &[DeadLetter],
-        deliveries: Vec<(usize, Delivery)>,
-    ) -> Result<BTreeMap<Chain, Vec<(usize, Delivery)>>, ports::Error> {
-        let mut chains: BTreeMap<Chain, Vec<(usize, Delivery)>> = BTreeMap::new();
-        if deliveries.is_empty() {
+    /// Waits until no other call redrives.
+    async fn take_turn(&self, id: &str, deadline: Timestamp, times: Times) -> Result<(), String> {
+        // what is left of the time has to be enough to do something
+        let latest = times.began.plus(times.stop.since(times.began) / 2);
+        loop {
+            let now = self.outside.now();
+            let why = match within(&self.outside, latest, self.outside.take_turn(id, now, deadline.plus(CLOCKS_DIFFER)))
+                .await
+            {
+                Ok(true) => return Ok(()),
+                Ok(false) => "another call redrives".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            if self.outside.now().plus(TURN_PAUSE) >= latest {
+                return Err(why);
+            }
+            self.outside.sleep(TURN_PAUSE).await;
+        }
+    }
+
+    async fn redrive_in_turn(&self, letters: &mut [Letter<'_>], id: &str, times: Times) {
+        match within(&self.outside, times.stop, self.chains(letters)).await {
+            Ok(chains) => {
+                for (number, (chain, indices)) in chains.into_iter().enumerate() {
+                    // two chains can share a shard
+                    self.redrive_on(&chain, letters, &indices, &format!("{id}/{number}"), times).await;
+                }
+            }
+            Err(error) => letters.iter_mut().filter(|letter| letter.is_open()).for_each(|letter| {
+                letter.leave(format!("the shards cannot be listed: {error}"));
+            }),
+        }
+        self.send_back(letters, times).await;
+    }
+
+    fn ended(&self, letter: Letter<'_>) -> LetterEnd {
+        let (shard, end) = (&letter.letter.shard, letter.end);
+        let end = end.unwrap_or_else(|| LetterEnd::Left("it could not be sent back".to_owned()));
+        let (decision, code, why) = match &end {
+            LetterEnd::Settled(_) => (Decision::Redriven, None, None),
+            LetterEnd::SentBack(code) => {
+                (Decision::DeadLettered, Some(code.as_str()), letter.back.as_ref().map(|(_, why)| why.as_str()))
+            }
+            LetterEnd::Left(why) => (Decision::NotRedriven, None, Some(why.as_str())),
+        };
+        tell(decision, shard, &letter.delivery, Why { code, reason: why, attempts: Some(letter.delivery.failures) });
+        end
+    }
+
+    /// The letters by the shards on which their copies can be; each key's in the order of the stream, whatever order the
+    /// queue gave them in.
+    async fn chains(&self, letters: &[Letter<'_>]) -> Result<BTreeMap<Chain, Vec<usize>>, ports::Error> {
+        let mut chains: BTreeMap<Chain, Vec<usize>> = BTreeMap::new();
+        let mut open: Vec<usize> = (0..letters.len()).filter(|index| letters[*index].is_open()).collect();
+        if open.is_empty() {
             return Ok(chains);
         }
+        open.sort_by(|a, b| letters[*a].delivery.position.cmp(&letters[*b].delivery.position));
         let listed = self.listed().await?;
-        for (index, delivery) in deliveries {
-            let chain = Chain::of(&letters[index].shard, delivery.key.hash_key(), &listed);
-            chains.entry(chain).or_default().push((index, delivery));
+        for index in open {
+            let Letter { letter, delivery, .. } = &letters[index];
+            let chain = Chain::of(&letter.shard, delivery.key.hash_key(), &listed);
+            chains.entry(chain).or_default().push(index);
         }
         Ok(chains)
     }
@@ -182,92 +209,52 @@ impl<W: Work, O: Outside> Settler<W, O> {
         Ok(listed)
     }
 
-    /// Says on every shard of a chain what was redriven, and then on those that came of them meanwhile: their first run may
-    /// have looked at its ancestors before it was said there. A shard that comes later still looks after it.
-    async fn record_on_all(
-        &self,
-        chain: &Chain,
-        deliveries: &[(usize, Delivery)],
-        results: &[Result<Outcome, Left>],
-        id: &str,
-    ) -> Result<(), ports::Error> {
-        if results.iter().all(Result::is_err) {
-            return Ok(());
-        }
-        for shard in &chain.shards {
-            self.record_redriven(shard, deliveries, results, id).await?;
-        }
-        let listed = self.listed().await?;
-        let now = deliveries.iter().flat_map(|(_, delivery)| {
-            let Chain { shards, .. } = Chain::of(&chain.shards[0], delivery.key.hash_key(), &listed);
-            shards
-        });
-        let new: BTreeSet<ShardId> = now.filter(|shard| !chain.shards.contains(shard)).collect();
-        for shard in &new {
-            self.record_redriven(shard, deliveries, results, id).await?;
-        }
-        Ok(())
-    }
-
-    async fn redrive_on(
-        &self,
-        chain: &Chain,
-        deliveries: &[(usize, Delivery)],
-        id: &str,
-        times: Times,
-    ) -> Vec<Result<Outcome, Left>> {
-        let later = |error: ports::Error| Left::Later(error.to_string());
+    async fn redrive_on(&self, chain: &Chain, letters: &mut [Letter<'_>], indices: &[usize], id: &str, times: Times) {
         let now = self.outside.now();
-        let (mut windows, mut given_up, mut redriven, mut epoch) = (Vec::new(), Vec::new(), Names::default(), 0);
+        let (mut windows, mut expired, mut redriven, mut epoch) = (Vec::new(), Vec::new(), Vec::new(), 0);
         let mut complete = Vec::new();
         for (place, shard) in chain.shards.iter().enumerate() {
             let gone = place == 0 && chain.origin_is_gone;
-            match within(&self.outside, times.stop, self.look_at(shard, (gone, chain.shards.len()), now, &mut redriven))
-                .await
-            {
-                Ok((begun, window)) => {
-                    epoch = begun.epoch;
-                    // before its first run, the shards that it came from still grow
-                    complete.push(begun.epoch > 0);
-                    given_up.push(begun.given_up);
-                    windows.push(window);
-                }
-                Err(error) => return vec![Err(later(error)); deliveries.len()],
-            }
+            let looked = within(&self.outside, times.stop, self.look_at(shard, (gone, chain.shards.len()), now)).await;
+            let (begun, window, lately) = match looked {
+                Ok(looked) => looked,
+                Err(error) => return indices.iter().for_each(|index| letters[*index].leave(error.to_string())),
+            };
+            epoch = begun.epoch;
+            // until this shard has run, its parents may be unfinished: what is known of it is not kept
+            complete.push(begun.epoch > 0);
+            expired.push(begun.expired);
+            windows.push(window);
+            redriven.push(lately);
         }
-        let context = LaneContext {
+        let Chain { origin_is_gone, is_stray, .. } = *chain;
+        let fingerprints = &self.fingerprints;
+        let returned = Returned { windows, expired, redriven, origin_is_gone, is_stray, fingerprints };
+        let context = Context {
             outside: &self.outside,
             settings: &self.settings,
             shard: chain.shards.last().unwrap_or_else(|| unreachable!("a chain has its origin")),
             epoch,
-            position: &Position::start(),
-            below: Position::start(),
-            fingerprints: &self.fingerprints,
-            range: HashRange::ALL,
+            fingerprints,
             times,
-            given_up: Mutex::default(),
-            tally: Tally::default(),
-            gauge: Gauge::new(&self.settings, 0),
-            redrives: true,
         };
-        let Chain { origin_is_gone, is_stray, .. } = *chain;
-        let fingerprints = &self.fingerprints;
-        let returned = Returned { windows: &windows, given_up, redriven, origin_is_gone, is_stray, fingerprints };
-        let mut results = self.handle_returned(deliveries, &context, &returned).await;
-        let recorded = self.record_on_all(chain, deliveries, &results, id);
+        self.handle_returned(letters, indices, &context, &returned).await;
+        let recorded = self.record_on_all(chain, letters, indices, id);
         if let Err(error) = within(&self.outside, times.commit, recorded).await {
-            for result in results.iter_mut().filter(|result| result.is_ok()) {
-                *result = Err(later(error.clone()));
+            for index in indices {
+                if matches!(letters[*index].end, Some(LetterEnd::Settled(_))) {
+                    letters[*index].leave(error.to_string());
+                }
             }
         }
-        for ((shard, window), complete) in chain.shards.iter().zip(windows).zip(complete) {
+        let Returned { windows, redriven, .. } = returned;
+        let known = windows.into_iter().zip(redriven).zip(complete);
+        for (shard, ((window, lately), complete)) in chain.shards.iter().zip(known) {
             let mut known = self.memory.recall(Age::Recording, shard);
-            if complete {
-                known.window = Some(window);
-            }
+            known.window = complete.then_some(window);
+            known.lately = Some(lately);
             self.memory.remember(Age::Recording, shard.clone(), known);
         }
-        results
     }
 
     /// The progress and the window of a shard, one of so many, and what was redriven on it.
@@ -276,16 +263,16 @@ impl<W: Work, O: Outside> Settler<W, O> {
         shard: &ShardId,
         (gone, windows): (bool, usize),
         now: Timestamp,
-        redriven: &mut Names,
-    ) -> Result<(Begun, Window), ports::Error> {
-        for earlier in self.outside.load_redriven(shard, now.minus(REDRIVEN_KEPT)).await? {
-            redriven.extend(earlier.handled);
+    ) -> Result<(Begun, Window, RedrivenLately), ports::Error> {
+        let mut known = self.memory.recall(Age::Recording, shard);
+        let mut lately = known.lately.take().unwrap_or_default();
+        for redriven in self.outside.load_redriven(shard, lately.since(now.minus(REDRIVEN_KEPT))).await? {
+            lately.add(redriven);
         }
         let begun = self.outside.look(shard).await?;
         if gone {
-            return Ok((begun, Window::new(Age::Recording)));
+            return Ok((begun, Window::new(Age::Recording), lately));
         }
-        let mut known = self.memory.recall(Age::Recording, shard);
         let since = now.minus(self.settings.horizon + CLOCKS_DIFFER);
         // as if a run began now: the last one that did is in it too
         let next = Begun { epoch: begun.epoch + 1, ..begun.clone() };
@@ -293,70 +280,153 @@ impl<W: Work, O: Outside> Settler<W, O> {
         // later runs than the last that committed can still record
         window.set_epoch(begun.epoch.saturating_sub(u64::from(begun.attempts)));
         self.memory.remember(Age::Recording, shard.clone(), known);
-        Ok((begun, window))
+        Ok((begun, window, lately))
     }
 
-    /// One after the other: they are few, and the live runs have the right of way.
+    /// One after the other: they are few, and the live runs have the right of way. What fails is tried again after a while,
+    /// and holds up the later events of its key until then.
     async fn handle_returned(
         &self,
-        deliveries: &[(usize, Delivery)],
-        context: &LaneContext<'_, O>,
+        letters: &mut [Letter<'_>],
+        indices: &[usize],
+        context: &Context<'_, O>,
         returned: &Returned<'_>,
-    ) -> Vec<Result<Outcome, Left>> {
+    ) {
         let mut names = Names::default();
-        let mut blocked: BTreeSet<&str> = BTreeSet::new();
-        let mut results = Vec::with_capacity(deliveries.len());
-        for (_, delivery) in deliveries {
-            let Ok(content) = &delivery.content else { unreachable!("only events are redriven") };
-            let name = content.fingerprint;
-            let result = if returned.has(name) || names.contains(&name) {
-                Ok(Outcome::Duplicate)
-            } else if blocked.contains(delivery.key.as_str()) {
-                Err(Left::Later("an event of its key before it is left".to_owned()))
-            } else if !returned.is_recorded(&delivery.position) {
-                // the run that sent the letter died, and those before it are still to come
-                Err(Left::Later("what came before it is not recorded yet".to_owned()))
-            } else if context.time_left().is_zero() {
-                Err(Left::Later("time ran out".to_owned()))
-            } else {
-                match self.work.redrive(delivery, context, returned).await {
-                    Ok(outcome) => {
-                        names.insert(name);
-                        Ok(outcome)
-                    }
-                    Err(Stop::Outside(ports::Error::Refused(reason)) | Stop::Retry(reason)) => {
-                        Err(Left::NotHandled(reason))
-                    }
-                    Err(Stop::Outside(error)) => Err(Left::Later(error.to_string())),
-                    Err(Stop::OutOfTime) => Err(Left::Later("time ran out".to_owned())),
+        let mut pauses = PAUSES.into_iter();
+        loop {
+            let pause = pauses.next().filter(|pause| context.time_left() > *pause);
+            let mut waiting: BTreeSet<String> = BTreeSet::new();
+            for index in indices {
+                let letter = &mut letters[*index];
+                if !letter.is_open() || waiting.contains(letter.delivery.key.as_str()) {
+                    continue;
                 }
-            };
-            if matches!(result, Err(Left::Later(_))) {
-                blocked.insert(delivery.key.as_str());
+                match self.handle_one(letter, context, returned, &mut names).await {
+                    Ok(outcome) => letter.end = Some(LetterEnd::Settled(outcome)),
+                    Err(Trouble::Never(code, reason)) => letter.back = Some((code, reason)),
+                    Err(Trouble::Failed(_) | Trouble::Outside(_)) if pause.is_some() => {
+                        waiting.insert(letter.delivery.key.as_str().to_owned());
+                    }
+                    Err(Trouble::Failed(reason)) => letter.back = Some((Code::RetriesExhausted, reason)),
+                    Err(Trouble::Outside(why)) => {
+                        waiting.insert(letter.delivery.key.as_str().to_owned());
+                        letter.leave(why);
+                    }
+                }
             }
-            results.push(result);
+            match pause {
+                Some(pause) if !waiting.is_empty() => context.outside.sleep(pause.min(context.time_left())).await,
+                _ => break,
+            }
         }
-        results
+        for index in indices.iter().filter(|index| letters[**index].is_open()).copied().collect::<Vec<_>>() {
+            letters[index].leave("an event of its key before it is left");
+        }
     }
 
-    async fn record_redriven(
+    async fn handle_one(
         &self,
-        shard: &ShardId,
-        deliveries: &[(usize, Delivery)],
-        results: &[Result<Outcome, Left>],
+        letter: &mut Letter<'_>,
+        context: &Context<'_, O>,
+        returned: &Returned<'_>,
+        names: &mut Names,
+    ) -> Result<Outcome, Trouble> {
+        let Some(name) = letter.name() else { unreachable!("only events are redriven") };
+        let delivery = &letter.delivery;
+        if returned.has(name) || names.contains(&name) {
+            return Ok(Outcome::Duplicate);
+        }
+        if !returned.is_recorded(&delivery.position) {
+            // the run that sent the letter died, and those before it are still to come
+            return Err(Trouble::Outside("what came before it is not recorded yet".to_owned()));
+        }
+        let overtaken_by = returned.last_of(self.fingerprints.key(&delivery.key));
+        if let Some(later) = overtaken_by.filter(|later| **later > delivery.position)
+            && !letter.letter.overtaken
+            && !returned.is_stray()
+        {
+            let why =
+                format!("{later} of its key was redriven before it: redriven once more it is handled all the same");
+            return Err(Trouble::Never(Code::Overtaken, why));
+        }
+        if context.time_left().is_zero() {
+            return Err(Trouble::Outside("time ran out".to_owned()));
+        }
+        match self.work.redrive(delivery, context, returned).await {
+            Ok(outcome) => {
+                names.insert(name);
+                Ok(outcome)
+            }
+            Err(trouble) => {
+                letter.delivery.failures += u32::from(!matches!(trouble, Trouble::Outside(_)));
+                Err(trouble)
+            }
+        }
+    }
+
+    /// Says on every shard of a chain what was redriven, and then on those that came of them meanwhile: their first run may
+    /// have looked at its ancestors before it was said there. A shard that comes later still looks after it.
+    async fn record_on_all(
+        &self,
+        chain: &Chain,
+        letters: &[Letter<'_>],
+        indices: &[usize],
         id: &str,
     ) -> Result<(), ports::Error> {
-        let settled = |(result, (_, delivery)): (&Result<Outcome, Left>, &(usize, Delivery))| {
-            let name = delivery.content.as_ref().ok().map(|content| content.fingerprint);
-            name.filter(|_| result.is_ok())
-        };
         // duplicates too: the call that redrove them may have died before it was counted
-        let handled: Vec<Fingerprint> = results.iter().zip(deliveries).filter_map(settled).collect();
-        if handled.is_empty() {
+        let is_settled = |letter: &&Letter<'_>| matches!(letter.end, Some(LetterEnd::Settled(_)));
+        let settled: Vec<&Letter<'_>> = indices.iter().map(|index| &letters[*index]).filter(is_settled).collect();
+        if settled.is_empty() {
             return Ok(());
         }
-        let redriven = Redriven { id: id.to_owned(), at: self.outside.now(), handled };
-        self.outside.record_redriven(shard, &redriven).await?;
-        self.outside.announce(shard).await
+        let mut last: BTreeMap<Fingerprint, Position> = BTreeMap::new();
+        for letter in settled.iter().filter(|_| !chain.is_stray) {
+            let (key, position) = (self.fingerprints.key(&letter.delivery.key), letter.delivery.position.clone());
+            last.entry(key).and_modify(|last| *last = position.clone().max(last.clone())).or_insert(position);
+        }
+        let redriven = Redriven {
+            id: id.to_owned(),
+            at: self.outside.now(),
+            handled: settled.iter().filter_map(|letter| letter.name()).collect(),
+            last: last.into_iter().collect(),
+        };
+        for shard in &chain.shards {
+            self.outside.record_redriven(shard, &redriven).await?;
+        }
+        let listed = self.listed().await?;
+        let now = settled.iter().flat_map(|letter| {
+            let Chain { shards, .. } = Chain::of(&chain.shards[0], letter.delivery.key.hash_key(), &listed);
+            shards
+        });
+        let new: BTreeSet<ShardId> = now.filter(|shard| !chain.shards.contains(shard)).collect();
+        for shard in &new {
+            self.outside.record_redriven(shard, &redriven).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends what is refused again back to the dead letters, with what was wrong this time. What cannot be sent stays.
+    async fn send_back(&self, letters: &mut [Letter<'_>], times: Times) {
+        let back = letters.iter().filter_map(|letter| {
+            let (code, reason) = letter.back.clone()?;
+            let (at, attempts) = (self.outside.now(), letter.delivery.failures);
+            let overtaken = letter.letter.overtaken || code == Code::Overtaken;
+            Some(DeadLetter { code, reason, at, attempts, overtaken, ..letter.letter.clone() })
+        });
+        let back: Vec<DeadLetter> = back.collect();
+        if back.is_empty() {
+            return;
+        }
+        let sent = within(&self.outside, times.commit, async { Ok(self.outside.send(&back).await) }).await;
+        let sent = sent.unwrap_or_else(|error| vec![Err(error); back.len()]);
+        assert_eq!(sent.len(), back.len(), "there is a result for each letter");
+        let going = letters.iter_mut().filter(|letter| letter.back.is_some());
+        for ((letter, back), sent) in going.zip(&back).zip(sent) {
+            letter.end = Some(match sent {
+                Ok(()) => LetterEnd::SentBack(back.code),
+                Err(error) => LetterEnd::Left(error.to_string()),
+            });
+        }
     }
 }

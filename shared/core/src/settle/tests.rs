@@ -1,7 +1,7 @@
 use futures_util::FutureExt;
 
 use super::*;
-use crate::ports::{Clock, Progress, Windows};
+use crate::ports::{Clock, Ledger};
 use crate::progress::{Commit, Committed};
 use crate::projection::{Projection, Refusal};
 use crate::window::Segment;

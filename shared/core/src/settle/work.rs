@@ -5,9 +5,9 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use super::lane::{LaneEnd, Outcome, Stop};
-use super::letters::GivenUp;
+use super::letters::DeadLettered;
 use super::outage::Gauge;
-use super::redrive::Returned;
+use super::redrive::{Returned, Trouble};
 use super::tally::Tally;
 use super::times::{Times, within};
 use super::{Outside, Settings};
@@ -70,43 +70,44 @@ pub trait Work: Send + Sync {
         async { Ok(Outcome::DeadLettered) }
     }
 
-    /// Handles an event that was given up and has been sent back. Later events of its key have been handled since.
+    /// Handles an event that was dead-lettered and has been sent back. Later events of its key have been handled since.
     fn redrive<O: Outside>(
         &self,
         event: &Delivery,
-        context: &LaneContext<'_, O>,
+        context: &Context<'_, O>,
         returned: &Returned<'_>,
-    ) -> impl Future<Output = Result<Outcome, Stop>> + Send {
-        _ = returned;
-        async move { self.run_one(event, context).await }
-    }
+    ) -> impl Future<Output = Result<Outcome, Trouble>> + Send;
 }
 
-/// What a lane may use and has to keep to.
+/// What a run or a redrive may use and has to keep to.
 #[derive(Debug)]
-pub struct LaneContext<'a, O> {
+pub struct Context<'a, O> {
     pub(super) outside: &'a O,
     pub(super) settings: &'a Settings,
     pub(super) shard: &'a ShardId,
     pub(super) epoch: u64,
+    pub(super) fingerprints: &'a Fingerprinter,
+    pub(super) times: Times,
+}
+
+/// What the lanes of a run may use besides.
+#[derive(Debug)]
+pub struct LaneContext<'a, O> {
+    pub(super) at: Context<'a, O>,
     /// Every event at or below it was settled when the run began.
     pub(super) position: &'a Position,
     /// Just below the batch: what is at or below it is settled, or the event source has gone on past it.
     pub(super) below: Position,
-    pub(super) times: Times,
-    pub(super) fingerprints: &'a Fingerprinter,
     /// The hash keys of the shard.
     pub(super) range: HashRange,
-    /// What this run gave up.
-    pub(super) given_up: Mutex<GivenUp>,
+    /// What this run has dead-lettered.
+    pub(super) dead_lettered: Mutex<DeadLettered>,
     pub(super) tally: Tally,
     /// How many lanes fail.
     pub(super) gauge: Gauge,
-    /// The events are dead letters that were sent back: whatever is not handled goes back to where it came from.
-    pub(super) redrives: bool,
 }
 
-impl<O: Outside> LaneContext<'_, O> {
+impl<O: Outside> Context<'_, O> {
     /// A call to the outside, given up when lanes have to stop: a service that hangs must not look like a crash.
     pub(super) async fn bounded<T>(
         &self,

@@ -146,19 +146,24 @@ impl Simulation {
     }
 
     /// What a redrive did not settle is received again, and after three times goes back to the dead letters.
-    pub(super) fn received(&mut self, group: GroupIndex, letters: Vec<(DeadLetter, u32)>, settled: &[bool]) {
+    pub(super) fn received(&mut self, group: GroupIndex, letters: Vec<(DeadLetter, u32)>, ends: &[LetterEnd]) {
         let mut world = self.world.lock();
+        let others_wait = !world.tables[group].returned.is_empty();
         for (index, (letter, receives)) in letters.into_iter().enumerate() {
-            let deleted = settled.get(index).copied().unwrap_or(false) && !world.chance.strikes(2);
-            if deleted {
-                world.saw_redriven(group, &letter);
+            let end = ends.get(index).filter(|end| !matches!(end, LetterEnd::Left(_)));
+            if let Some(end) = end.filter(|_| !world.chance.strikes(2)) {
+                if matches!(end, LetterEnd::Settled(_)) {
+                    world.saw_redriven(group, &letter);
+                }
             } else if receives >= 2 {
                 world.tables[group].letters.push(letter);
             } else {
                 world.tables[group].returned.push((letter, receives + 1));
             }
         }
-        world.agenda.after(1000, Happening::Receive(group));
+        // what is left comes again after its visibility time-out, as the template has it, or with the others
+        let comes = if others_wait { 1000 } else { 6 * FUNCTION_TIMEOUT };
+        world.agenda.after(comes, Happening::Receive(group));
     }
 
     pub(super) fn recover(&mut self, group: GroupIndex) {

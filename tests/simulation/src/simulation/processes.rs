@@ -132,8 +132,7 @@ impl Simulation {
                     let (position, told) = (&letter.position, || format!("{result:?}"));
                     self.world.lock().note(|| format!("process {pid}: letter {position}: {}", told()));
                 }
-                let settled: Vec<bool> = results.iter().map(Result::is_ok).collect();
-                self.received(group, letters, &settled);
+                self.received(group, letters, &results);
             }
             (Some((_, job @ Job::Recovery { .. })), Output::Recovered(false)) => self.lost(pid, job, 0, ""),
             _ => {}

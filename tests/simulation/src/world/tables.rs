@@ -30,6 +30,8 @@ pub(crate) struct Tables {
     pub(crate) segments: BTreeMap<ShardId, BTreeMap<(u64, u32), Segment>>,
     pub(crate) states: BTreeMap<String, StoredState>,
     redriven: BTreeMap<ShardId, Vec<Redriven>>,
+    /// Whose turn it is to redrive, and until when.
+    turn: Option<(String, Timestamp)>,
     recovered: BTreeMap<(ShardId, SequenceNumber, SequenceNumber), Position>,
     /// The dead-letter queue.
     pub(crate) letters: Vec<DeadLetter>,
@@ -95,12 +97,12 @@ impl Tables {
         self.progress.get(shard).cloned().unwrap_or_else(Begun::nothing)
     }
 
-    pub(crate) fn give_up(&mut self, shard: &ShardId, last: &Position) {
+    pub(crate) fn expire(&mut self, shard: &ShardId, last: &Position) {
         let begun = self.progress.entry(shard.clone()).or_insert_with(Begun::nothing);
-        begun.given_up = begun.given_up.clone().max(last.clone());
+        begun.expired = begun.expired.clone().max(last.clone());
     }
 
-    pub(crate) fn announce(&mut self, shard: &ShardId) {
+    pub(crate) fn count_redriven(&mut self, shard: &ShardId) {
         self.progress.entry(shard.clone()).or_insert_with(Begun::nothing).redriven += 1;
     }
 
@@ -109,9 +111,30 @@ impl Tables {
         redriven.filter(|redriven| redriven.at >= since).cloned().collect()
     }
 
+    /// Whether the turn was free, or over, or of this call already, and whether a call had it that has
+    /// not ended it.
+    fn take_turn(&mut self, id: &str, now: Timestamp, until: Timestamp) -> (bool, bool) {
+        let is_free = self.turn.as_ref().is_none_or(|(holder, until)| holder == id || *until < now);
+        let is_another = self.turn.as_ref().is_some_and(|(holder, _)| holder != id);
+        if is_free {
+            self.turn = Some((id.to_owned(), until));
+        }
+        (is_free, is_free && is_another)
+    }
+
+    pub(crate) fn end_turn(&mut self, id: &str) {
+        self.turn.take_if(|(holder, _)| holder == id);
+    }
+
     /// The names of all that was redriven on a shard.
     pub(crate) fn redriven_names(&self, shard: &ShardId) -> impl Iterator<Item = &Fingerprint> {
         self.redriven.get(shard).into_iter().flatten().flat_map(|redriven| &redriven.handled)
+    }
+
+    /// Whether any event behind this place was redriven.
+    pub(crate) fn has_redriven_after(&self, position: &Position) -> bool {
+        let last = self.redriven.values().flatten().flat_map(|redriven| &redriven.last);
+        last.into_iter().any(|(_, last)| last > position)
     }
 
     pub(crate) fn record_redriven(&mut self, shard: &ShardId, redriven: Redriven) {
@@ -139,6 +162,15 @@ impl Tables {
 }
 
 impl World {
+    /// A call of a group asks for its turn to redrive.
+    pub(crate) fn take_turn(&mut self, group: GroupIndex, id: &str, now: Timestamp, until: Timestamp) -> bool {
+        let (is_free, overlaps) = self.tables[group].take_turn(id, now, until);
+        if overlaps {
+            self.saw_turns_overlap(group);
+        }
+        is_free
+    }
+
     /// Writes a projection's state, and looks at what that does.
     pub(crate) fn store_state(
         &mut self,

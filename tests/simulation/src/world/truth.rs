@@ -81,6 +81,12 @@ struct Deeds {
     recorded: BTreeMap<EventRef, u64>,
     /// Since when runs know that an event was redriven.
     redriven: BTreeMap<EventRef, u64>,
+    /// Of each key, the last place whose letter was redriven and is out of its queue.
+    redriven_to: BTreeMap<u32, Position>,
+    /// Places that came back as overtaken.
+    overtaken: BTreeSet<Position>,
+    /// A call took its turn to redrive before another had ended its own.
+    turns_overlapped: bool,
     /// The states of keys as processes read them last.
     looks: BTreeMap<(Pid, String), Option<StoredState>>,
     /// What the event source gave up.
@@ -220,7 +226,33 @@ impl World {
                     format!("letter {position} left the queue, and no record says that it was redriven")
                 });
             }
-            self.truth.groups[group].redriven.entry(event).or_insert(now);
+            let is_stray = self.truth.strays.contains(&event);
+            let deeds = &mut self.truth.groups[group];
+            deeds.redriven.entry(event).or_insert(now);
+            if is_stray {
+                return;
+            }
+            let place = letter.position.clone();
+            deeds.redriven_to.entry(event.key).and_modify(|to| *to = place.clone().max(to.clone())).or_insert(place);
+        }
+    }
+
+    /// A call goes on after its turn is over.
+    pub(crate) fn saw_turns_overlap(&mut self, group: GroupIndex) {
+        self.truth.groups[group].turns_overlapped = true;
+    }
+
+    /// A redrive is about to have an effect. P2: nothing that was redriven before it overtakes it, unless somebody was told
+    /// and sent it back all the same.
+    pub(crate) fn saw_redriven_effect(&mut self, group: GroupIndex, event: EventRef, position: &Position) {
+        let deeds = &self.truth.groups[group];
+        let excused = deeds.turns_overlapped
+            || deeds.overtaken.contains(position)
+            || deeds.effects.contains_key(&event)
+            || self.truth.strays.contains(&event);
+        let later = deeds.redriven_to.get(&event.key).filter(|to| *to > position && !excused).cloned();
+        if let Some(later) = later {
+            self.breaks("P2", || format!("group {group} redrove {event} at {position} after {later} of its key"));
         }
     }
 

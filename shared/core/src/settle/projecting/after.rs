@@ -40,12 +40,12 @@ impl StoredState {
         context: &LaneContext<'_, O>,
     ) -> Result<Option<Outcome>, ports::Error> {
         if *position > self.settled {
-            let refused = self.refused.binary_search(&context.fingerprints.position(position)).is_ok();
+            let refused = self.refused.binary_search(&context.at.fingerprints.position(position)).is_ok();
             return Ok(Some(if refused { Outcome::DeadLettered } else { Outcome::Handled }));
         }
         // a run that has lost its fence cannot know: to guess would be to record what may not be true. One that holds it
         // knows that no commit has passed the event
-        if context.holds_fence().await? { Ok(None) } else { Err(raced()) }
+        if context.at.holds_fence().await? { Ok(None) } else { Err(raced()) }
     }
 }
 
@@ -70,15 +70,15 @@ impl DeadPlaces {
 
     /// What this run gave up too, folded or not, because a run that has lost its fence must not take it for applied; not
     /// what is above `applied`, which is judged again.
-    fn and_given_up<O: Outside>(
+    fn and_dead_lettered<O: Outside>(
         mut self,
         applied: &Position,
         context: &LaneContext<'_, O>,
         key: &PartitionKey,
     ) -> Self {
-        for position in context.given_up_of(key, &self.settled) {
+        for position in context.dead_lettered_of(key, &self.settled) {
             if position <= *applied {
-                self.places.push(context.fingerprints.position(&position));
+                self.places.push(context.at.fingerprints.position(&position));
                 self.highest = self.highest.max(position);
             }
         }
@@ -101,7 +101,7 @@ pub(super) fn next_state<O: Outside>(
         return StoredState { revision: before.revision + 1, ..before };
     };
     let applied = before.applied.clone().max(last.clone());
-    let dead = DeadPlaces::before(Some(&before), context).and_given_up(&applied, context, key);
+    let dead = DeadPlaces::before(Some(&before), context).and_dead_lettered(&applied, context, key);
     StoredState {
         revision: before.revision + 1,
         applied,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::after::{full, next_state};
 use super::*;
 use crate::projection::Refusal;
-use crate::settle::redrive::Returned;
+use crate::settle::redrive::{Returned, Trouble};
 use crate::settle::work::Work;
 
 /// Places of dead letters that an item has room for beyond its limit: events that are given up unrun, one a run.
@@ -17,39 +17,42 @@ impl<P: Projection, S: States> Projecting<P, S> {
     async fn fold_late<O: Outside>(
         &self,
         delivery: &Delivery,
-        context: &LaneContext<'_, O>,
+        context: &Context<'_, O>,
         returned: &Returned<'_>,
-    ) -> Result<Option<Outcome>, Stop> {
+    ) -> Result<Option<Outcome>, Trouble> {
         let Ok(content) = &delivery.content else { unreachable!("only events are redriven") };
         if !self.projection.concerns(&content.event) {
             return Ok(Some(Outcome::Handled));
         }
-        let before = self.load_one(&delivery.key, context).await.map_err(Stop::Outside)?;
+        let before = self.load_one(&delivery.key, context).await?;
         if let Some(stored) = &before {
             if stored.redriven.contains(&content.fingerprint) {
                 return Ok(Some(Outcome::Duplicate));
             }
             // a copy of this event may be among what was applied last, and not yet be in the window
             if !returned.is_stray() && !returned.is_recorded(&stored.applied) {
-                let why = "what its key has applied last is not recorded yet".to_owned();
-                return Err(Stop::Outside(ports::Error::Throttled(why)));
+                return Err(Trouble::Outside("what its key has applied last is not recorded yet".to_owned()));
             }
         }
-        let state = self.state_of(before.as_deref(), delivery)?;
-        let state = self.projection.fold(state, &content.event).map_err(|Refusal(reason)| Stop::Retry(reason))?;
-        let over = before.as_ref().map(|stored| stored.revision);
-        let json = serde_json::to_string(&state).map_err(|error| damaged(delivery, &error))?;
+        let unreadable = |error: serde_json::Error| Trouble::Outside(format!("the state of its key: {error}"));
+        let json = before.as_ref().and_then(|stored| stored.state.as_deref());
+        let state = json.map(serde_json::from_str).transpose().map_err(unreadable)?;
+        let folded = self.projection.fold(state, &content.event);
+        let state = folded.map_err(|Refusal(reason)| Trouble::Never(Code::Refused, reason))?;
+        let json = serde_json::to_string(&state).map_err(unreadable)?;
         let (bytes, most) = (json.len(), context.settings.item.state_bytes);
         let bytes_before = before.as_ref().and_then(|stored| stored.state.as_ref()).map_or(0, String::len);
         if bytes > most.max(bytes_before) {
-            return Err(Stop::Retry(format!("the state of its key would take {bytes} bytes; at most {most} fit")));
+            let reason = format!("the state of its key would take {bytes} bytes with it; at most {most} fit");
+            return Err(Trouble::Never(Code::StateTooLarge, reason));
         }
+        let over = before.as_ref().map(|stored| stored.revision);
         let mut state = before.map_or_else(StoredState::nothing, Arc::unwrap_or_clone);
         state.revision += 1;
         state.state = Some(json);
         state.remember([content.fingerprint]);
         let write = StateWrite { key: delivery.key.clone(), state, over };
-        match self.store_one(write, context).await.map_err(Stop::Outside)? {
+        match self.store_one(write, context).await? {
             Stored::Yes => Ok(Some(Outcome::Handled)),
             Stored::Superseded => Ok(None),
         }
@@ -58,17 +61,13 @@ impl<P: Projection, S: States> Projecting<P, S> {
     async fn load_one<O: Outside>(
         &self,
         key: &PartitionKey,
-        context: &LaneContext<'_, O>,
+        context: &Context<'_, O>,
     ) -> Result<Option<Arc<StoredState>>, ports::Error> {
         let read = self.read(std::slice::from_ref(key), context).await.pop();
         Ok(read.unwrap_or_else(|| unreachable!("there is a result for each key"))?.stored)
     }
 
-    async fn store_one<O: Outside>(
-        &self,
-        write: StateWrite,
-        context: &LaneContext<'_, O>,
-    ) -> Result<Stored, ports::Error> {
+    async fn store_one<O: Outside>(&self, write: StateWrite, context: &Context<'_, O>) -> Result<Stored, ports::Error> {
         let stored = self.write(&[write], context).await.pop();
         stored.unwrap_or_else(|| unreachable!("there is a result for each write"))
     }
@@ -89,18 +88,18 @@ impl<P: Projection, S: States> Work for Projecting<P, S> {
             return Ok(Outcome::DeadLettered);
         }
         for _ in 0..RACES_MAX {
-            let before = self.load_one(&event.key, context).await?;
+            let before = self.load_one(&event.key, &context.at).await?;
             if let Some(stored) = before.as_ref().filter(|stored| event.position <= stored.applied) {
                 let outcome = stored.outcome_of(&event.position, context).await?;
                 return Ok(outcome.unwrap_or(Outcome::DeadLettered));
             }
             let over = before.as_ref().map(|stored| stored.revision);
             let state = next_state(before.as_deref(), context, Some(&event.position), &event.key);
-            if state.refused.len() > context.settings.item.refused + FORGONE_MAX {
-                return Err(full(context.settings.item.refused));
+            if state.refused.len() > context.at.settings.item.refused + FORGONE_MAX {
+                return Err(full(context.at.settings.item.refused));
             }
             let write = StateWrite { key: event.key.clone(), state, over };
-            if self.store_one(write, context).await? == Stored::Yes {
+            if self.store_one(write, &context.at).await? == Stored::Yes {
                 return Ok(Outcome::DeadLettered);
             }
         }
@@ -110,15 +109,15 @@ impl<P: Projection, S: States> Work for Projecting<P, S> {
     async fn redrive<O: Outside>(
         &self,
         event: &Delivery,
-        context: &LaneContext<'_, O>,
+        context: &Context<'_, O>,
         returned: &Returned<'_>,
-    ) -> Result<Outcome, Stop> {
+    ) -> Result<Outcome, Trouble> {
         for _ in 0..RACES_MAX {
             if let Some(outcome) = self.fold_late(event, context, returned).await? {
                 return Ok(outcome);
             }
         }
-        Err(Stop::Outside(raced()))
+        Err(raced().into())
     }
 
     async fn already<O: Outside>(
@@ -126,7 +125,7 @@ impl<P: Projection, S: States> Work for Projecting<P, S> {
         event: &Delivery,
         context: &LaneContext<'_, O>,
     ) -> Result<Option<Outcome>, ports::Error> {
-        let stored = self.load_one(&event.key, context).await?;
+        let stored = self.load_one(&event.key, &context.at).await?;
         if event.is_stray(context.range) {
             let applied = |stored: &Arc<StoredState>| name(event).is_some_and(|name| stored.redriven.contains(&name));
             return Ok(stored.filter(applied).map(|_| Outcome::Handled));

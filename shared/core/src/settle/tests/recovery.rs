@@ -58,7 +58,7 @@ fn every_event_of_the_range_becomes_a_letter_and_no_other() {
     let recovered = recover(&world, 3, 6).unwrap();
     assert_eq!(recovered, Recovered { letters: 4, settled: 0, expired: false, complete: true });
     assert_eq!(sent(&world), expect(&["3.0", "4.0", "5.0", "6.0"].map(|position| (position, Code::GivenUp))));
-    let given_up = world.store(|s| s.progress[&ShardId::new(SHARD)].0.given_up.clone());
+    let given_up = world.store(|s| s.progress[&ShardId::new(SHARD)].0.expired.clone());
     assert_eq!(given_up.sequence.as_str(), "6");
 }
 
@@ -254,7 +254,7 @@ fn copies_of_what_was_handled_before_the_range_on_a_parent_or_redriven_are_no_le
         s.parents = vec![parent.clone()];
         s.segments.insert(parent, vec![segment(vec![name("a")])]);
         s.segments.insert(ShardId::new(SHARD), vec![segment(vec![name("b")])]);
-        s.redriven.push(Redriven { id: "r".to_owned(), at: Timestamp(600), handled: vec![name("c")] });
+        s.redriven.push(Redriven { id: "r".to_owned(), at: Timestamp(600), handled: vec![name("c")], last: vec![] });
         s.progress.insert(ShardId::new(SHARD), (Begun { epoch: 1, redriven: 1, ..Begun::nothing() }, None));
     });
     let recovered = recover(&world, 1, 4).unwrap();

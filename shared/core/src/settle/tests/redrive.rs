@@ -1,8 +1,8 @@
 use super::*;
-use crate::settle::redrive::Left;
+use crate::settle::LetterEnd;
 
 /// What redriving the letters of the queue comes to.
-fn redrive<W: Work>(settler: &Settler<W, World>, world: &World, id: &str) -> Vec<Result<Outcome, Left>> {
+fn redrive<W: Work>(settler: &Settler<W, World>, world: &World, id: &str) -> Vec<LetterEnd> {
     let letters = world.store(|s| s.letters.clone());
     let deadline = Timestamp(world.store(|s| s.now) + 10_000);
     settler.redrive(&letters, id, deadline).now_or_never().expect("nothing waits")
@@ -22,8 +22,8 @@ fn a_redriven_event_is_not_swallowed_by_the_window_and_is_handled_once() {
     let world = World::default();
     settle(&settler(&world), &batch(1, &[("k", "a", "refuse"), ("k", "b", "ok")])).unwrap();
     mend(&world);
-    assert_eq!(redrive(&settler(&world), &world, "1"), [Ok(Outcome::Handled)]);
-    assert_eq!(redrive(&settler(&world), &world, "2"), [Ok(Outcome::Duplicate)]);
+    assert_eq!(redrive(&settler(&world), &world, "1"), [LetterEnd::Settled(Outcome::Handled)]);
+    assert_eq!(redrive(&settler(&world), &world, "2"), [LetterEnd::Settled(Outcome::Duplicate)]);
     assert_eq!(world.store(|s| s.handled.clone()), ["b", "a"]);
 }
 
@@ -33,25 +33,98 @@ fn a_run_finds_a_duplicate_of_what_was_redriven_meanwhile() {
     let live = settler(&world);
     settle(&live, &batch(1, &[("k", "a", "refuse")])).unwrap();
     mend(&world);
-    assert_eq!(redrive(&settler(&world), &world, "1"), [Ok(Outcome::Handled)]);
+    assert_eq!(redrive(&settler(&world), &world, "1"), [LetterEnd::Settled(Outcome::Handled)]);
     // its window is in memory, and only the count on the progress tells it of the redrive
     let settled = settle(&live, &batch(2, &[("k", "a", "ok")])).unwrap();
     assert_eq!(settled.counts.duplicates, 1);
 }
 
 #[test]
-fn what_is_refused_again_stays_in_the_queue_and_makes_no_second_letter() {
+fn what_is_refused_again_goes_back_at_once_with_its_reason_and_count() {
     let world = World::default();
     settle(&settler(&world), &batch(1, &[("k", "a", "refuse"), ("l", "b", "garbage")])).unwrap();
-    let results = redrive(&settler(&world), &world, "1");
-    assert!(
-        matches!(
-            &results[..],
-            [Err(Left::NotAnEvent(_)), Err(Left::NotHandled(_))] | [Err(Left::NotHandled(_)), Err(Left::NotAnEvent(_))]
-        ),
-        "{results:?}"
+    let ends = redrive(&settler(&world), &world, "1");
+    let (refused, not_an_event) = (LetterEnd::SentBack(Code::Refused), LetterEnd::SentBack(Code::NotAnEvent));
+    assert!(ends.len() == 2 && ends.contains(&refused) && ends.contains(&not_an_event), "{ends:?}");
+    let attempts =
+        world.store(|s| s.letters.iter().filter(|l| l.code == Code::Refused).map(|l| l.attempts).collect::<Vec<_>>());
+    assert_eq!((attempts, world.store(|s| s.letters.len())), (vec![1, 2], 4), "the queue deletes what was sent back");
+    assert_eq!(world.store(|s| s.turn.clone()), None);
+}
+
+#[test]
+fn what_fails_is_tried_for_some_seconds_and_holds_up_its_key() {
+    let world = World::default();
+    settle(&settler(&world), &batch(1, &[("k", "a", "refuse"), ("k", "b", "refuse"), ("l", "c", "refuse")])).unwrap();
+    world.store(|s| {
+        for letter in &mut s.letters {
+            letter.data = String::from_utf8(letter.data.to_vec()).unwrap().replace("refuse", "away").into();
+        }
+        s.away_until = s.now + 2500;
+    });
+    let handled_all =
+        redrive(&settler(&world), &world, "1").iter().all(|end| *end == LetterEnd::Settled(Outcome::Handled));
+    assert!(handled_all);
+    let order = handled(&world);
+    assert!(order.iter().position(|id| id == "a") < order.iter().position(|id| id == "b"), "{order:?}");
+    world.store(|s| (s.away_until, s.redriven) = (u64::MAX, Vec::new()));
+    let ends = redrive(&settler(&world), &world, "2");
+    assert_eq!(ends, vec![LetterEnd::SentBack(Code::RetriesExhausted); 3]);
+}
+
+#[test]
+fn an_event_that_a_later_one_of_its_key_has_overtaken_goes_back_and_is_handled_the_next_time() {
+    let world = World::default();
+    settle(&settler(&world), &batch(1, &[("k", "a", "refuse"), ("k", "b", "refuse"), ("l", "c", "refuse")])).unwrap();
+    mend(&world);
+    let mut letters = world.store(|s| std::mem::take(&mut s.letters));
+    letters.sort_by(|a, b| a.position.cmp(&b.position));
+    let mut redrive_one = |index: usize, id| {
+        world.store(|s| s.letters = vec![letters[index].clone()]);
+        let end = redrive(&settler(&world), &world, id).remove(0);
+        letters[index] = world.store(|s| s.letters.pop()).unwrap();
+        end
+    };
+    assert_eq!(redrive_one(1, "1"), LetterEnd::Settled(Outcome::Handled));
+    assert_eq!(redrive_one(0, "2"), LetterEnd::SentBack(Code::Overtaken));
+    assert_eq!(redrive_one(2, "3"), LetterEnd::Settled(Outcome::Handled), "another key");
+    assert_eq!(
+        redrive_one(0, "4"),
+        LetterEnd::Settled(Outcome::Handled),
+        "whoever sends it back again wants it handled"
     );
-    assert_eq!(letters(&world).len(), 2);
+    assert_eq!(handled(&world), ["b", "c", "a"]);
+}
+
+#[test]
+fn calls_redrive_one_after_the_other() {
+    let world = World::default();
+    settle(&settler(&world), &batch(1, &[("k", "a", "refuse")])).unwrap();
+    mend(&world);
+    // a call that died with its turn
+    world.store(|s| s.turn = Some(("dead".to_owned(), Timestamp(s.now + 3000))));
+    assert_eq!(redrive(&settler(&world), &world, "1"), [LetterEnd::Settled(Outcome::Handled)], "it waited");
+    world.store(|s| (s.turn, s.redriven) = (Some(("busy".to_owned(), Timestamp(s.now + 60_000))), Vec::new()));
+    assert!(
+        matches!(&redrive(&settler(&world), &world, "2")[..], [LetterEnd::Left(why)] if why == "another call redrives")
+    );
+}
+
+#[test]
+fn what_was_redriven_is_read_once_by_a_process() {
+    let world = World::default();
+    let warm = settler(&world);
+    for n in 1..=50_u32 {
+        let id = format!("e{n}");
+        settle(&warm, &batch(n, &[("k", &id, "refuse")])).unwrap();
+        mend(&world);
+        world.store(|s| s.now += 60_000);
+        assert_eq!(redrive(&warm, &world, &id), [LetterEnd::Settled(Outcome::Handled)]);
+        world.store(|s| s.letters.clear());
+    }
+    // runs and redrives read five minutes of what was there before, and not all of it
+    let read = world.store(|s| s.redriven_read);
+    assert!(read < 50 * 2 * 10, "{read} read");
 }
 
 #[test]
@@ -60,11 +133,11 @@ fn a_projection_applies_a_redriven_event_once_behind_what_came_after_it() {
     let live = projecting(&world);
     settle(&live, &batch(1, &[("k", "a", "ok"), ("k", "x", "refuse"), ("k", "b", "ok")])).unwrap();
     mend(&world);
-    assert_eq!(redrive(&projecting(&world), &world, "1"), [Ok(Outcome::Handled)]);
+    assert_eq!(redrive(&projecting(&world), &world, "1"), [LetterEnd::Settled(Outcome::Handled)]);
     assert_eq!(state(&world, "k").as_deref(), Some("\"abx\""));
     // even if what was recorded of it were lost
     world.store(|s| s.redriven.clear());
-    assert_eq!(redrive(&projecting(&world), &world, "2"), [Ok(Outcome::Duplicate)]);
+    assert_eq!(redrive(&projecting(&world), &world, "2"), [LetterEnd::Settled(Outcome::Duplicate)]);
     assert_eq!(settle(&live, &batch(4, &[("k", "x", "ok"), ("k", "c", "ok")])).unwrap().counts.duplicates, 1);
     assert_eq!(state(&world, "k").as_deref(), Some("\"abxc\""));
 }
@@ -77,9 +150,9 @@ fn a_redrive_waits_for_what_its_key_has_applied_last_to_be_recorded() {
     world.store(|s| s.crash_at = Some(Step::Record));
     let copy = batch(2, &[("k", "x", "ok")]);
     settle(&projecting(&world), &copy).unwrap_err();
-    let results = redrive(&projecting(&world), &world, "1");
-    assert!(matches!(&results[..], [Err(Left::Later(_))]), "{results:?}");
+    let ends = redrive(&projecting(&world), &world, "1");
+    assert!(matches!(&ends[..], [LetterEnd::Left(_)]), "{ends:?}");
     settle(&projecting(&world), &copy).unwrap();
-    assert_eq!(redrive(&projecting(&world), &world, "2"), [Ok(Outcome::Duplicate)]);
+    assert_eq!(redrive(&projecting(&world), &world, "2"), [LetterEnd::Settled(Outcome::Duplicate)]);
     assert_eq!(state(&world, "k").as_deref(), Some("\"x\""));
 }

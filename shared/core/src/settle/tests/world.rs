@@ -55,6 +55,9 @@ pub(super) struct Store {
     /// What shards hold, if not all.
     pub(super) range: Option<HashRange>,
     pub(super) redriven: Vec<Redriven>,
+    pub(super) redriven_read: usize,
+    /// Whose turn it is to redrive, and until when.
+    pub(super) turn: Option<(String, Timestamp)>,
     /// What can be read back of the shard.
     pub(super) records: Vec<Record>,
     pub(super) closed: bool,
@@ -99,7 +102,7 @@ impl Clock for World {
     }
 }
 
-impl Progress for World {
+impl Ledger for World {
     async fn begin(&self, shard: &ShardId) -> Result<Begun, ports::Error> {
         self.step(Step::Begin).await?;
         Ok(self.store(|s| {
@@ -133,9 +136,7 @@ impl Progress for World {
             Committed::Yes
         }))
     }
-}
 
-impl Windows for World {
     async fn load(&self, shard: &ShardId, wanted: &Wanted) -> Result<Vec<Segment>, ports::Error> {
         self.step(Step::Load).await?;
         let all = self.store(|s| s.segments.get(shard).cloned().unwrap_or_default());
@@ -149,6 +150,39 @@ impl Windows for World {
     async fn record(&self, shard: &ShardId, segment: &Segment) -> Result<(), ports::Error> {
         self.step(Step::Record).await?;
         self.store(|s| s.segments.entry(shard.clone()).or_default().push(segment.clone()));
+        Ok(())
+    }
+    async fn look(&self, shard: &ShardId) -> Result<Begun, ports::Error> {
+        Ok(self.store(|s| s.progress.get(shard).map_or_else(Begun::nothing, |(begun, _)| begun.clone())))
+    }
+    async fn load_redriven(&self, _: &ShardId, since: Timestamp) -> Result<Vec<Redriven>, ports::Error> {
+        Ok(self.store(|s| {
+            let found: Vec<_> = s.redriven.iter().filter(|redriven| redriven.at >= since).cloned().collect();
+            s.redriven_read += found.len();
+            found
+        }))
+    }
+    async fn record_redriven(&self, shard: &ShardId, redriven: &Redriven) -> Result<(), ports::Error> {
+        self.store(|s| {
+            s.redriven.push(redriven.clone());
+            s.progress.entry(shard.clone()).or_insert_with(|| (Begun::nothing(), None)).0.redriven += 1;
+        });
+        Ok(())
+    }
+}
+
+impl Turns for World {
+    async fn take_turn(&self, id: &str, now: Timestamp, until: Timestamp) -> Result<bool, ports::Error> {
+        Ok(self.store(|s| {
+            let is_free = s.turn.as_ref().is_none_or(|(holder, until)| holder == id || *until < now);
+            if is_free {
+                s.turn = Some((id.to_owned(), until));
+            }
+            is_free
+        }))
+    }
+    async fn end_turn(&self, id: &str) -> Result<(), ports::Error> {
+        self.store(|s| s.turn.take_if(|(holder, _)| holder == id));
         Ok(())
     }
 }
@@ -168,29 +202,6 @@ impl DeadLetters for World {
             results.push(result);
         }
         results
-    }
-}
-
-impl Redrives for World {
-    async fn look(&self, shard: &ShardId) -> Result<Begun, ports::Error> {
-        Ok(self.store(|s| s.progress.get(shard).map_or_else(Begun::nothing, |(begun, _)| begun.clone())))
-    }
-    async fn load_redriven(&self, _: &ShardId, since: Timestamp) -> Result<Vec<Redriven>, ports::Error> {
-        Ok(self.store(|s| s.redriven.iter().filter(|redriven| redriven.at >= since).cloned().collect()))
-    }
-    async fn record_redriven(&self, _: &ShardId, redriven: &Redriven) -> Result<(), ports::Error> {
-        self.store(|s| s.redriven.push(redriven.clone()));
-        Ok(())
-    }
-    async fn give_up(&self, shard: &ShardId, last: &Position) -> Result<(), ports::Error> {
-        self.store(|s| {
-            s.progress.entry(shard.clone()).or_insert_with(|| (Begun::nothing(), None)).0.given_up = last.clone();
-        });
-        Ok(())
-    }
-    async fn announce(&self, shard: &ShardId) -> Result<(), ports::Error> {
-        self.store(|s| s.progress.entry(shard.clone()).or_insert_with(|| (Begun::nothing(), None)).0.redriven += 1);
-        Ok(())
     }
 }
 
@@ -238,6 +249,12 @@ impl Recoveries for World {
     async fn record_recovered(&self, _: &ShardId, cursor: &Cursor) -> Result<(), ports::Error> {
         let Cursor { first, last, done, .. } = cursor.clone();
         self.store(|s| s.cursors.insert((first, last), done));
+        Ok(())
+    }
+    async fn expire(&self, shard: &ShardId, last: &Position) -> Result<(), ports::Error> {
+        self.store(|s| {
+            s.progress.entry(shard.clone()).or_insert_with(|| (Begun::nothing(), None)).0.expired = last.clone();
+        });
         Ok(())
     }
 }
@@ -355,23 +372,19 @@ impl Clock for Frozen {
         std::future::pending().await
     }
 }
-impl Progress for Frozen {
+impl Ledger for Frozen {
     async fn begin(&self, shard: &ShardId) -> Result<Begun, ports::Error> {
         self.0.begin(shard).await
     }
     async fn commit(&self, shard: &ShardId, epoch: u64, commit: &Commit) -> Result<Committed, ports::Error> {
         self.0.commit(shard, epoch, commit).await
     }
-}
-impl Windows for Frozen {
     async fn load(&self, shard: &ShardId, wanted: &Wanted) -> Result<Vec<Segment>, ports::Error> {
-        Windows::load(&self.0, shard, wanted).await
+        Ledger::load(&self.0, shard, wanted).await
     }
     async fn record(&self, shard: &ShardId, segment: &Segment) -> Result<(), ports::Error> {
         self.0.record(shard, segment).await
     }
-}
-impl Redrives for Frozen {
     async fn look(&self, shard: &ShardId) -> Result<Begun, ports::Error> {
         self.0.look(shard).await
     }
@@ -381,13 +394,17 @@ impl Redrives for Frozen {
     async fn record_redriven(&self, shard: &ShardId, redriven: &Redriven) -> Result<(), ports::Error> {
         self.0.record_redriven(shard, redriven).await
     }
-    async fn announce(&self, shard: &ShardId) -> Result<(), ports::Error> {
-        self.0.announce(shard).await
+}
+
+impl Turns for Frozen {
+    async fn take_turn(&self, id: &str, now: Timestamp, until: Timestamp) -> Result<bool, ports::Error> {
+        self.0.take_turn(id, now, until).await
     }
-    async fn give_up(&self, shard: &ShardId, last: &Position) -> Result<(), ports::Error> {
-        self.0.give_up(shard, last).await
+    async fn end_turn(&self, id: &str) -> Result<(), ports::Error> {
+        self.0.end_turn(id).await
     }
 }
+
 impl DeadLetters for Frozen {
     async fn send(&self, letters: &[DeadLetter]) -> Vec<Result<(), ports::Error>> {
         self.0.send(letters).await

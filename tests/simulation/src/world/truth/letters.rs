@@ -4,7 +4,13 @@ use super::*;
 
 impl World {
     /// A dead letter arrived in the queue. Its reason has to be the true one.
-    pub(crate) fn saw_letter(&mut self, group: GroupIndex, pid: Pid, letter: &DeadLetter, began: u64) {
+    pub(crate) fn saw_letter(
+        &mut self,
+        group: GroupIndex,
+        pid: Pid,
+        letter: &DeadLetter,
+        (began, redrives): (u64, bool),
+    ) {
         if letter.code == Code::Expired {
             self.saw_expired(group, letter);
             return;
@@ -32,6 +38,7 @@ impl World {
         let events = &self.truth.events;
         let of_key = EventRef { key: event.key, ordinal: 0 }..=EventRef { key: event.key, ordinal: u32::MAX };
         let comes_again = || events.range(of_key.clone()).any(|(_, fact)| fact.late);
+        let overtaken = letter.code == Code::Overtaken && self.tables[group].has_redriven_after(&letter.position);
         let deeds = &mut self.truth.groups[group];
         let look = deeds.looks.get(&(pid, letter.partition_key.clone()));
         // a run that crashed may have applied it: who gives it up unrun has seen that none did
@@ -56,7 +63,9 @@ impl World {
                 let new = (1..=event.ordinal).filter(|ordinal| !read.contains(ordinal));
                 let list: Vec<u32> = read.iter().copied().chain(new).collect();
                 let bytes = format!("{list:?}").replace(' ', "").len();
-                group == PROJECTION && (bytes > self.item.state_bytes || comes_again())
+                // a copy of what was applied long ago is another event
+                let is_copy = redrives && read.contains(&event.ordinal);
+                group == PROJECTION && (bytes > self.item.state_bytes || comes_again() || is_copy)
             }
             Code::RetriesExhausted => {
                 // what fails for most keys at once is no event's fault; a run counts a key that it tries twice as two
@@ -65,7 +74,12 @@ impl World {
                 let outage = down >= OUTAGE_KEYS && 4 * down >= 3 * keys();
                 let (tries, first) = deeds.tries.get(&letter.position).copied().unwrap_or((0, now));
                 let was_patient = now - first + SKEW >= millis(self.patience);
-                tries >= ATTEMPTS_MAX && was_patient && !outage
+                // a redrive tries for some seconds, and nothing waits for it
+                (tries >= ATTEMPTS_MAX && was_patient && !outage) || (redrives && tries > 0)
+            }
+            Code::Overtaken => {
+                deeds.overtaken.insert(letter.position.clone());
+                redrives && overtaken
             }
             // whoever they were: the event may be innocent, and its process have died three times all the same
             Code::Crashed => deeds.runs.silent_with(&letter.shard, &letter.position) >= 3 && unapplied,
