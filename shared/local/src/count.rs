@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use relay::{Relay, relay};
+pub use relay::{Relay, relay};
 
 /// What a count is kept by.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -40,7 +40,7 @@ pub struct Count {
     /// DynamoDB: write units, likewise.
     #[serde(default)]
     pub write_units: f64,
-    /// DynamoDB: bytes of the items that were put. Kinesis: bytes of the records that were put, keys included.
+    /// DynamoDB: bytes of the items of `PutItem`. Kinesis: bytes of the records that were put, keys included.
     #[serde(default)]
     pub bytes: u64,
     /// Kinesis: records that were put. SQS: messages.

@@ -113,9 +113,8 @@ impl Projection for Count {
     }
 }
 
-fn batch(number: u64) -> ShardBatch {
+fn batch(first: u64, events: u64) -> ShardBatch {
     let record = |n: u64| {
-        let n = number * EVENTS + n;
         let data = format!(r#"{{"specversion":"1.0","id":"{n}","source":"/cost","type":"t"}}"#);
         let sequence = format!("49680497862775739260483894113445589547591{:015}", n + 1);
         Record {
@@ -125,7 +124,7 @@ fn batch(number: u64) -> ShardBatch {
             data: data.into(),
         }
     };
-    ShardBatch { shard: ShardId::new("shardId-000000000000"), records: (0..EVENTS).map(record).collect() }
+    ShardBatch { shard: ShardId::new("shardId-000000000000"), records: (first..first + events).map(record).collect() }
 }
 
 fn now() -> u64 {
@@ -133,17 +132,18 @@ fn now() -> u64 {
     u64::try_from(since.as_millis()).unwrap()
 }
 
-async fn settle(group: &str, meter: &Meter, work: impl Work, ports: Ports) {
+async fn settle<W: Work>(group: &str, meter: &Meter, settler: &Settler<W, Ports>, first: u64, sizes: &[u64]) {
     meter.0.lock().unwrap().clear();
-    let settler = Settler::new(Settings::new(group, "stream"), Fingerprinter::new("cost"), work, ports);
-    for number in 0..BATCHES {
-        let settled = Box::pin(settler.settle(&batch(number), Timestamp(now() + 60_000))).await.unwrap();
-        assert_eq!(settled.counts.handled, EVENTS);
+    let mut next = first;
+    for size in sizes {
+        let settled = Box::pin(settler.settle(&batch(next, *size), Timestamp(now() + 60_000))).await.unwrap();
+        assert_eq!(settled.counts.handled, *size);
+        next += size;
     }
     let sums = meter.0.lock().unwrap().clone();
     let (mut writes, mut reads) = (0.0, 0.0);
     for (operation, (calls, units)) in &sums {
-        println!("{group:<12} {operation:<11} {calls:>5} calls {units:>8.1} units");
+        println!("{group:<22} {operation:<21} {calls:>5} calls {units:>8.1} units");
         if matches!(*operation, "UpdateItem" | "PutItem" | "BatchExecuteStatement") {
             writes += units
         } else {
@@ -151,9 +151,9 @@ async fn settle(group: &str, meter: &Meter, work: impl Work, ports: Ports) {
         }
     }
     #[expect(clippy::cast_precision_loss, reason = "some thousands")]
-    let thousands = (BATCHES * EVENTS) as f64 / 1000.0;
+    let thousands = (next - first) as f64 / 1000.0;
     println!(
-        "{group:<12} for 1,000 events: {:.1} write units, {:.1} read units\n",
+        "{group:<22} for 1,000 events: {:.1} write units, {:.1} read units\n",
         writes / thousands,
         reads / thousands
     );
@@ -270,8 +270,23 @@ async fn main() {
         };
         Ports::of_clients(clients.kinesis.clone(), dynamodb.clone(), clients.sqs.clone(), &config)
     };
+    let settings = |group: &str| Settings::new(group, "stream");
+    let projection = || {
+        let states = StateTable::new(dynamodb.clone(), "state", StateWrites::Batches);
+        let work = Projecting::new(Count, states, 1 << 20);
+        Settler::new(settings("projection"), Fingerprinter::new("cost"), work, ports("projection"))
+    };
     println!("{BATCHES} batches of {EVENTS} events, {KEYS} keys\n");
-    settle("handler", &meter, Handling(Nothing), ports("handler")).await;
-    let states = StateTable::new(dynamodb.clone(), "state", StateWrites::Batches);
-    settle("projection", &meter, Projecting::new(Count, states, 1 << 20), ports("projection")).await;
+    let sizes = [EVENTS; BATCHES as usize];
+    let handler = Settler::new(settings("handler"), Fingerprinter::new("cost"), Handling(Nothing), ports("handler"));
+    settle("handler", &meter, &handler, 0, &sizes).await;
+    settle("projection", &meter, &projection(), 0, &sizes).await;
+
+    println!("one batch of 1,000 events, {KEYS} keys\n");
+    let forgetful = projection();
+    let first = BATCHES * EVENTS;
+    // the first batch of a process reads the windows as well
+    settle("handler", &meter, &handler, first, &[1000]).await;
+    settle("states loaded", &meter, &forgetful, first, &[1000]).await;
+    settle("states remembered", &meter, &forgetful, first + 1000, &[1000]).await;
 }

@@ -26,20 +26,28 @@ use super::item::{Item, n, pack, s};
 const FORMAT: u32 = 1;
 
 pub(super) fn encode(key: &PartitionKey, state: &StoredState) -> HashMap<String, AttributeValue> {
-    let mut item = HashMap::from([
-        ("pk".to_owned(), s(key.as_str())),
-        ("revision".to_owned(), n(state.revision)),
-        ("applied".to_owned(), s(state.applied.sortable())),
-        ("settled".to_owned(), s(state.settled.sortable())),
-        ("redriven".to_owned(), in_order(&state.redriven)),
-        ("refused".to_owned(), pack(&state.refused)),
-        ("refused_to".to_owned(), s(state.refused_to.sortable())),
-        ("v".to_owned(), n(FORMAT)),
-    ]);
+    let fields = NAMES.into_iter().zip(values(state)).map(|(name, value)| (name.to_owned(), value));
+    let mut item: HashMap<_, _> = fields.chain([("pk".to_owned(), s(key.as_str()))]).collect();
     if let Some(json) = &state.state {
         item.insert("state".to_owned(), s(json));
     }
     item
+}
+
+/// What every state has beside its key.
+pub(super) const NAMES: [&str; 7] = ["applied", "redriven", "refused", "refused_to", "revision", "settled", "v"];
+
+/// The values of [`NAMES`].
+pub(super) fn values(state: &StoredState) -> [AttributeValue; 7] {
+    [
+        s(state.applied.sortable()),
+        in_order(&state.redriven),
+        pack(&state.refused),
+        s(state.refused_to.sortable()),
+        n(state.revision),
+        s(state.settled.sortable()),
+        n(FORMAT),
+    ]
 }
 
 pub(super) fn decode(attributes: &HashMap<String, AttributeValue>) -> Result<StoredState, Error> {

@@ -8,6 +8,7 @@
 //! fails.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
@@ -22,7 +23,7 @@ use penstock::ports::{Error, StateWrite, States};
 use penstock::projection::{Stored, StoredState};
 
 use super::item::{Item, n, s};
-use super::state::{decode, encode};
+use super::state::{NAMES, decode, encode, values};
 use crate::error::classify;
 
 /// Keys of a read. <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html>
@@ -55,12 +56,48 @@ pub struct StateTable {
     client: Client,
     table: String,
     writes: StateWrites,
+    statements: Statements,
+}
+
+/// The texts of statements. The parameters of each are the values of [`NAMES`], the state if there is one, the key, and the
+/// revision if one is written over.
+#[derive(Debug, Clone)]
+struct Statements {
+    /// Without a state, and with one.
+    insert: [Arc<str>; 2],
+    update: [Arc<str>; 2],
+}
+
+impl Statements {
+    fn new(table: &str) -> Self {
+        let table = table.replace('"', "");
+        let insert = |state: Option<&str>| {
+            let names = NAMES.into_iter().chain(state).chain(["pk"]);
+            let fields: Vec<_> = names.map(|name| format!("'{name}': ?")).collect();
+            format!("INSERT INTO \"{table}\" VALUE {{{}}}", fields.join(", ")).into()
+        };
+        let update = |state: Option<&str>, forget: &str| {
+            let sets: Vec<_> = NAMES.into_iter().chain(state).map(|name| format!("SET \"{name}\" = ?")).collect();
+            let sets = sets.join(" ");
+            format!("UPDATE \"{table}\" {sets}{forget} WHERE \"pk\" = ? AND \"revision\" = ?").into()
+        };
+        Self {
+            insert: [insert(None), insert(Some("state"))],
+            update: [update(None, " REMOVE \"state\""), update(Some("state"), "")],
+        }
+    }
+
+    fn of(&self, over: bool, state: bool) -> &str {
+        let texts = if over { &self.update } else { &self.insert };
+        &texts[usize::from(state)]
+    }
 }
 
 impl StateTable {
     /// The states in `table`.
     pub fn new(client: Client, table: impl Into<String>, writes: StateWrites) -> Self {
-        Self { client, table: table.into(), writes }
+        let table = table.into();
+        Self { client, statements: Statements::new(&table), table, writes }
     }
 
     /// A key and its state from an item of such a table.
@@ -154,26 +191,13 @@ impl StateTable {
 
     /// The statement that writes a state over the one that was read.
     fn statement(&self, StateWrite { key, state, over }: &StateWrite) -> BatchStatementRequest {
-        let mut attributes: Vec<(String, AttributeValue)> = encode(key, state).into_iter().collect();
-        attributes.sort_by(|(a, _), (b, _)| a.cmp(b));
-        let table = self.table.replace('"', "");
-        let (statement, values) = match over {
-            None => {
-                let fields: Vec<_> = attributes.iter().map(|(name, _)| format!("'{name}': ?")).collect();
-                let values: Vec<_> = attributes.into_iter().map(|(_, value)| value).collect();
-                (format!("INSERT INTO \"{table}\" VALUE {{{}}}", fields.join(", ")), values)
-            }
-            Some(over) => {
-                attributes.retain(|(name, _)| name != "pk");
-                let sets: Vec<_> = attributes.iter().map(|(name, _)| format!("SET \"{name}\" = ?")).collect();
-                let forget = if state.state.is_none() { " REMOVE \"state\"" } else { "" };
-                let values = attributes.into_iter().map(|(_, value)| value);
-                let values = values.chain([s(key.as_str()), n(over)]).collect();
-                let sets = sets.join(" ");
-                (format!("UPDATE \"{table}\" {sets}{forget} WHERE \"pk\" = ? AND \"revision\" = ?"), values)
-            }
-        };
-        let request = BatchStatementRequest::builder().statement(statement).set_parameters(Some(values)).build();
+        let text = self.statements.of(over.is_some(), state.state.is_some());
+        let mut parameters = Vec::with_capacity(NAMES.len() + 3);
+        parameters.extend(values(state));
+        parameters.extend(state.state.as_deref().map(s));
+        parameters.push(s(key.as_str()));
+        parameters.extend(over.map(n));
+        let request = BatchStatementRequest::builder().statement(text).set_parameters(Some(parameters)).build();
         request.unwrap_or_else(|_| unreachable!("it has a statement"))
     }
 

@@ -22,7 +22,7 @@ const SERVICES: [(&str, &str); 3] = [
 ];
 
 /// The variables that point a function at its relay.
-pub(crate) type Relay = BTreeMap<String, String>;
+pub type Relay = BTreeMap<String, String>;
 
 #[derive(Clone)]
 struct Passing {
@@ -34,7 +34,10 @@ struct Passing {
 }
 
 /// Starts a relay for `function`, before the services that `environment` names, until `stop`.
-pub(crate) async fn relay(
+///
+/// # Errors
+/// When it cannot listen.
+pub async fn relay(
     counter: &Counter,
     function: &str,
     environment: &BTreeMap<String, String>,

@@ -26,7 +26,7 @@ impl Seen {
         match service {
             "DynamoDB" => {
                 reads = ["Get", "BatchGet", "Query", "Scan"].iter().any(|verb| operation.starts_with(verb))
-                    || body["Statement"].as_str().is_some_and(|statement| statement.starts_with("SELECT"));
+                    || statement(body).starts_with("SELECT");
                 body["ReturnConsumedCapacity"] = json!("TOTAL");
                 count.bytes = body["Item"].as_object().map_or(0, item_bytes);
             }
@@ -42,7 +42,8 @@ impl Seen {
             _ => count.records = body["Entries"].as_array().map_or(1, |entries| entries.len() as u64),
         }
         let names = ["TableName", "StreamName", "StreamARN", "QueueUrl"];
-        let name = names.iter().find_map(|name| body[*name].as_str()).unwrap_or_default();
+        let name = names.iter().find_map(|name| body[*name].as_str());
+        let name = name.or_else(|| table(body)).unwrap_or_default();
         let call = Call {
             function: function.to_owned(),
             service: service.to_owned(),
@@ -68,6 +69,19 @@ impl Seen {
         }
         count
     }
+}
+
+/// The first statement of a call that has any. Statements of one call all read or all write.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ql-reference.multiplestatements.batching.html>
+fn statement(body: &Value) -> &str {
+    let one = body["Statement"].as_str().or_else(|| body["Statements"][0]["Statement"].as_str());
+    one.unwrap_or_default()
+}
+
+/// The table of a call on many items: the one that is asked for keys, or the one in a statement's quotes.
+fn table(body: &Value) -> Option<&str> {
+    let asked = body["RequestItems"].as_object().and_then(|tables| tables.keys().next());
+    asked.map(String::as_str).or_else(|| statement(body).split('"').nth(1))
 }
 
 fn units(capacity: &Value) -> f64 {
@@ -125,6 +139,26 @@ mod tests {
         assert_eq!((count.write_units, count.read_units, count.bytes), (2.0, 0.0, 5 + 3 + 4));
         let refused = seen.answered(false, b"{}");
         assert_eq!((refused.calls, refused.refused, refused.write_units), (1, 1, 0.0));
+    }
+
+    #[test]
+    fn a_call_on_many_items_has_the_units_of_all_of_them_and_a_table() {
+        let mut body = json!({"RequestItems": {"t": {"Keys": [{"pk": {"S": "a"}}, {"pk": {"S": "b"}}]}}});
+        let seen = Seen::read("g", "DynamoDB_20120810.BatchGetItem", &mut body).unwrap();
+        let count = seen.answered(true, br#"{"ConsumedCapacity":[{"TableName":"t","CapacityUnits":2.0}]}"#);
+        assert_eq!((seen.call.resource.as_str(), count.read_units, count.write_units), ("t", 2.0, 0.0));
+
+        let update = r#"UPDATE "t" SET "n" = ? WHERE "pk" = ?"#;
+        let mut body = json!({"Statements": [{"Statement": update}, {"Statement": update}]});
+        let seen = Seen::read("g", "DynamoDB_20120810.BatchExecuteStatement", &mut body).unwrap();
+        let each = r#"{"TableName":"t","CapacityUnits":1.0}"#;
+        let count = seen.answered(true, format!(r#"{{"ConsumedCapacity":[{each},{each}]}}"#).as_bytes());
+        assert_eq!((seen.call.resource.as_str(), count.calls, count.write_units), ("t", 1, 2.0));
+
+        let mut body = json!({"Statements": [{"Statement": r#"SELECT * FROM "t" WHERE "pk" = ?"#}]});
+        let seen = Seen::read("g", "DynamoDB_20120810.BatchExecuteStatement", &mut body).unwrap();
+        let count = seen.answered(true, format!(r#"{{"ConsumedCapacity":[{each}]}}"#).as_bytes());
+        assert_eq!((count.read_units, count.write_units), (1.0, 0.0));
     }
 
     #[test]
