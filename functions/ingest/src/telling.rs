@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use penstock::decision::KeyHash;
+use penstock::key::KeyHash;
 use penstock_aws::metrics::Measured;
 use tracing::{info, warn};
 

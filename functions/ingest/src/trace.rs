@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::HeaderMap;
-use penstock::decision::KeyHash;
+use penstock::key::KeyHash;
 use penstock::trace::{TRACEPARENT, TRACESTATE, TraceContext};
 use penstock_aws::trace::{Kind, Span, Traces, new_span_id, new_trace_id};
 

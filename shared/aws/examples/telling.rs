@@ -53,7 +53,7 @@ fn main() {
                 "event"
             ),
             "span" => drop(tracing::info_span!(
-                target: penstock::trace::TARGET,
+                target: penstock::span::TARGET,
                 "consume_event",
                 traceparent = %TraceContext { trace: 1, span: 1, sampled: true },
                 round

@@ -9,8 +9,8 @@ use penstock::fingerprint::Fingerprinter;
 use penstock::ports::{
     Clock, DeadLetters, Error, Ledger, Lineage, ListedShard, Page, Records, Recoveries, Shards, Turns,
 };
+use penstock::progress::Cursor;
 use penstock::progress::{Begun, Commit, Committed};
-use penstock::recover::Cursor;
 use penstock::settle::{Handling, Projecting, Settings, Settler, Work};
 use penstock::time::Timestamp;
 use penstock::window::{Redriven, Segment, Wanted};

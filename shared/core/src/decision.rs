@@ -5,15 +5,12 @@
 //! can be a customer's name, stands as the first half of its Kinesis hash: the same at the edge and in every group, and it
 //! tells the shard. Whoever can guess a key can check the guess.
 
-use std::fmt;
-
 use tracing::{info, warn};
 
 use crate::batch::Delivery;
 use crate::event::Event;
-use crate::key::PartitionKey;
+use crate::key::KeyHash;
 use crate::position::ShardId;
-use crate::trace;
 
 /// What was decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,7 +77,7 @@ pub(crate) fn tell(decision: Decision, shard: &ShardId, delivery: &Delivery, why
                 key_hash = %KeyHash(&delivery.key),
                 %shard,
                 position = %delivery.position,
-                trace_id = event.and_then(trace::id_of),
+                trace_id = event.and_then(Event::trace).map(|context| context.trace_id()),
                 code = why.code,
                 attempts = why.attempts,
                 reason = why.reason,
@@ -91,15 +88,5 @@ pub(crate) fn tell(decision: Decision, shard: &ShardId, delivery: &Delivery, why
     match decision {
         Decision::Handled | Decision::Redriven => line!(info),
         _ => line!(warn),
-    }
-}
-
-/// The first half of a partition key's Kinesis hash, 16 hexadecimal digits.
-#[derive(Debug, Clone, Copy)]
-pub struct KeyHash<'a>(pub &'a PartitionKey);
-
-impl fmt::Display for KeyHash<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0.hash_key().0 >> 64)
     }
 }

@@ -128,6 +128,14 @@ impl Event {
         &self.extensions
     }
 
+    /// The trace that the event belongs to, if it belongs to one.
+    pub fn trace(&self) -> Option<TraceContext> {
+        match self.extension(trace::TRACEPARENT)? {
+            ExtensionValue::String(text) => TraceContext::parse(text),
+            ExtensionValue::Integer(_) | ExtensionValue::Boolean(_) => None,
+        }
+    }
+
     /// Sets the trace that the event belongs to. What a sender has said of it is overwritten: the server says it.
     pub fn set_trace(&mut self, context: &TraceContext, state: Option<&str>) {
         self.extensions.insert(trace::TRACEPARENT.to_owned(), ExtensionValue::String(context.to_string()));

@@ -149,6 +149,16 @@ fn unordered(event: &Event) -> String {
     format!("{:032x}", u128::from_be_bytes(hash.finalize().into()))
 }
 
+/// The first half of a partition key's Kinesis hash, 16 hexadecimal digits.
+#[derive(Debug, Clone, Copy)]
+pub struct KeyHash<'a>(pub &'a PartitionKey);
+
+impl fmt::Display for KeyHash<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0.hash_key().0 >> 64)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

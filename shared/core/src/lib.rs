@@ -24,6 +24,7 @@ pub mod progress;
 pub mod projection;
 pub mod recover;
 pub mod settle;
+pub mod span;
 pub mod text;
 pub mod time;
 pub mod trace;

@@ -12,9 +12,9 @@ use crate::hash::HashRange;
 use crate::key::PartitionKey;
 use crate::packing::PackedRecord;
 use crate::position::{Position, SequenceNumber, ShardId};
+use crate::progress::Cursor;
 use crate::progress::{Begun, Commit, Committed};
 use crate::projection::{Stored, StoredState};
-use crate::recover::Cursor;
 use crate::time::Timestamp;
 use crate::window::{Redriven, Segment, Wanted};
 

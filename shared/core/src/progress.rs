@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::position::Position;
+use crate::position::{Position, SequenceNumber};
 use crate::time::Timestamp;
 
 /// The most failing positions that progress remembers; the lowest are kept. A position that is not remembered is
@@ -90,4 +90,17 @@ pub enum Committed {
     Yes,
     /// Another run has begun since, or this one has said more already; nothing was written.
     Fenced,
+}
+
+/// How far the recovery of a range has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor {
+    /// The first record of the range.
+    pub first: SequenceNumber,
+    /// The last one.
+    pub last: SequenceNumber,
+    /// Every event of the range up to here is settled or became a letter.
+    pub done: Position,
+    /// When that was said.
+    pub at: Timestamp,
 }

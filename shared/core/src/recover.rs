@@ -17,7 +17,8 @@ use crate::fingerprint::Fingerprinter;
 use crate::hash::HashRange;
 use crate::ports::{Clock, DeadLetters, Error, Ledger, Next, Records, Recoveries, Shards};
 use crate::position::{Position, SequenceNumber, ShardId};
-use crate::settle::memory::{LookingBack, known_up_to};
+use crate::progress::Cursor;
+use crate::settle::loading::{LookingBack, known_up_to};
 use crate::settle::times::{Times, within};
 use crate::time::Timestamp;
 use crate::window::{Age, Window};
@@ -52,19 +53,6 @@ impl GivenUp {
     fn end(&self) -> Position {
         Position::new(self.last.clone(), u32::MAX)
     }
-}
-
-/// How far the recovery of a range has come.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cursor {
-    /// The first record of the range.
-    pub first: SequenceNumber,
-    /// The last one.
-    pub last: SequenceNumber,
-    /// Every event of the range up to here is settled or became a letter.
-    pub done: Position,
-    /// When that was said.
-    pub at: Timestamp,
 }
 
 /// What a recovery came to.

@@ -5,13 +5,6 @@
 
 use std::fmt;
 
-use tracing::{Level, Span, field};
-
-use crate::batch::Delivery;
-use crate::decision::KeyHash;
-use crate::event::{Event, ExtensionValue};
-use crate::position::ShardId;
-
 /// The extension attribute that carries it.
 pub const TRACEPARENT: &str = "traceparent";
 
@@ -20,10 +13,6 @@ pub const TRACESTATE: &str = "tracestate";
 
 /// Extensions that the edge adds to an event.
 pub const EXTENSIONS: usize = 2;
-
-/// The target of the spans that are made here, for whoever collects them. Nobody does unless traces are exported, and then
-/// they cost a look at a flag.
-pub const TARGET: &str = "penstock::trace";
 
 /// A trace, and the span of it that something is part of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,14 +42,6 @@ impl TraceContext {
         (sound && trace != 0 && span != 0).then_some(Self { trace, span, sampled: flags & 1 == 1 })
     }
 
-    /// The context of an event, if it has one.
-    pub fn of(event: &Event) -> Option<Self> {
-        match event.extension(TRACEPARENT)? {
-            ExtensionValue::String(text) => Self::parse(text),
-            ExtensionValue::Integer(_) | ExtensionValue::Boolean(_) => None,
-        }
-    }
-
     /// The same trace, seen from another of its spans.
     #[must_use]
     pub fn at(self, span: u64) -> Self {
@@ -77,45 +58,6 @@ impl fmt::Display for TraceContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "00-{:032x}-{:016x}-{:02x}", self.trace, self.span, u8::from(self.sampled))
     }
-}
-
-/// The span of an event's way through a group, below the one that put it on the stream, if its trace is sampled and anybody
-/// collects it. It ends when what became of the event is committed.
-pub(crate) fn consume(delivery: &Delivery, group: &str, shard: &ShardId) -> Span {
-    if !tracing::span_enabled!(target: TARGET, Level::INFO) {
-        return Span::none();
-    }
-    let Ok(content) = &delivery.content else { return Span::none() };
-    let Some(context) = TraceContext::of(&content.event).filter(|context| context.sampled) else {
-        return Span::none();
-    };
-    tracing::info_span!(
-        target: TARGET,
-        parent: None,
-        "consume_event",
-        traceparent = %context,
-        event_id = content.event.id(),
-        event_source = content.event.source(),
-        event_type = content.event.kind(),
-        key_hash = %KeyHash(&delivery.key),
-        group,
-        %shard,
-        position = %delivery.position,
-        outcome = field::Empty,
-    )
-}
-
-/// The span of an event's handler, below that.
-pub(crate) fn process(delivery: &Delivery) -> Span {
-    if delivery.span.is_disabled() {
-        return Span::none();
-    }
-    tracing::info_span!(target: TARGET, parent: &delivery.span, "process_event")
-}
-
-/// The trace's id of an event, if it belongs to one.
-pub(crate) fn id_of(event: &Event) -> Option<String> {
-    TraceContext::of(event).map(|context| context.trace_id())
 }
 
 /// So many lower-case hexadecimal digits.

@@ -2,7 +2,7 @@
 
 use penstock::ShardId;
 use penstock::ports::{Ledger, Recoveries};
-use penstock::recover::Cursor;
+use penstock::progress::Cursor;
 use penstock::time::Timestamp;
 use penstock::window::Wanted;
 

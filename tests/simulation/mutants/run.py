@@ -28,8 +28,11 @@ SEEDS = 100_000
 # Whose files are tried first when time is short.
 RECENT_COMMITS = 10
 
-SETTLE = "shared/core/src/settle.rs"
+STEPS = "shared/core/src/settle/steps.rs"
+LANES = "shared/core/src/settle/lanes.rs"
 MEMORY = "shared/core/src/settle/memory.rs"
+LOADING = "shared/core/src/settle/loading.rs"
+RETURNED = "shared/core/src/settle/returned.rs"
 RUN = "shared/core/src/settle/run.rs"
 ENDING = "shared/core/src/settle/ending.rs"
 PATIENCE = "shared/core/src/settle/patience.rs"
@@ -105,7 +108,7 @@ MUTANTS = [
     ),
     (
         "the window is not read again when other runs were in between",
-        MEMORY,
+        LOADING,
         "if window.epoch() + 1 < begun.epoch {",
         "if window.epoch() == 0 && window.epoch() + 1 < begun.epoch {",
     ),
@@ -117,7 +120,7 @@ MUTANTS = [
     ),
     (
         "isolation is not entered",
-        SETTLE,
+        STEPS,
         "let isolated = crashes >= isolation::CRASHES_TOLERATED && run.unsettled() > 0;",
         "let isolated = crashes >= 1_000_000 && run.unsettled() > 0;",
     ),
@@ -207,7 +210,7 @@ MUTANTS = [
     ),
     (
         "a listing that is older than the shard passes for its lineage",
-        MEMORY,
+        LOADING,
         "outside.lineage(shard).await?.ok_or_else(|| not_listed(shard))?",
         "outside.lineage(shard).await?.unwrap_or(Lineage { ancestors: Vec::new(), range: HashRange::ALL })",
     ),
@@ -329,7 +332,7 @@ MUTANTS = [
     ),
     (
         "failures are counted during an outage",
-        SETTLE,
+        LANES,
         "let outage = context.gauge.outage();",
         "let outage = context.gauge.outage() && false;",
     ),
@@ -402,7 +405,7 @@ MUTANTS = [
     ),
     (
         "what was redriven on an ancestor is not inherited",
-        MEMORY,
+        LOADING,
         "for redriven in outside.load_redriven(ancestor, since).await? {",
         "for redriven in outside.load_redriven(ancestor, since).await?.into_iter().take(0) {",
     ),

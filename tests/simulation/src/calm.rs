@@ -11,9 +11,9 @@ use penstock::ports::{
     DeadLetters, Error, Ledger, Lineage, ListedShard, Page, Records, Recoveries, Shards, StateWrite, States, Stream,
     Turns, Verdict,
 };
+use penstock::progress::Cursor;
 use penstock::progress::{Begun, Commit, Committed};
 use penstock::projection::{Stored, StoredState};
-use penstock::recover::Cursor;
 use penstock::time::Timestamp;
 use penstock::window::{Redriven, Segment, Wanted};
 use penstock::{PartitionKey, Position, SequenceNumber, ShardId};

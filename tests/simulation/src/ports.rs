@@ -14,9 +14,9 @@ use penstock::ports::{
     Clock, DeadLetters, Error, Ledger, Lineage, ListedShard, Page, Records, Recoveries, Shards, StateWrite, States,
     Stream, Turns, Verdict,
 };
+use penstock::progress::Cursor;
 use penstock::progress::{Begun, Commit, Committed};
 use penstock::projection::{Stored, StoredState};
-use penstock::recover::Cursor;
 use penstock::time::Timestamp;
 use penstock::window::{Redriven, Segment, Wanted};
 use penstock::{Event, PartitionKey, Position, SequenceNumber, ShardId};

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use penstock::ports::Error;
-use penstock::recover::Cursor;
+use penstock::progress::Cursor;
 use penstock::{Position, SequenceNumber, ShardId};
 
 use super::WindowTable;

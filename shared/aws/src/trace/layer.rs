@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use penstock::trace::{TARGET, TRACEPARENT, TraceContext};
+use penstock::span::TARGET;
+use penstock::trace::{TRACEPARENT, TraceContext};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Metadata, Subscriber};

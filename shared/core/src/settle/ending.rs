@@ -6,8 +6,9 @@ use std::time::Duration;
 use tracing::warn;
 
 use super::run::Run;
+use super::settler::{Error, Outside, Settled, Settler};
 use super::times::{Times, within};
-use super::{Error, LaneContext, Outside, Settled, Settler, Work, isolation};
+use super::work::{LaneContext, Work};
 use crate::dead_letter::Code;
 use crate::ports;
 use crate::position::{Position, ShardId};
@@ -25,8 +26,9 @@ const RELEASE_PAUSE_MAX: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Ending {
     pub(super) isolated: bool,
-    /// The event that crashes the function may be among those that are left.
-    pub(super) searching: bool,
+    /// What the progress counts from then on: more than zero if the event that crashes the function may be among those that
+    /// are left.
+    pub(super) attempts: u32,
     pub(super) outage: bool,
     /// Dead letters that were sent, by reason.
     pub(super) letters: BTreeMap<Code, u32>,
@@ -87,8 +89,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
             failures: if ending.outage { run.failures_as_begun(begun) } else { run.failures() },
             suspect: None,
             ahead_from: window.ahead_from(),
-            // what crashes the function may still be ahead
-            attempts: if ending.searching { isolation::CRASHES_TOLERATED } else { 0 },
+            attempts: ending.attempts,
             at: self.outside.now(),
         };
         let by = said.times.commit;

@@ -9,15 +9,15 @@ use futures_util::future::{Either, select};
 use futures_util::stream::{self, StreamExt};
 use tracing::Instrument;
 
-use super::Outside;
 use super::lane::{LaneEnd, Outcome, Stop};
 use super::letters::DeadLettering;
-use super::redrive::{Returned, Trouble};
+use super::returned::{Returned, Trouble};
+use super::settler::Outside;
 use super::work::{Context, Lane, LaneContext, Work};
 use crate::batch::Delivery;
 use crate::dead_letter::Code;
 use crate::handler::{EventHandler, Failure, HandlerContext};
-use crate::trace;
+use crate::span;
 
 /// Runs an [`EventHandler`] over each lane.
 #[derive(Debug)]
@@ -108,7 +108,7 @@ impl<H: EventHandler> Handling<H> {
             deadline: context.times.stop,
         };
         let handled = AssertUnwindSafe(self.0.handle(&content.event, &about)).catch_unwind();
-        let handled = handled.instrument(trace::process(delivery));
+        let handled = handled.instrument(span::process(delivery));
         match select(pin!(handled), pin!(context.outside.sleep(left))).await {
             Either::Left((Ok(said), _)) => Some(said),
             Either::Left((Err(panic), _)) => {

@@ -11,10 +11,11 @@
 
 use super::ending::Said;
 use super::lane::{Outcome, Stop};
+use super::lanes::Failed;
 use super::letters::DeadLettering;
 use super::run::{Gate, Run};
+use super::settler::{Error, Outside, Settler};
 use super::work::{LaneContext, Work};
-use super::{Error, Failed, Outside, Settler};
 use crate::dead_letter::Code;
 use crate::decision::Decision;
 use crate::position::Position;

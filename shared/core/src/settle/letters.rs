@@ -1,9 +1,8 @@
 //! The dead letters of a run.
 
-use std::collections::{BTreeSet, HashMap};
 use std::sync::PoisonError;
 
-use super::Outside;
+use super::settler::Outside;
 use super::times::within;
 use super::work::LaneContext;
 use crate::batch::Delivery;
@@ -16,9 +15,6 @@ use crate::position::Position;
 /// Letters that are sent before what has become of them is looked at: if time runs out on them, the next run may send
 /// so many again.
 const LETTERS_AT_ONCE: usize = 100;
-
-/// What a run gave up, by key.
-pub(super) type DeadLettered = HashMap<PartitionKey, BTreeSet<Position>>;
 
 /// An event that is to become a dead letter.
 #[derive(Debug)]

@@ -2,8 +2,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::Settings;
 use super::lane::{LaneEnd, Stop};
+use super::settings::Settings;
 
 /// Counts the lanes of a batch that were tried, and those that failed.
 #[derive(Debug)]
@@ -15,20 +15,20 @@ pub(super) struct Gauge {
 }
 
 impl Gauge {
-    /// `well` keys of the batch are settled already: an earlier run got them through.
-    pub(super) fn new(settings: &Settings, well: usize) -> Self {
+    pub(super) fn new(settings: &Settings) -> Self {
         Self {
-            tried: AtomicUsize::new(well),
+            tried: AtomicUsize::new(0),
             failed: AtomicUsize::new(0),
             keys: settings.outage_keys,
             share: settings.outage_share,
         }
     }
 
-    /// Begins to count anew.
-    pub(super) fn begin(&self, well: usize) {
-        self.tried.store(well, Ordering::Relaxed);
-        self.failed.store(0, Ordering::Relaxed);
+    /// Begins to count. `well` keys of the batch are settled already: an earlier try got them through. `waiting` ones failed a
+    /// moment ago and are not tried now.
+    pub(super) fn begin(&self, well: usize, waiting: usize) {
+        self.tried.store(well + waiting, Ordering::Relaxed);
+        self.failed.store(waiting, Ordering::Relaxed);
     }
 
     pub(super) fn count(&self, end: &LaneEnd) {

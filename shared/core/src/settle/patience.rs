@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::Settings;
+use super::settings::Settings;
 use crate::progress::Failing;
 use crate::time::Timestamp;
 

@@ -16,14 +16,14 @@ mod single;
 
 use std::sync::Arc;
 
-use after::{DeadPlaces, full, next_state};
+use after::{DeadPlaces, full, next_state, raced};
 use cache::Cache;
 use fold::{Folded, Step};
 use futures_util::stream::{self, StreamExt};
 
-use super::Outside;
 use super::lane::{LaneEnd, Outcome, Stop};
 use super::letters::DeadLettering;
+use super::settler::Outside;
 use super::work::{Context, Lane, LaneContext};
 use crate::batch::Delivery;
 use crate::dead_letter::Code;
@@ -31,7 +31,7 @@ use crate::fingerprint::Fingerprint;
 use crate::key::PartitionKey;
 use crate::ports::{self, StateWrite, States};
 use crate::projection::{Projection, Stored, StoredState};
-use crate::trace;
+use crate::span;
 
 /// Keys that are loaded, folded and stored together: what one `BatchGetItem` takes.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html>
@@ -83,7 +83,7 @@ impl<P: Projection, S: States> Projecting<P, S> {
     /// are tried again.
     async fn together<O: Outside>(&self, lanes: &[Lane<'_>], context: &LaneContext<'_, O>) -> Vec<LaneEnd> {
         // a lane is one load, one fold and one store for all of its events
-        let _spans: Vec<_> = lanes.iter().flatten().map(|event| trace::process(event)).collect();
+        let _spans: Vec<_> = lanes.iter().flatten().map(|event| span::process(event)).collect();
         let unconcerned = |events: &Lane<'_>| {
             let done = !events.iter().any(|delivery| self.concerns(delivery));
             done.then(|| LaneEnd { outcomes: vec![Outcome::Handled; events.len()], stop: None })
@@ -336,10 +336,6 @@ impl<P: Projection> Folding<'_, P> {
 
 fn name(delivery: &Delivery) -> Option<Fingerprint> {
     delivery.content.as_ref().ok().map(|content| content.fingerprint)
-}
-
-fn raced() -> ports::Error {
-    ports::Error::Throttled("the state is being written by another run".to_owned())
 }
 
 fn damaged(first: &Delivery, error: &serde_json::Error) -> Stop {

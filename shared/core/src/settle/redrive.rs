@@ -17,7 +17,6 @@
 //! projection's state remembers what was redriven into it and applies it once even then.
 
 mod chain;
-pub(crate) mod returned;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -25,9 +24,10 @@ use std::time::Duration;
 use tracing::warn;
 
 use super::lane::Outcome;
+use super::returned::{RedrivenLately, Returned, Trouble};
+use super::settler::{Outside, Settler};
 use super::times::{Times, within};
 use super::work::{Context, Work};
-use super::{Outside, Settler};
 use crate::batch::{CLOCKS_DIFFER, Delivery};
 use crate::dead_letter::{Code, DeadLetter};
 use crate::decision::{Decision, Why, tell};
@@ -38,15 +38,10 @@ use crate::progress::Begun;
 use crate::time::Timestamp;
 use crate::window::{Age, Names, Redriven, Window};
 use chain::Chain;
-use returned::RedrivenLately;
-pub use returned::Returned;
 
 /// How long a redriven letter's copies are recognised: SQS keeps a message no longer.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html>
 const REDRIVEN_KEPT: Duration = Duration::from_secs(14 * 24 * 60 * 60);
-
-/// What was recorded so long before what was read last can be new: clocks differ, and a write can arrive late.
-pub(super) const REDRIVEN_LATE: Duration = Duration::from_secs(5 * 60);
 
 /// Between two tries of what failed.
 const PAUSES: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
@@ -63,23 +58,6 @@ pub enum LetterEnd {
     SentBack(Code),
     /// Nothing: it stays in the queue and comes again. Why.
     Left(String),
-}
-
-/// Why an event was not handled.
-#[derive(Debug)]
-pub enum Trouble {
-    /// Not now nor later.
-    Never(Code, String),
-    /// It failed; it may work on another try.
-    Failed(String),
-    /// Nothing was tried: something outside is in the way.
-    Outside(String),
-}
-
-impl From<ports::Error> for Trouble {
-    fn from(error: ports::Error) -> Self {
-        Self::Outside(error.to_string())
-    }
 }
 
 /// A letter on its way through a call.

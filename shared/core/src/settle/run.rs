@@ -8,15 +8,15 @@ use std::hash::BuildHasherDefault;
 
 use tracing::{Span, warn};
 
-use super::Settings;
 use super::lane::{LaneEnd, Outcome, Stop};
+use super::settings::Settings;
 use crate::batch::Delivery;
 use crate::fingerprint::{Fingerprint, Fingerprinter};
 use crate::hash::HashRange;
 use crate::position::{Position, ShardId};
 use crate::progress::{Begun, FAILURES_MAX, Failing};
+use crate::span;
 use crate::time::Timestamp;
-use crate::trace;
 use crate::window::{AsItIs, Counts, Segment, Window};
 
 /// Some events of one lane that can run now.
@@ -133,7 +133,7 @@ impl Run {
     pub(super) fn begin_spans(&mut self, group: &str, shard: &ShardId) {
         for (delivery, outcome) in self.deliveries.iter_mut().zip(&self.outcomes) {
             if *outcome != Some(Outcome::Before) {
-                delivery.span = trace::consume(delivery, group, shard);
+                delivery.span = span::consume(delivery, group, shard);
             }
         }
     }
@@ -229,6 +229,13 @@ impl Run {
 
     fn waits_until(&self, index: usize) -> Option<Timestamp> {
         self.due.get(&self.deliveries[index].position).copied()
+    }
+
+    /// Lanes that wait for an event to be due again.
+    pub(super) fn waiting(&self, now: Timestamp) -> usize {
+        let lanes = self.lanes.iter().filter(|lane| !lane.blocked);
+        let due = lanes.filter_map(|lane| self.waits_until(*lane.events.get(lane.next)?));
+        due.filter(|due| *due > now).count()
     }
 
     /// When the first of the lanes goes on that wait for an event to be due again, if any does.

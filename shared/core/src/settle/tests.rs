@@ -1,9 +1,20 @@
 use futures_util::FutureExt;
 
+use std::sync::Mutex;
+use std::time::Duration;
+
 use super::*;
+use crate::batch::ShardBatch;
+use crate::dead_letter::Code;
+use crate::fingerprint::Fingerprinter;
+use crate::ports::{self, DeadLetters, Shards, Turns};
 use crate::ports::{Clock, Ledger};
+use crate::position::{SequenceNumber, ShardId};
+use crate::progress::Begun;
 use crate::progress::{Commit, Committed};
 use crate::projection::{Projection, Refusal};
+use crate::time::Timestamp;
+use crate::window::Counts;
 use crate::window::Segment;
 use crate::{Event, PartitionKey, Position};
 

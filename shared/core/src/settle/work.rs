@@ -1,22 +1,27 @@
 //! What is done with the events of a batch, and what it may use.
 
+use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use super::lane::{LaneEnd, Outcome, Stop};
-use super::letters::DeadLettered;
 use super::outage::Gauge;
-use super::redrive::{Returned, Trouble};
+use super::returned::{Returned, Trouble};
+use super::settings::Settings;
+use super::settler::Outside;
 use super::tally::Tally;
 use super::times::{Times, within};
-use super::{Outside, Settings};
 use crate::batch::Delivery;
 use crate::decision::{Decision, Why, tell};
 use crate::fingerprint::Fingerprinter;
 use crate::hash::HashRange;
+use crate::key::PartitionKey;
 use crate::ports;
 use crate::position::{Position, ShardId};
+
+/// What a run has dead-lettered, by key.
+pub(super) type DeadLettered = HashMap<PartitionKey, BTreeSet<Position>>;
 
 /// The events of one partition key, each with content, in their order.
 pub type Lane<'a> = Vec<&'a Delivery>;

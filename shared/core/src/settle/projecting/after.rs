@@ -1,13 +1,13 @@
 //! What a state's item says besides the state: up to where it is applied, and which events of its key are dead letters.
 
-use super::raced;
 use crate::fingerprint::Fingerprint;
 use crate::key::PartitionKey;
 use crate::ports;
 use crate::position::Position;
 use crate::projection::StoredState;
 use crate::settle::lane::Outcome;
-use crate::settle::{LaneContext, Outside};
+use crate::settle::settler::Outside;
+use crate::settle::work::LaneContext;
 
 /// Events that a state remembers by name: those that were redriven, and strays.
 const REDRIVEN_MAX: usize = 1000;
@@ -116,4 +116,8 @@ pub(super) fn next_state<O: Outside>(
 pub(super) fn full(most: usize) -> ports::Error {
     let why = format!("{most} events of its key are refused and not passed by a commit yet: the next run goes on");
     ports::Error::Throttled(why)
+}
+
+pub(super) fn raced() -> ports::Error {
+    ports::Error::Throttled("the state is being written by another run".to_owned())
 }

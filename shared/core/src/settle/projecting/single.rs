@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::after::{full, next_state};
 use super::*;
 use crate::projection::Refusal;
-use crate::settle::redrive::{Returned, Trouble};
+use crate::settle::returned::{Returned, Trouble};
 use crate::settle::work::Work;
 
 /// Places of dead letters that an item has room for beyond its limit: events that are given up unrun, one a run.

@@ -104,3 +104,16 @@ fn a_group_that_gets_nowhere_answers_later_each_time() {
     };
     assert_eq!((0..5).map(took).collect::<Vec<_>>(), [1000, 2000, 4000, 8000, 10_000]);
 }
+
+#[test]
+fn a_key_that_waits_for_its_next_try_is_one_of_those_that_fail() {
+    let world = World::default();
+    let settler = patient(&world);
+    assert!(!settle(&settler, &batch(1, &[("k0", "k0", "retry")])).unwrap().outage);
+    let keys: Vec<String> = (0..10).map(|n| format!("k{n}")).collect();
+    let events: Vec<_> = keys.iter().map(|key| (key.as_str(), key.as_str(), "retry")).collect();
+    // nine are tried, and the tenth failed a moment ago
+    assert!(settle(&settler, &batch(1, &events)).unwrap().outage);
+    let failures = world.store(|s| s.progress[&ShardId::new(SHARD)].0.failures.len());
+    assert_eq!(failures, 1, "nothing is counted against the others");
+}

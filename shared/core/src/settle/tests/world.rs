@@ -6,15 +6,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::FutureExt;
 
-use super::super::*;
+use super::*;
 use crate::batch::Record;
 use crate::dead_letter::DeadLetter;
 use crate::handler::{EventHandler, Failure, HandlerContext};
 use crate::hash::HashRange;
 use crate::ports::{Lineage, ListedShard, Next, Page, Records, Recoveries, StateWrite, States};
+use crate::progress::Cursor;
 use crate::progress::{Commit, Committed};
 use crate::projection::{Stored, StoredState};
-use crate::recover::Cursor;
 use crate::window::{Redriven, Segment, Wanted};
 use crate::{Event, PartitionKey, Position};
 

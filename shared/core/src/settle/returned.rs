@@ -1,12 +1,17 @@
 //! What a redrive knows of the shards on which an event and its copies can be.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
-use super::REDRIVEN_LATE;
+use crate::dead_letter::Code;
 use crate::fingerprint::{Fingerprint, Fingerprinter};
+use crate::ports;
 use crate::position::Position;
 use crate::time::Timestamp;
 use crate::window::{Names, Redriven, Window};
+
+/// What was recorded so long before what was read last can be new: clocks differ, and a write can arrive late.
+pub(super) const REDRIVEN_LATE: Duration = Duration::from_secs(5 * 60);
 
 /// What was redriven on a shard in the last 14 days, as far as it was read: the names, and the last event of each key.
 #[derive(Debug)]
@@ -79,5 +84,22 @@ impl Returned<'_> {
     /// The last event of a key that was redriven.
     pub(super) fn last_of(&self, key: Fingerprint) -> Option<&Position> {
         self.redriven.iter().filter_map(|redriven| redriven.last.get(&key)).max()
+    }
+}
+
+/// Why an event was not handled.
+#[derive(Debug)]
+pub enum Trouble {
+    /// Not now nor later.
+    Never(Code, String),
+    /// It failed; it may work on another try.
+    Failed(String),
+    /// Nothing was tried: something outside is in the way.
+    Outside(String),
+}
+
+impl From<ports::Error> for Trouble {
+    fn from(error: ports::Error) -> Self {
+        Self::Outside(error.to_string())
     }
 }
