@@ -14,11 +14,11 @@ use http::{HeaderMap, HeaderValue};
 use serde::Serialize;
 
 use crate::cloudevents;
-use crate::code::Code;
+use crate::code::RefusalCode;
 use crate::encoding;
 
 use outcome::Entry;
-pub use outcome::{Outcome, Tally};
+pub use outcome::{EventResult, Tally};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -35,7 +35,7 @@ pub struct Answer {
     /// How many events came to what.
     pub tally: Tally,
     /// Why nothing was stored, if that has one reason.
-    pub code: Option<Code>,
+    pub code: Option<RefusalCode>,
     /// What was wrong with events, each with its number; with a request as a whole, once.
     pub rejected: BTreeMap<&'static str, u32>,
 }
@@ -65,42 +65,44 @@ impl Answer {
     }
 
     /// The request as a whole is refused.
-    pub fn problem(code: Code, detail: &str) -> Self {
+    pub fn problem(code: RefusalCode, detail: &str) -> Self {
         Self { rejected: BTreeMap::from([(code.name(), 1)]), ..Self::with_problem(code, detail, &[]) }
     }
 
     /// The path does not take the method; `allowed` is what it takes.
     pub fn method_not_allowed(allowed: &'static str) -> Self {
         let detail = format!("this path takes {allowed}");
-        Self::problem(Code::MethodNotAllowed, &detail).with(ALLOW, HeaderValue::from_static(allowed))
+        Self::problem(RefusalCode::MethodNotAllowed, &detail).with(ALLOW, HeaderValue::from_static(allowed))
     }
 
     /// One answer for the outcomes of all events of a request.
-    pub fn of(outcomes: &[Outcome]) -> Self {
+    pub fn of(outcomes: &[EventResult]) -> Self {
         let tally = Tally::of(outcomes);
-        let answer = match verdict(outcomes, tally) {
-            Verdict::Receipt(status) => {
+        let answer = match judge(outcomes, tally) {
+            Judgement::Receipt(status) => {
                 let Tally { accepted, rejected, retry } = tally;
                 let receipt = Receipt { accepted, rejected, retry, events: outcome::entries(outcomes) };
                 Self::new(status, JSON, json(&receipt), tally)
             }
-            Verdict::Problem(code, detail) => Self::with_problem(code, &detail, outcomes),
+            Judgement::Problem(code, detail) => Self::with_problem(code, &detail, outcomes),
         };
         let answer = Self { rejected: outcome::rejected_by_code(outcomes), ..answer };
-        match outcomes.iter().filter_map(Outcome::retry_after).max() {
+        match outcomes.iter().filter_map(EventResult::retry_after).max() {
             Some(wait) => answer.with(RETRY_AFTER, HeaderValue::from(whole_seconds(wait))),
             None => answer,
         }
     }
 
-    fn with_problem(code: Code, detail: &str, outcomes: &[Outcome]) -> Self {
+    fn with_problem(code: RefusalCode, detail: &str, outcomes: &[EventResult]) -> Self {
         let events = outcome::entries(outcomes);
         let (title, status) = (code.title(), code.status());
         let problem = Problem { r#type: code.urn(), title, status, detail, code: code.name(), events };
         let answer = Self { code: Some(code), ..Self::new(status, PROBLEM, json(&problem), Tally::of(outcomes)) };
         match code {
-            Code::UnsupportedMediaType => answer.with(ACCEPT, HeaderValue::from_static(cloudevents::ACCEPTED)),
-            Code::UnsupportedEncoding => answer.with(ACCEPT_ENCODING, HeaderValue::from_static(encoding::ACCEPTED)),
+            RefusalCode::UnsupportedMediaType => answer.with(ACCEPT, HeaderValue::from_static(cloudevents::ACCEPTED)),
+            RefusalCode::UnsupportedEncoding => {
+                answer.with(ACCEPT_ENCODING, HeaderValue::from_static(encoding::ACCEPTED))
+            }
             _ => answer,
         }
     }
@@ -117,23 +119,23 @@ impl Answer {
 }
 
 /// What a request comes to as a whole.
-enum Verdict {
+enum Judgement {
     /// Something was stored, or nothing was sent, or the events need different treatment: each speaks for itself.
     Receipt(u16),
     /// Nothing was stored, for this reason.
-    Problem(Code, String),
+    Problem(RefusalCode, String),
 }
 
-fn verdict(outcomes: &[Outcome], tally: Tally) -> Verdict {
+fn judge(outcomes: &[EventResult], tally: Tally) -> Judgement {
     let count = outcomes.len();
     if tally.accepted == count {
-        return Verdict::Receipt(202);
+        return Judgement::Receipt(202);
     }
-    let Some((code, detail)) = outcomes.first().and_then(Outcome::reason).filter(|_| tally.accepted == 0) else {
-        return Verdict::Receipt(207);
+    let Some((code, detail)) = outcomes.first().and_then(EventResult::reason).filter(|_| tally.accepted == 0) else {
+        return Judgement::Receipt(207);
     };
     if outcomes.iter().all(|outcome| outcome.reason().is_some_and(|(other, _)| other == code)) {
-        return Verdict::Problem(
+        return Judgement::Problem(
             code,
             match count {
                 1 => detail.to_owned(),
@@ -143,14 +145,14 @@ fn verdict(outcomes: &[Outcome], tally: Tally) -> Verdict {
     }
     if tally.rejected == count {
         let detail = format!("none of the {count} events was taken, for different reasons; see `events`");
-        return Verdict::Problem(Code::EventsRejected, detail);
+        return Judgement::Problem(RefusalCode::EventsRejected, detail);
     }
     if tally.retry == count {
         // nothing is wrong with the events, so this must not be a 4xx that makes a sender give them up
         let detail = format!("none of the {count} events was taken, for different reasons; send them all again");
-        return Verdict::Problem(Code::StreamUnavailable, detail);
+        return Judgement::Problem(RefusalCode::StreamUnavailable, detail);
     }
-    Verdict::Receipt(207)
+    Judgement::Receipt(207)
 }
 
 /// What `Retry-After` can say: whole seconds, at least one.

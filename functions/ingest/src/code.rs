@@ -10,11 +10,11 @@ macro_rules! codes {
     ($($variant:ident = $name:literal, $status:literal, $title:literal;)+) => {
         /// Why a request or an event was not taken.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum Code {
+        pub enum RefusalCode {
             $(#[doc = $title] $variant,)+
         }
 
-        impl Code {
+        impl RefusalCode {
             /// Every code, in the order of `docs/http.md`.
             pub const ALL: &[Self] = &[$(Self::$variant),+];
 
@@ -64,7 +64,7 @@ codes! {
     OutOfTime = "out_of_time", 503, "There was no time left to store the event";
 }
 
-impl Code {
+impl RefusalCode {
     /// The URI that names the kind of problem, for `type` of RFC 9457.
     pub fn urn(self) -> String {
         format!("urn:penstock:problem:{}", self.name())
@@ -73,7 +73,7 @@ impl Code {
 
 // Matched here although the core names its codes too: an error that the core adds has to be given a status before this
 // crate builds again.
-impl From<&event::Error> for Code {
+impl From<&event::Error> for RefusalCode {
     fn from(error: &event::Error) -> Self {
         use event::Error;
         match error {
@@ -114,7 +114,7 @@ mod tests {
             .take_while(|line| line.starts_with('|'))
             .map(|row| (cell(row, 0).trim_matches('`').to_owned(), cell(row, 1), cell(row, 2)))
             .collect();
-        let coded: Vec<_> = Code::ALL
+        let coded: Vec<_> = RefusalCode::ALL
             .iter()
             .map(|code| (code.name().to_owned(), code.status().to_string(), code.title().to_owned()))
             .collect();
@@ -180,9 +180,9 @@ mod tests {
             event::Error::TooLarge { bytes: 2, max: 1 },
         ];
         for error in errors {
-            assert_eq!(Code::from(&error).name(), error.code());
+            assert_eq!(RefusalCode::from(&error).name(), error.code());
         }
         let key = penstock::key::Error::NotFound(text());
-        assert_eq!(Code::InvalidPartitionKey.name(), key.code());
+        assert_eq!(RefusalCode::InvalidPartitionKey.name(), key.code());
     }
 }

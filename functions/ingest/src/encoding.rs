@@ -11,7 +11,7 @@ use flate2::bufread::GzDecoder;
 use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 
-use crate::code::Code;
+use crate::code::RefusalCode;
 
 /// The encodings understood, for the `Accept-Encoding` of a refusal (RFC 9110, section 12.5.3).
 pub const ACCEPTED: &str = "gzip, zstd";
@@ -61,11 +61,11 @@ pub enum Error {
 
 impl Error {
     /// The code that the sender gets.
-    pub fn code(&self) -> Code {
+    pub fn code(&self) -> RefusalCode {
         match self {
-            Self::Unsupported(_) => Code::UnsupportedEncoding,
-            Self::Malformed { .. } => Code::MalformedEncoding,
-            Self::TooLarge { .. } => Code::BodyTooLarge,
+            Self::Unsupported(_) => RefusalCode::UnsupportedEncoding,
+            Self::Malformed { .. } => RefusalCode::MalformedEncoding,
+            Self::TooLarge { .. } => RefusalCode::BodyTooLarge,
         }
     }
 }

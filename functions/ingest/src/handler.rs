@@ -18,9 +18,9 @@ use penstock_aws::metrics::Metrics;
 use penstock_aws::trace::Traces;
 use serde_json::value::RawValue;
 
-use crate::answer::{Answer, Outcome, Tally};
+use crate::answer::{Answer, EventResult, Tally};
 use crate::cloudevents::{Judged, Named, Refused, Rules};
-use crate::code::Code;
+use crate::code::RefusalCode;
 use crate::edge::{self, Request, Response};
 use crate::request;
 use crate::telling::{self, Told};
@@ -110,7 +110,7 @@ impl<S: Stream, C: Clock> Ingest<S, C> {
             request_id = %context.request_id,
             %gateway_request_id,
             status = answer.status,
-            code = answer.code.map(Code::name),
+            code = answer.code.map(RefusalCode::name),
             trace_id = trace.id(),
             accepted,
             rejected,
@@ -129,7 +129,7 @@ impl<S: Stream, C: Clock> Ingest<S, C> {
     pub async fn answer(&self, request: Request, trace: &RequestTrace, deadline: Timestamp) -> Answer {
         match (resource(&request), &request.method) {
             (None, _) => Answer::problem(
-                Code::NotFound,
+                RefusalCode::NotFound,
                 "there is nothing at this path; events are sent with POST to /v1/events",
             ),
             (Some(Resource::Health), &Method::GET) => Answer::healthy(),
@@ -165,7 +165,7 @@ impl<S: Stream, C: Clock> Ingest<S, C> {
         trace: &RequestTrace,
         began: SystemTime,
         deadline: Timestamp,
-    ) -> Vec<Outcome> {
+    ) -> Vec<EventResult> {
         let read = SystemTime::now();
         let mut names = Vec::with_capacity(judged.len());
         let mut outgoing = Vec::with_capacity(judged.len());
@@ -188,7 +188,7 @@ impl<S: Stream, C: Clock> Ingest<S, C> {
             Ok(mut named) => {
                 #[expect(clippy::expect_used, reason = "the producer promises one fate an event")]
                 let fate = fates.next().expect("a fate for every event that was published");
-                let outcome = Outcome::of_fate(std::mem::take(&mut named.id), fate);
+                let outcome = EventResult::of_fate(std::mem::take(&mut named.id), fate);
                 told.tell(Some(&named), &outcome);
                 if let Some(traces) = &self.traces {
                     trace.record(traces, &times, Some(&named), &outcome);

@@ -8,7 +8,7 @@ use base64::prelude::BASE64_STANDARD;
 use http::HeaderMap;
 use penstock::Limits;
 
-use crate::code::Code;
+use crate::code::RefusalCode;
 use crate::encoding::{self, Encoding};
 
 /// Why there is no body.
@@ -32,10 +32,10 @@ pub enum Error {
 
 impl Error {
     /// The code that the sender gets.
-    pub fn code(&self) -> Code {
+    pub fn code(&self) -> RefusalCode {
         match self {
-            Self::Base64 => Code::MalformedBase64,
-            Self::TooLarge { .. } => Code::BodyTooLarge,
+            Self::Base64 => RefusalCode::MalformedBase64,
+            Self::TooLarge { .. } => RefusalCode::BodyTooLarge,
             Self::Encoding(error) => error.code(),
         }
     }
@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn what_is_not_base64_is_refused() {
         for text in ["aGVsbG8", "a", "****", "aGVs bG8="] {
-            assert_eq!(read(text, true).unwrap_err().code(), Code::MalformedBase64, "{text}");
+            assert_eq!(read(text, true).unwrap_err().code(), RefusalCode::MalformedBase64, "{text}");
         }
     }
 
@@ -103,9 +103,9 @@ mod tests {
         let of = |bytes: usize| BASE64_STANDARD.encode(vec![0; bytes]);
         assert_eq!(read(&of(12), true).unwrap().len(), 12);
         let error = read(&of(13), true).unwrap_err();
-        assert_eq!(error.code(), Code::BodyTooLarge);
+        assert_eq!(error.code(), RefusalCode::BodyTooLarge);
         assert_eq!(error.to_string(), "the body has 13 bytes; at most 12 are allowed");
-        assert_eq!(read(&"x".repeat(13), false).unwrap_err().code(), Code::BodyTooLarge);
+        assert_eq!(read(&"x".repeat(13), false).unwrap_err().code(), RefusalCode::BodyTooLarge);
     }
 
     #[test]

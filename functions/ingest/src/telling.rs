@@ -6,7 +6,7 @@ use penstock::key::KeyHash;
 use penstock_aws::metrics::Measured;
 use tracing::{info, warn};
 
-use crate::answer::{Answer, Outcome, Tally};
+use crate::answer::{Answer, EventResult, Tally};
 use crate::cloudevents::Named;
 use crate::trace::RequestTrace;
 
@@ -52,21 +52,21 @@ impl<'a> Told<'a> {
     }
 
     /// What became of an event; `named` if it could be put on the stream.
-    pub(crate) fn tell(&mut self, named: Option<&Named>, outcome: &Outcome) {
+    pub(crate) fn tell(&mut self, named: Option<&Named>, outcome: &EventResult) {
         let (source, kind) = (named.map(|named| &named.source), named.map(|named| &named.kind));
         let key_hash = named.map(|named| tracing::field::display(KeyHash(&named.key)));
         let trace_id = self.trace.id();
         match outcome {
-            Outcome::Accepted { id, shard, sequence } => {
+            EventResult::Accepted { id, shard, sequence } => {
                 if self.share > 0.0 && penstock_aws::clock::jitter() < self.share {
                     let (outcome, position) = ("accepted", sequence.as_str());
                     info!(outcome, event_id = id, event_source = source, event_type = kind, key_hash, %shard, position, trace_id, "event");
                 }
             }
-            Outcome::Rejected { id, code, detail, .. } if self.has_room() => {
+            EventResult::Rejected { id, code, detail, .. } if self.has_room() => {
                 warn!(outcome = "rejected", event_id = id, trace_id, code = code.name(), reason = detail, "event");
             }
-            Outcome::Retry { id, code, .. } if self.has_room() => {
+            EventResult::Retry { id, code, .. } if self.has_room() => {
                 let (outcome, code) = ("to_be_sent_again", code.name());
                 warn!(
                     outcome,
@@ -79,7 +79,7 @@ impl<'a> Told<'a> {
                     "event"
                 );
             }
-            Outcome::Rejected { .. } | Outcome::Retry { .. } => {}
+            EventResult::Rejected { .. } | EventResult::Retry { .. } => {}
         }
     }
 

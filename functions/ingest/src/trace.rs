@@ -11,7 +11,7 @@ use penstock::key::KeyHash;
 use penstock::trace::{TRACEPARENT, TRACESTATE, TraceContext};
 use penstock_aws::trace::{Kind, Span, Traces, new_span_id, new_trace_id};
 
-use crate::answer::Outcome;
+use crate::answer::EventResult;
 use crate::cloudevents::Named;
 
 /// Bytes of a `tracestate` that are handed on: <https://www.w3.org/TR/trace-context/#tracestate-limits>.
@@ -59,14 +59,14 @@ impl RequestTrace {
     }
 
     /// The spans of one event: its way through the function, and in it the stream's part, if it came that far.
-    pub(crate) fn record(&self, traces: &Traces, times: &Times, named: Option<&Named>, outcome: &Outcome) {
+    pub(crate) fn record(&self, traces: &Traces, times: &Times, named: Option<&Named>, outcome: &EventResult) {
         if !self.collects {
             return;
         }
         let (id, place, failed) = match outcome {
-            Outcome::Accepted { id, shard, sequence } => (Some(id), Some((shard, sequence)), None),
-            Outcome::Retry { id, code, .. } => (Some(id), None, Some(code.name())),
-            Outcome::Rejected { id, code, .. } => (id.as_ref(), None, Some(code.name())),
+            EventResult::Accepted { id, shard, sequence } => (Some(id), Some((shard, sequence)), None),
+            EventResult::Retry { id, code, .. } => (Some(id), None, Some(code.name())),
+            EventResult::Rejected { id, code, .. } => (id.as_ref(), None, Some(code.name())),
         };
         let mut attributes: Vec<_> = id.map(|id| ("event_id", id.clone())).into_iter().collect();
         let context = named.map_or_else(|| self.of_event(), |named| named.trace);

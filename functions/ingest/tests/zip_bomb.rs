@@ -3,7 +3,7 @@
 //! In a process of its own, because what is looked at is the process's peak memory, the C library's part included.
 
 use flate2::{Compress, Compression, Crc, FlushCompress};
-use ingest::code::Code;
+use ingest::code::RefusalCode;
 use ingest::encoding::Encoding;
 use penstock::Limits;
 
@@ -66,7 +66,7 @@ fn a_bomb_is_refused_within_the_bound_of_memory() {
     for (encoding, bomb) in bombs {
         assert!(bomb.len() < Limits::DEFAULT.body_bytes, "it does get as far as the decoder");
         let error = encoding.decode(bomb, max).expect_err("1 GiB is too much");
-        assert_eq!(error.code(), Code::BodyTooLarge, "{encoding:?}");
+        assert_eq!(error.code(), RefusalCode::BodyTooLarge, "{encoding:?}");
         let grown = peak_memory() - before;
         assert!(grown < ALLOWANCE, "{encoding:?}: {grown} bytes");
     }

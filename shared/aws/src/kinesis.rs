@@ -7,7 +7,7 @@ use aws_sdk_kinesis::types::{self, PutRecordsRequestEntry, PutRecordsResultEntry
 use penstock::batch::Record;
 use penstock::hash::{HashKey, HashRange};
 use penstock::packing::PackedRecord;
-use penstock::ports::{Error, Lineage, ListedShard, Next, Page, Records, Shards, Stream, Verdict};
+use penstock::ports::{Error, Lineage, ListedShard, Next, Page, PutResult, Records, Shards, Stream};
 use penstock::time::Timestamp;
 use penstock::{SequenceNumber, ShardId};
 
@@ -28,7 +28,7 @@ impl KinesisStream {
 }
 
 impl Stream for KinesisStream {
-    async fn put(&self, records: &[PackedRecord]) -> Result<Vec<Verdict>, Error> {
+    async fn put(&self, records: &[PackedRecord]) -> Result<Vec<PutResult>, Error> {
         let mut request = self.client.put_records().stream_name(&self.name);
         for record in records {
             let entry = PutRecordsRequestEntry::builder()
@@ -49,16 +49,16 @@ impl Stream for KinesisStream {
     }
 }
 
-fn verdict(entry: &PutRecordsResultEntry) -> Verdict {
+fn verdict(entry: &PutRecordsResultEntry) -> PutResult {
     match (entry.error_code(), entry.shard_id(), entry.sequence_number()) {
         (None, Some(shard), Some(sequence)) => match sequence.parse() {
-            Ok(sequence) => Verdict::Stored { shard: ShardId::new(shard), sequence },
-            Err(error) => Verdict::Failed(error.to_string()),
+            Ok(sequence) => PutResult::Stored { shard: ShardId::new(shard), sequence },
+            Err(error) => PutResult::Failed(error.to_string()),
         },
-        (Some("ProvisionedThroughputExceededException"), ..) => Verdict::Throttled,
+        (Some("ProvisionedThroughputExceededException"), ..) => PutResult::Throttled,
         (code, ..) => {
             let code = code.unwrap_or("neither an error nor a sequence number");
-            Verdict::Failed(format!("{code}: {}", entry.error_message().unwrap_or("no message")))
+            PutResult::Failed(format!("{code}: {}", entry.error_message().unwrap_or("no message")))
         }
     }
 }

@@ -46,7 +46,7 @@ pub enum Error {
 
 /// What became of one record of a put.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum PutResult {
     /// Stored durably.
     Stored {
         /// On this shard.
@@ -64,7 +64,7 @@ pub enum Verdict {
 pub trait Stream: Send + Sync {
     /// Puts records; one verdict a record, in the order of the records. No order is promised between records of one
     /// call. On an error nothing is known of any record, except as the error says.
-    fn put(&self, records: &[PackedRecord]) -> impl Future<Output = Result<Vec<Verdict>, Error>> + Send;
+    fn put(&self, records: &[PackedRecord]) -> impl Future<Output = Result<Vec<PutResult>, Error>> + Send;
 }
 
 /// Where a shard comes from and what it holds.

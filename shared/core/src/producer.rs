@@ -12,7 +12,7 @@ use futures_util::future::{Either, select};
 
 pub use crate::packing::Outgoing;
 use crate::packing::{Lane, PackedRecord, RECORD_BYTES_MAX, pack};
-use crate::ports::{Clock, Error, Stream, Verdict};
+use crate::ports::{Clock, Error, PutResult, Stream};
 use crate::position::{SequenceNumber, ShardId};
 use crate::time::Timestamp;
 
@@ -174,7 +174,7 @@ impl<S: Stream, C: Clock, J: Fn() -> f64 + Send + Sync> Producer<S, C, J> {
     }
 
     /// One call, cut off at the deadline: a stream that hangs must not keep the answer from the client.
-    async fn put(&self, records: &[PackedRecord], deadline: Timestamp) -> Result<Vec<Verdict>, Error> {
+    async fn put(&self, records: &[PackedRecord], deadline: Timestamp) -> Result<Vec<PutResult>, Error> {
         let left = deadline.since(self.clock.now());
         match select(pin!(self.stream.put(records)), pin!(self.clock.sleep(left))).await {
             Either::Left((result, _)) => result,
@@ -194,20 +194,20 @@ enum Round {
 
 /// Applies a verdict to the first record of a lane; false if it is not stored. P1: only what is stored is accepted. P2:
 /// the lane's next record waits for this one.
-fn take(lane: &mut Lane, obstacle: &mut Obstacle, verdict: Verdict, fates: &mut [Option<Fate>]) -> bool {
+fn take(lane: &mut Lane, obstacle: &mut Obstacle, verdict: PutResult, fates: &mut [Option<Fate>]) -> bool {
     match verdict {
-        Verdict::Stored { shard, sequence } => {
+        PutResult::Stored { shard, sequence } => {
             for index in lane.pop_front().into_iter().flat_map(|record| record.events) {
                 fates[index] = Some(Fate::Accepted { shard: shard.clone(), sequence: sequence.clone() });
             }
             *obstacle = Obstacle::NotTried;
             true
         }
-        Verdict::Throttled => {
+        PutResult::Throttled => {
             *obstacle = Obstacle::Throttled;
             false
         }
-        Verdict::Failed(detail) => {
+        PutResult::Failed(detail) => {
             *obstacle = Obstacle::Unavailable(detail);
             false
         }

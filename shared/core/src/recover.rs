@@ -31,7 +31,7 @@ const LETTERS_AT_ONCE: usize = 100;
 
 /// What the event source gave up.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GivenUp {
+pub struct ExpiredRange {
     /// The shard.
     pub shard: ShardId,
     /// The first record.
@@ -48,7 +48,7 @@ pub struct GivenUp {
     pub reason: String,
 }
 
-impl GivenUp {
+impl ExpiredRange {
     /// The highest position that an event of it can have.
     fn end(&self) -> Position {
         Position::new(self.last.clone(), u32::MAX)
@@ -99,9 +99,9 @@ impl<O: Outside> Recoverer<O> {
     /// # Errors
     /// Whatever outside failed, and when the stream does not give what it must still have. Letters may have been sent;
     /// the next recovery goes on behind them.
-    pub async fn recover(&self, given_up: &GivenUp, deadline: Timestamp) -> Result<Recovered, Error> {
+    pub async fn recover(&self, given_up: &ExpiredRange, deadline: Timestamp) -> Result<Recovered, Error> {
         let times = Times::new(self.outside.now(), deadline, MARGIN);
-        let GivenUp { shard, first, last, .. } = given_up;
+        let ExpiredRange { shard, first, last, .. } = given_up;
         let done = within(&self.outside, times.stop, self.outside.recovered(shard, first, last)).await?;
         let mut recovery =
             Recovery { of: self, given_up, times, done, unsaved: false, known: None, recovered: Recovered::default() };
@@ -115,7 +115,7 @@ impl<O: Outside> Recoverer<O> {
 /// The recovery of one range.
 struct Recovery<'a, O> {
     of: &'a Recoverer<O>,
-    given_up: &'a GivenUp,
+    given_up: &'a ExpiredRange,
     times: Times,
     /// Every event of the range up to here is settled or became a letter.
     done: Option<Position>,
@@ -130,7 +130,7 @@ struct Recovery<'a, O> {
 impl<O: Outside> Recovery<'_, O> {
     async fn run(&mut self) -> Result<(), Error> {
         let (outside, stop) = (&self.of.outside, self.times.stop);
-        let GivenUp { shard, last, .. } = self.given_up;
+        let ExpiredRange { shard, last, .. } = self.given_up;
         let end = self.given_up.end();
         // from a record that is done, not from behind it: if it is still there, nothing behind it has expired
         let mut from = self.done.as_ref().map_or(&self.given_up.first, |done| &done.sequence).clone();
@@ -210,7 +210,7 @@ impl<O: Outside> Recovery<'_, O> {
     async fn is_foreign_or_settled(&mut self, delivery: &Delivery) -> Result<bool, Error> {
         let Recoverer { outside, horizon, fingerprints, window_bytes, .. } = self.of;
         if self.known.is_none() {
-            let GivenUp { shard, arrival, last_arrival, .. } = self.given_up;
+            let ExpiredRange { shard, arrival, last_arrival, .. } = self.given_up;
             let since = arrival.minus(*horizon + CLOCKS_DIFFER);
             // a segment is as old as the newest event of its batch
             let until = last_arrival.plus(*horizon * 2 + CLOCKS_DIFFER);
@@ -231,7 +231,7 @@ impl<O: Outside> Recovery<'_, O> {
 
     /// Sends the letter that says that what is not done before `oldest`, or up to the end of the range, has expired.
     async fn expire(&mut self, oldest: Option<&SequenceNumber>) -> Result<(), Error> {
-        let GivenUp { first, last, arrival, reason, .. } = self.given_up;
+        let ExpiredRange { first, last, arrival, reason, .. } = self.given_up;
         let oldest = oldest.filter(|oldest| *oldest <= last);
         let (from, position) = match &self.done {
             Some(done) => (format!("after {done}"), Position::new(done.sequence.clone(), done.index.saturating_add(1))),
@@ -316,7 +316,7 @@ impl<O: Outside> Recovery<'_, O> {
     /// Writes the cursor.
     async fn save(&mut self) -> Result<(), Error> {
         let Some(done) = self.done.clone().filter(|_| self.unsaved) else { return Ok(()) };
-        let (outside, GivenUp { shard, first, last, .. }) = (&self.of.outside, self.given_up);
+        let (outside, ExpiredRange { shard, first, last, .. }) = (&self.of.outside, self.given_up);
         let cursor = Cursor { first: first.clone(), last: last.clone(), done, at: outside.now() };
         within(outside, self.times.commit, outside.record_recovered(shard, &cursor)).await?;
         self.unsaved = false;

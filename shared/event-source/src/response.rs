@@ -62,7 +62,7 @@ pub enum ResponseError {
 
 /// What an invocation means for a batch of a stream.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum BatchEnd {
     /// Every record is settled.
     Settled,
     /// The records before this index are settled, the others are to be retried.
@@ -72,21 +72,21 @@ pub(crate) enum Verdict {
 }
 
 /// Judges an invocation for a batch of a stream: with several items reported, the lowest sequence number counts.
-pub(crate) fn judge(invocation: &Invocation, records: &[Record], report_batch_item_failures: bool) -> Verdict {
+pub(crate) fn judge(invocation: &Invocation, records: &[Record], report_batch_item_failures: bool) -> BatchEnd {
     let body = match invocation {
-        Invocation::Throttled => return Verdict::Throttled,
+        Invocation::Throttled => return BatchEnd::Throttled,
         Invocation::Failed { error_type, message } => {
             let failure = Failure::Function { error_type: error_type.clone(), message: message.clone() };
-            return Verdict::ResumeAt(0, failure);
+            return BatchEnd::ResumeAt(0, failure);
         }
         // without the setting, an answer that reports failures is a success like any other
-        Invocation::Returned(_) if !report_batch_item_failures => return Verdict::Settled,
+        Invocation::Returned(_) if !report_batch_item_failures => return BatchEnd::Settled,
         Invocation::Returned(body) => body,
     };
     match reported(body).and_then(|identifiers| lowest(&identifiers, records)) {
-        Ok(None) => Verdict::Settled,
-        Ok(Some(index)) => Verdict::ResumeAt(index, Failure::Reported(records[index].sequence.clone())),
-        Err(error) => Verdict::ResumeAt(0, Failure::Response(error)),
+        Ok(None) => BatchEnd::Settled,
+        Ok(Some(index)) => BatchEnd::ResumeAt(index, Failure::Reported(records[index].sequence.clone())),
+        Err(error) => BatchEnd::ResumeAt(0, Failure::Response(error)),
     }
 }
 
@@ -142,7 +142,7 @@ mod tests {
         "49590338271490256608559692538361571095921575989136588899",
     ];
 
-    fn judged(body: &str, report: bool) -> Verdict {
+    fn judged(body: &str, report: bool) -> BatchEnd {
         let record = |sequence: &&str| Record {
             sequence: sequence.parse().unwrap(),
             partition_key: "key".into(),
@@ -163,13 +163,13 @@ mod tests {
         for body in
             ["", "null", "{}", r#"{"batchItemFailures":[]}"#, r#"{"batchItemFailures":null}"#, r#"{"statusCode":200}"#]
         {
-            assert_eq!(judged(body, true), Verdict::Settled, "{body}");
+            assert_eq!(judged(body, true), BatchEnd::Settled, "{body}");
         }
     }
 
     #[test]
     fn the_lowest_reported_sequence_number_counts_by_length_then_digits() {
-        let resume = |index: usize| Verdict::ResumeAt(index, Failure::Reported(SEQUENCES[index].parse().unwrap()));
+        let resume = |index: usize| BatchEnd::ResumeAt(index, Failure::Reported(SEQUENCES[index].parse().unwrap()));
         assert_eq!(judged(&reporting(&[SEQUENCES[3], SEQUENCES[2]]), true), resume(2));
         assert_eq!(judged(&reporting(&[SEQUENCES[1], SEQUENCES[0]]), true), resume(0));
         assert_eq!(judged(&reporting(&[SEQUENCES[1]]), true), resume(1));
@@ -186,14 +186,14 @@ mod tests {
         ] {
             assert_eq!(
                 judged(body, true),
-                Verdict::ResumeAt(0, Failure::Response(ResponseError::NoIdentifier)),
+                BatchEnd::ResumeAt(0, Failure::Response(ResponseError::NoIdentifier)),
                 "{body}"
             );
         }
         for unknown in ["12345", "shardId-000000000000:1"] {
             let error = ResponseError::UnknownIdentifier(unknown.into());
             let body = reporting(&[SEQUENCES[2], unknown]);
-            assert_eq!(judged(&body, true), Verdict::ResumeAt(0, Failure::Response(error)));
+            assert_eq!(judged(&body, true), BatchEnd::ResumeAt(0, Failure::Response(error)));
         }
     }
 
@@ -205,14 +205,14 @@ mod tests {
             ("[]", ResponseError::NotAnObject),
             (r#"{"batchItemFailures":{}}"#, ResponseError::NotAList),
         ] {
-            assert_eq!(judged(body, true), Verdict::ResumeAt(0, Failure::Response(error)), "{body}");
+            assert_eq!(judged(body, true), BatchEnd::ResumeAt(0, Failure::Response(error)), "{body}");
         }
     }
 
     #[test]
     fn without_report_batch_item_failures_any_answer_is_a_success() {
         for body in ["ok", &reporting(&[SEQUENCES[0]])] {
-            assert_eq!(judged(body, false), Verdict::Settled);
+            assert_eq!(judged(body, false), BatchEnd::Settled);
         }
     }
 
@@ -220,7 +220,7 @@ mod tests {
     fn a_function_error_fails_the_whole_batch_whatever_the_settings() {
         let failed = Invocation::Failed { error_type: "Runtime.ExitError".into(), message: "exit status 1".into() };
         for report in [false, true] {
-            assert!(matches!(judge(&failed, &[], report), Verdict::ResumeAt(0, Failure::Function { .. })));
+            assert!(matches!(judge(&failed, &[], report), BatchEnd::ResumeAt(0, Failure::Function { .. })));
         }
     }
 }

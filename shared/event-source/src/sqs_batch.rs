@@ -68,7 +68,7 @@ pub struct SqsBatch {
 
 /// What an answer does to the messages of its batch. Every message is in one of the two.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
+pub struct SqsEnd {
     /// Receipt handles of the messages to delete.
     pub delete: Vec<String>,
     /// How many stay and become visible again.
@@ -113,7 +113,7 @@ fn close(messages: &mut Vec<Message>, records: &mut String) -> SqsBatch {
 /// With `report_batch_item_failures` the reported messages stay and the others are deleted; an identifier that is empty,
 /// missing or not in the batch, or an answer that cannot be read, keeps them all. Without it any answer deletes all.
 /// A failed or throttled invocation deletes none.
-pub fn settle(messages: &[Message], invocation: &Invocation, report_batch_item_failures: bool) -> Outcome {
+pub fn settle(messages: &[Message], invocation: &Invocation, report_batch_item_failures: bool) -> SqsEnd {
     let failed = match invocation {
         Invocation::Throttled => Err(None),
         Invocation::Failed { error_type, message } => {
@@ -123,11 +123,11 @@ pub fn settle(messages: &[Message], invocation: &Invocation, report_batch_item_f
         Invocation::Returned(body) => failed_ids(body, messages).map_err(|error| Some(Failure::Response(error))),
     };
     match failed {
-        Err(failure) => Outcome { delete: Vec::new(), kept: messages.len(), failure },
+        Err(failure) => SqsEnd { delete: Vec::new(), kept: messages.len(), failure },
         Ok(failed) => {
             let settled = messages.iter().filter(|message| !failed.contains(&message.message_id));
             let delete: Vec<_> = settled.map(|message| message.receipt_handle.clone()).collect();
-            Outcome { kept: messages.len() - delete.len(), delete, failure: None }
+            SqsEnd { kept: messages.len() - delete.len(), delete, failure: None }
         }
     }
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use penstock::dead_letter::{Code, DeadLetter};
 use penstock::hash::HashRange;
 use penstock::packing::PackedRecord;
-use penstock::ports::{DeadLetters, Next, Records, Shards, Stream, Verdict};
+use penstock::ports::{DeadLetters, Next, PutResult, Records, Shards, Stream};
 use penstock::time::Timestamp;
 use penstock::{PartitionKey, SequenceNumber, ShardId};
 
@@ -17,8 +17,8 @@ fn record(key: &str, data: &str) -> PackedRecord {
 
 async fn put(world: &impl World, records: &[PackedRecord]) -> Vec<(ShardId, SequenceNumber)> {
     let verdicts = world.stream().put(records).await.unwrap();
-    let stored = |verdict: Verdict| match verdict {
-        Verdict::Stored { shard, sequence } => (shard, sequence),
+    let stored = |verdict: PutResult| match verdict {
+        PutResult::Stored { shard, sequence } => (shard, sequence),
         other => panic!("{other:?}"),
     };
     verdicts.into_iter().map(stored).collect()

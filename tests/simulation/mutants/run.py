@@ -100,8 +100,8 @@ MUTANTS = [
     (
         "an event is accepted before it is stored",
         PRODUCER,
-        "        Verdict::Failed(detail) => {\n            *obstacle = Obstacle::Unavailable(detail);\n            false",
-        "        Verdict::Failed(_) => {\n"
+        "        PutResult::Failed(detail) => {\n            *obstacle = Obstacle::Unavailable(detail);\n            false",
+        "        PutResult::Failed(_) => {\n"
         "            for index in lane.pop_front().into_iter().flat_map(|record| record.events) {\n"
         "                fates[index] = Some(Fate::Accepted { shard: ShardId::new(\"?\"), sequence: SequenceNumber::zero() });\n"
         "            }\n            true",

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use md5::{Digest, Md5};
 use penstock::packing::{Outgoing, PackedRecord, aggregate};
-use penstock::ports::Verdict;
+use penstock::ports::PutResult;
 use penstock::{PartitionKey, Position, SequenceNumber};
 use prost::Message;
 
@@ -97,7 +97,7 @@ impl World {
             let names: Vec<_> = events.iter().map(|(event, _)| event.to_string()).collect();
             format!("put packed {}: {verdict:?}", names.join(" "))
         });
-        let Verdict::Stored { sequence, .. } = verdict else { return None };
+        let PutResult::Stored { sequence, .. } = verdict else { return None };
         for (event, _) in events {
             self.saw_put(*event);
             self.accepted(*event);

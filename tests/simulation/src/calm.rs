@@ -8,8 +8,8 @@ use std::task::{Context, Poll, Waker};
 use penstock::dead_letter::DeadLetter;
 use penstock::packing::PackedRecord;
 use penstock::ports::{
-    DeadLetters, Error, Ledger, Lineage, ListedShard, Page, Records, Recoveries, Shards, StateWrite, States, Stream,
-    Turns, Verdict,
+    DeadLetters, Error, Ledger, Lineage, ListedShard, Page, PutResult, Records, Recoveries, Shards, StateWrite, States,
+    Stream, Turns,
 };
 use penstock::progress::Cursor;
 use penstock::progress::{Begun, Commit, Committed};
@@ -162,7 +162,7 @@ impl States for Calm {
 }
 
 impl Stream for Calm {
-    async fn put(&self, records: &[PackedRecord]) -> Result<Vec<Verdict>, Error> {
+    async fn put(&self, records: &[PackedRecord]) -> Result<Vec<PutResult>, Error> {
         let events = vec![EventRef { key: GARBAGE, ordinal: 0 }; records.len().max(1)];
         self.drive(Request { process: self.0.clone(), events }.put(records))
     }

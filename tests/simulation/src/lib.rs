@@ -47,7 +47,7 @@ use plan::Plan;
 
 /// What came of a schedule.
 #[derive(Debug)]
-pub struct Outcome {
+pub struct ScheduleEnd {
     /// The first invariant that it broke.
     pub broken: Option<Broken>,
     /// Faults that it met.
@@ -57,9 +57,9 @@ pub struct Outcome {
 }
 
 /// Runs the schedule of `seed`.
-pub fn run(seed: u64) -> Outcome {
+pub fn run(seed: u64) -> ScheduleEnd {
     let outcome = simulation::run(&Plan::of(seed), false);
-    Outcome { broken: outcome.broken, faults: outcome.faults.len(), events: outcome.events }
+    ScheduleEnd { broken: outcome.broken, faults: outcome.faults.len(), events: outcome.events }
 }
 
 /// Runs the schedule of `seed` and tells what happens in it.

@@ -18,7 +18,7 @@ pub struct Found {
 
 /// Runs the schedules of `seeds` seeds from `from` on, until one breaks something; the lowest that was found. `tell` hears
 /// of each that has ended, with its faults and events.
-pub fn run_many(from: u64, seeds: u64, tell: impl Fn(&crate::Outcome) + Sync) -> Option<Found> {
+pub fn run_many(from: u64, seeds: u64, tell: impl Fn(&crate::ScheduleEnd) + Sync) -> Option<Found> {
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let (next, stop) = (AtomicU64::new(from), AtomicBool::new(false));
     let found: Mutex<Option<Found>> = Mutex::new(None);
@@ -47,11 +47,11 @@ pub fn run_many(from: u64, seeds: u64, tell: impl Fn(&crate::Outcome) + Sync) ->
 }
 
 /// An assertion of the code under test that fails is a broken invariant too.
-fn one(seed: u64) -> crate::Outcome {
+fn one(seed: u64) -> crate::ScheduleEnd {
     catch_unwind(AssertUnwindSafe(|| crate::run(seed))).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
         let what = text.unwrap_or_else(|| "a panic".to_owned());
-        crate::Outcome { broken: Some(Broken { invariant: "assertion", what }), faults: 0, events: 0 }
+        crate::ScheduleEnd { broken: Some(Broken { invariant: "assertion", what }), faults: 0, events: 0 }
     })
 }

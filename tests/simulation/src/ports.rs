@@ -11,8 +11,8 @@ use std::time::Duration;
 use penstock::dead_letter::DeadLetter;
 use penstock::packing::PackedRecord;
 use penstock::ports::{
-    Clock, DeadLetters, Error, Ledger, Lineage, ListedShard, Page, Records, Recoveries, Shards, StateWrite, States,
-    Stream, Turns, Verdict,
+    Clock, DeadLetters, Error, Ledger, Lineage, ListedShard, Page, PutResult, Records, Recoveries, Shards, StateWrite,
+    States, Stream, Turns,
 };
 use penstock::progress::Cursor;
 use penstock::progress::{Begun, Commit, Committed};
@@ -382,7 +382,7 @@ impl Clock for Request {
 }
 
 impl Stream for Request {
-    async fn put(&self, records: &[PackedRecord]) -> Result<Vec<Verdict>, Error> {
+    async fn put(&self, records: &[PackedRecord]) -> Result<Vec<PutResult>, Error> {
         let records: Vec<_> = records
             .iter()
             .map(|record| (record.clone(), record.events.iter().map(|index| self.events[*index]).collect::<Vec<_>>()))
@@ -391,7 +391,7 @@ impl Stream for Request {
         self.process
             .call(Service::Stream, "put", move |world| {
                 let now = world.agenda.now();
-                let mut verdicts = vec![Verdict::Throttled; records.len()];
+                let mut verdicts = vec![PutResult::Throttled; records.len()];
                 // no order is promised between the records of one call
                 let backwards = world.chance.below(2) == 1;
                 let mut order: Vec<usize> = (0..records.len()).collect();
@@ -402,11 +402,11 @@ impl Stream for Request {
                     let (record, events) = &records[index];
                     let gap = world.chance.below(30);
                     verdicts[index] = if world.chance.strikes(4) {
-                        Verdict::Failed("InternalFailure".to_owned())
+                        PutResult::Failed("InternalFailure".to_owned())
                     } else {
                         world.stream.put(record, events.clone(), now, gap)
                     };
-                    if matches!(verdicts[index], Verdict::Stored { .. }) {
+                    if matches!(verdicts[index], PutResult::Stored { .. }) {
                         events.iter().for_each(|event| world.saw_put(*event));
                     }
                     world.note(|| {

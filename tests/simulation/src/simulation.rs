@@ -20,7 +20,7 @@ use penstock::dead_letter::DeadLetter;
 use penstock::hash::HashKey;
 use penstock::packing::PackedRecord;
 use penstock::producer::{Fate, Producer};
-use penstock::recover::{GivenUp, Recoverer};
+use penstock::recover::{ExpiredRange, Recoverer};
 use penstock::settle::{self, Handling, LetterEnd, Projecting, Settled, Settler};
 use penstock::time::Timestamp;
 use penstock_event_source::{
@@ -93,7 +93,7 @@ enum Job {
     },
     Recovery {
         group: GroupIndex,
-        notice: GivenUp,
+        notice: ExpiredRange,
     },
 }
 
@@ -303,7 +303,7 @@ impl Simulation {
             Happening::Failed(group, generation, shard, invocation) => {
                 self.invoked(group, generation, &shard, &invocation);
             }
-            Happening::GivenUp(group, generation, shard) => {
+            Happening::ExpiredRange(group, generation, shard) => {
                 self.tell(group, generation, |mapping| mapping.on_given_up(&shard));
             }
             Happening::TimeOut(pid, job) => self.time_out(pid, job),

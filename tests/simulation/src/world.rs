@@ -51,7 +51,7 @@ pub(crate) enum Happening {
     /// An invocation that did not run, or whose process died, is reported.
     Failed(GroupIndex, u32, ShardId, penstock_event_source::Invocation),
     /// A give-up is told.
-    GivenUp(GroupIndex, u32, ShardId),
+    ExpiredRange(GroupIndex, u32, ShardId),
     /// An invocation's time is over.
     TimeOut(Pid, u64),
     /// A group's redrive queue is received from.

@@ -8,11 +8,11 @@ use penstock::{SequenceNumber, ShardId};
 use serde::Serialize;
 
 use crate::cloudevents::{Place, Refused};
-use crate::code::Code;
+use crate::code::RefusalCode;
 
 /// What became of one event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum EventResult {
     /// Stored.
     Accepted {
         /// The event.
@@ -27,7 +27,7 @@ pub enum Outcome {
         /// The event, if it could be made out.
         id: Option<String>,
         /// Why.
-        code: Code,
+        code: RefusalCode,
         /// The same as a sentence.
         detail: String,
         /// Where in the request the fault is.
@@ -38,7 +38,7 @@ pub enum Outcome {
         /// The event.
         id: String,
         /// Why.
-        code: Code,
+        code: RefusalCode,
         /// The same as a sentence.
         detail: &'static str,
         /// When to send it again.
@@ -46,14 +46,14 @@ pub enum Outcome {
     },
 }
 
-impl From<Refused> for Outcome {
+impl From<Refused> for EventResult {
     fn from(refused: Refused) -> Self {
         let Refused { id, place, error } = refused;
         Self::Rejected { id, code: error.code(), detail: error.to_string(), place }
     }
 }
 
-impl Outcome {
+impl EventResult {
     /// What the producer says of event `id`. Its own words about the stream are not for senders: they name accounts
     /// and resources. The log has them.
     pub fn of_fate(id: String, fate: Fate) -> Self {
@@ -62,26 +62,26 @@ impl Outcome {
             Fate::Accepted { shard, sequence } => Self::Accepted { id, shard, sequence },
             Fate::Throttled { retry_after } => retry(
                 id,
-                Code::Throttled,
+                RefusalCode::Throttled,
                 retry_after,
                 "the shard of this event takes no more just now; send the event again, unchanged",
             ),
             Fate::Unavailable { retry_after, .. } => retry(
                 id,
-                Code::StreamUnavailable,
+                RefusalCode::StreamUnavailable,
                 retry_after,
                 "the stream gave no answer, so the event may be stored or not; send it again with the same id and \
                  source, and it counts once",
             ),
             Fate::OutOfTime { retry_after } => retry(
                 id,
-                Code::OutOfTime,
+                RefusalCode::OutOfTime,
                 retry_after,
                 "there was no time left to store this event; send it again, unchanged",
             ),
             Fate::StreamRefused { retry_after } => retry(
                 id,
-                Code::StreamRefused,
+                RefusalCode::StreamRefused,
                 retry_after,
                 "the stream does not take events from this endpoint just now; nothing is wrong with the event: send it \
                  again, unchanged. The log of the function has the reason for whoever runs it",
@@ -90,7 +90,7 @@ impl Outcome {
     }
 
     /// Why the event is not stored; `None` if it is.
-    pub(super) fn reason(&self) -> Option<(Code, &str)> {
+    pub(super) fn reason(&self) -> Option<(RefusalCode, &str)> {
         match self {
             Self::Accepted { .. } => None,
             Self::Rejected { code, detail, .. } => Some((*code, detail)),
@@ -120,13 +120,13 @@ pub struct Tally {
 
 impl Tally {
     /// Counts outcomes.
-    pub fn of(outcomes: &[Outcome]) -> Self {
+    pub fn of(outcomes: &[EventResult]) -> Self {
         let mut tally = Self::default();
         for outcome in outcomes {
             match outcome {
-                Outcome::Accepted { .. } => tally.accepted += 1,
-                Outcome::Rejected { .. } => tally.rejected += 1,
-                Outcome::Retry { .. } => tally.retry += 1,
+                EventResult::Accepted { .. } => tally.accepted += 1,
+                EventResult::Rejected { .. } => tally.rejected += 1,
+                EventResult::Retry { .. } => tally.retry += 1,
             }
         }
         tally
@@ -134,10 +134,10 @@ impl Tally {
 }
 
 /// How many events were rejected, by what is wrong with them.
-pub(super) fn rejected_by_code(outcomes: &[Outcome]) -> BTreeMap<&'static str, u32> {
+pub(super) fn rejected_by_code(outcomes: &[EventResult]) -> BTreeMap<&'static str, u32> {
     let mut rejected = BTreeMap::new();
     for outcome in outcomes {
-        if let Outcome::Rejected { code, .. } = outcome {
+        if let EventResult::Rejected { code, .. } = outcome {
             *rejected.entry(code.name()).or_default() += 1;
         }
     }
@@ -177,17 +177,17 @@ enum State<'a> {
 }
 
 /// The outcomes, each with its place in the request.
-pub(super) fn entries(outcomes: &[Outcome]) -> Vec<Entry<'_>> {
+pub(super) fn entries(outcomes: &[EventResult]) -> Vec<Entry<'_>> {
     outcomes.iter().enumerate().map(|(index, outcome)| entry(index, outcome)).collect()
 }
 
-fn entry(index: usize, outcome: &Outcome) -> Entry<'_> {
+fn entry(index: usize, outcome: &EventResult) -> Entry<'_> {
     match outcome {
-        Outcome::Accepted { id, shard, sequence } => {
+        EventResult::Accepted { id, shard, sequence } => {
             let state = State::Accepted { shard: shard.as_str(), sequence: sequence.as_str() };
             Entry { index, id: Some(id), state }
         }
-        Outcome::Rejected { id, code, detail, place } => {
+        EventResult::Rejected { id, code, detail, place } => {
             let (pointer, header) = match place {
                 Some(Place::Pointer(pointer)) => (Some(pointer.as_str()), None),
                 Some(Place::Header(header)) => (None, Some(header.as_str())),
@@ -195,7 +195,7 @@ fn entry(index: usize, outcome: &Outcome) -> Entry<'_> {
             };
             Entry { index, id: id.as_deref(), state: State::Rejected { code: code.name(), detail, pointer, header } }
         }
-        Outcome::Retry { id, code, detail, retry_after } => {
+        EventResult::Retry { id, code, detail, retry_after } => {
             let retry_after_ms = u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX);
             Entry { index, id: Some(id), state: State::Retry { code: code.name(), detail, retry_after_ms } }
         }

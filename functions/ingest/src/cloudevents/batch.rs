@@ -76,7 +76,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::code::Code;
+    use crate::code::RefusalCode;
 
     fn texts(text: &str) -> Result<Vec<&str>, Error> {
         split(text, 3).map(|events| events.into_iter().map(RawValue::get).collect())
@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn broken_json_and_trailing_bytes_are_malformed_with_their_place() {
         for text in ["[", "[1,]", "[1 2]", "[{]", "[1]]", "[1] x", "[1][2]", "[nul]"] {
-            assert_eq!(texts(text).unwrap_err().code(), Code::MalformedJson, "{text}");
+            assert_eq!(texts(text).unwrap_err().code(), RefusalCode::MalformedJson, "{text}");
         }
         let error = texts("[1,\n  x]").unwrap_err();
         assert!(matches!(error, Error::Json { line: 2, column: 3, .. }), "{error:?}");
@@ -114,7 +114,7 @@ mod tests {
     fn depth_exhausts_no_stack() {
         let deep = format!("[{}{}]", "[".repeat(1_000_000), "]".repeat(1_000_000));
         assert_eq!(texts(&deep).unwrap().len(), 1);
-        assert_eq!(texts(&"[".repeat(1_000_000)).unwrap_err().code(), Code::MalformedJson);
+        assert_eq!(texts(&"[".repeat(1_000_000)).unwrap_err().code(), RefusalCode::MalformedJson);
     }
 
     proptest! {

@@ -3,7 +3,7 @@
 use penstock::{event, key};
 
 use super::mode::{Mode, Place};
-use crate::code::Code;
+use crate::code::RefusalCode;
 
 /// What is wrong with a request as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -69,18 +69,18 @@ pub enum Error {
 
 impl Error {
     /// The code that the sender gets.
-    pub fn code(&self) -> Code {
+    pub fn code(&self) -> RefusalCode {
         match self {
             Self::NoContentType
             | Self::NotCloudEvents(_)
             | Self::Format(_)
             | Self::NotAMediaType(_)
-            | Self::Charset(_) => Code::UnsupportedMediaType,
-            Self::Empty => Code::EmptyBody,
-            Self::Utf8 { .. } => Code::InvalidUtf8,
-            Self::Json { .. } => Code::MalformedJson,
-            Self::NotAnArray { .. } => Code::NotAnEvent,
-            Self::TooManyEvents { .. } => Code::TooManyEvents,
+            | Self::Charset(_) => RefusalCode::UnsupportedMediaType,
+            Self::Empty => RefusalCode::EmptyBody,
+            Self::Utf8 { .. } => RefusalCode::InvalidUtf8,
+            Self::Json { .. } => RefusalCode::MalformedJson,
+            Self::NotAnArray { .. } => RefusalCode::NotAnEvent,
+            Self::TooManyEvents { .. } => RefusalCode::TooManyEvents,
         }
     }
 }
@@ -129,12 +129,12 @@ pub enum HeaderProblem {
 
 impl EventError {
     /// The code that the sender gets.
-    pub fn code(&self) -> Code {
+    pub fn code(&self) -> RefusalCode {
         match self {
             Self::Event(error) => error.into(),
-            Self::Key(_) => Code::InvalidPartitionKey,
-            Self::Header { .. } | Self::DataContentTypeHeader => Code::InvalidAttribute,
-            Self::Utf8 { .. } => Code::InvalidUtf8,
+            Self::Key(_) => RefusalCode::InvalidPartitionKey,
+            Self::Header { .. } | Self::DataContentTypeHeader => RefusalCode::InvalidAttribute,
+            Self::Utf8 { .. } => RefusalCode::InvalidUtf8,
         }
     }
 

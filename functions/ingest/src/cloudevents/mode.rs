@@ -101,7 +101,7 @@ fn binary_place(pointer: &str) -> Option<Place> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::code::Code;
+    use crate::code::RefusalCode;
 
     fn mode(headers: &[(&'static str, &str)]) -> Result<Mode, Error> {
         Mode::of(&headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect())
@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn plain_json_is_refused_with_a_sentence_that_mends_it() {
         let error = mode(&[("content-type", "application/json"), ("ce-subject", "x")]).unwrap_err();
-        assert_eq!(error.code(), Code::UnsupportedMediaType);
+        assert_eq!(error.code(), RefusalCode::UnsupportedMediaType);
         assert!(error.to_string().contains("send it as application/cloudevents+json"), "{error}");
         assert_eq!(mode(&[]).unwrap_err(), Error::NoContentType);
     }

@@ -3,7 +3,7 @@ use http::header::HeaderName;
 use proptest::prelude::*;
 
 use super::*;
-use crate::code::Code;
+use crate::code::RefusalCode;
 
 const STRUCTURED: &str = "application/cloudevents+json";
 const BATCHED: &str = "application/cloudevents-batch+json";
@@ -173,7 +173,7 @@ fn a_body_that_is_empty_or_not_utf_8_is_refused_as_a_whole() {
         assert_eq!(batched(body).unwrap_err(), Error::Empty);
     }
     let error = structured(b"{\"id\":\"\xFF\"}").unwrap_err();
-    assert_eq!((error.code(), error), (Code::InvalidUtf8, Error::Utf8 { offset: 7 }));
+    assert_eq!((error.code(), error), (RefusalCode::InvalidUtf8, Error::Utf8 { offset: 7 }));
 }
 
 #[test]

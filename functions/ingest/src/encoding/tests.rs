@@ -40,7 +40,7 @@ fn the_header_is_read_whatever_its_case_and_however_it_is_split() {
 fn another_encoding_or_two_at_once_are_unsupported() {
     for values in [&["br"][..], &["deflate"], &["gzip, gzip"], &["gzip", "zstd"], &["gzip;q=1"]] {
         let error = named(values).unwrap_err();
-        assert_eq!(error.code(), Code::UnsupportedEncoding, "{values:?}");
+        assert_eq!(error.code(), RefusalCode::UnsupportedEncoding, "{values:?}");
     }
     assert!(named(&["br"]).unwrap_err().to_string().contains("`br`"));
 }
@@ -52,7 +52,7 @@ fn a_body_of_exactly_the_bound_passes_and_one_byte_more_does_not() {
         [(Encoding::Identity, body.clone()), (Encoding::Gzip, gzip(&body)), (Encoding::Zstd, zstd(&body))]
     {
         assert_eq!(encoding.decode(coded.clone(), 50_000).unwrap(), body);
-        assert_eq!(encoding.decode(coded, 49_999).unwrap_err().code(), Code::BodyTooLarge, "{encoding:?}");
+        assert_eq!(encoding.decode(coded, 49_999).unwrap_err().code(), RefusalCode::BodyTooLarge, "{encoding:?}");
     }
 }
 
@@ -67,7 +67,7 @@ fn a_truncated_body_is_malformed_and_not_shorter() {
     for (encoding, coded) in [(Encoding::Gzip, gzip(b"hello, hello")), (Encoding::Zstd, zstd(b"hello, hello"))] {
         for end in 1..coded.len() {
             let error = encoding.decode(coded[..end].to_vec(), 100).unwrap_err();
-            assert_eq!(error.code(), Code::MalformedEncoding, "{encoding:?} cut at {end}");
+            assert_eq!(error.code(), RefusalCode::MalformedEncoding, "{encoding:?} cut at {end}");
         }
     }
 }
@@ -76,7 +76,7 @@ fn a_truncated_body_is_malformed_and_not_shorter() {
 fn bytes_after_the_end_are_refused() {
     for (encoding, mut coded) in [(Encoding::Gzip, gzip(b"hello")), (Encoding::Zstd, zstd(b"hello"))] {
         coded.extend_from_slice(b"and more");
-        assert_eq!(encoding.decode(coded, 100).unwrap_err().code(), Code::MalformedEncoding, "{encoding:?}");
+        assert_eq!(encoding.decode(coded, 100).unwrap_err().code(), RefusalCode::MalformedEncoding, "{encoding:?}");
     }
 }
 
@@ -85,7 +85,7 @@ fn a_wrong_checksum_is_malformed() {
     let mut coded = gzip(b"hello");
     let crc = coded.len() - 8;
     coded[crc] ^= 1;
-    assert_eq!(Encoding::Gzip.decode(coded, 100).unwrap_err().code(), Code::MalformedEncoding);
+    assert_eq!(Encoding::Gzip.decode(coded, 100).unwrap_err().code(), RefusalCode::MalformedEncoding);
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn members_and_frames_in_a_row_are_one_body() {
         assert_eq!(encoding.decode([one, two].concat(), 100).unwrap(), b"one two", "{encoding:?}");
     }
     let many = gzip(b"").repeat(GZIP_MEMBERS_MAX + 1);
-    assert_eq!(Encoding::Gzip.decode(many, 100).unwrap_err().code(), Code::MalformedEncoding);
+    assert_eq!(Encoding::Gzip.decode(many, 100).unwrap_err().code(), RefusalCode::MalformedEncoding);
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn a_zstd_window_above_8_mib_is_refused_before_it_is_allocated() {
     let frame = |log: u8| vec![0x28, 0xB5, 0x2F, 0xFD, 0x00, (log - 10) << 3, 0x01, 0x00, 0x00];
     assert_eq!(Encoding::Zstd.decode(frame(23), 100).unwrap(), b"");
     let error = Encoding::Zstd.decode(frame(24), 100).unwrap_err();
-    assert_eq!(error.code(), Code::MalformedEncoding);
+    assert_eq!(error.code(), RefusalCode::MalformedEncoding);
 }
 
 proptest! {

@@ -8,7 +8,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use penstock::ShardId;
 use penstock::packing::PackedRecord;
-use penstock::ports::{Error, Verdict};
+use penstock::ports::{Error, PutResult};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -25,17 +25,17 @@ struct Memory {
 }
 
 impl Stream for &Memory {
-    async fn put(&self, records: &[PackedRecord]) -> Result<Vec<Verdict>, Error> {
+    async fn put(&self, records: &[PackedRecord]) -> Result<Vec<PutResult>, Error> {
         if let Some(fault) = &self.fault {
             return Err(fault.clone());
         }
         let mut stored = self.stored.lock().unwrap();
         let verdicts = records.iter().map(|record| {
             if record.key.as_str() == "slow" {
-                return Verdict::Throttled;
+                return PutResult::Throttled;
             }
             stored.push(record.clone());
-            Verdict::Stored {
+            PutResult::Stored {
                 shard: ShardId::new("shardId-000000000000"),
                 sequence: stored.len().to_string().parse().unwrap(),
             }

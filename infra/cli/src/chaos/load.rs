@@ -117,11 +117,11 @@ struct Item {
 #[derive(Debug, Default, Deserialize)]
 struct Answer {
     #[serde(default)]
-    events: Vec<Verdict>,
+    events: Vec<EventAnswer>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Verdict {
+struct EventAnswer {
     index: usize,
     status: String,
     #[serde(default)]
@@ -228,7 +228,7 @@ impl Client {
     }
 
     /// Writes down what the edge said of one event; false if it is to be sent again.
-    fn take(&mut self, item: &Item, verdict: &Verdict) -> bool {
+    fn take(&mut self, item: &Item, verdict: &EventAnswer) -> bool {
         let counter = match verdict.status.as_str() {
             "accepted" => &self.tally.accepted,
             "rejected" => &self.tally.refused,

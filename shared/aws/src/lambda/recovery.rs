@@ -6,7 +6,7 @@ use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
 use lambda_runtime::LambdaEvent;
 use penstock::dead_letter::Code;
 use penstock::ports::Clock;
-use penstock::recover::{GivenUp, Recovered};
+use penstock::recover::{ExpiredRange, Recovered};
 use penstock::time::Timestamp;
 use penstock::{SequenceNumber, ShardId};
 use serde::Deserialize;
@@ -90,7 +90,7 @@ async fn one(recoveries: &Recoveries, body: &str, request_id: &str, deadline: Ti
     if stream_name(&notice.batch.stream_arn) != recoverer.stream {
         return Err(Error::Stream(notice.batch.stream_arn));
     }
-    let given_up = GivenUp {
+    let given_up = ExpiredRange {
         shard: notice.batch.shard_id,
         first: notice.batch.start_sequence_number,
         last: notice.batch.end_sequence_number,

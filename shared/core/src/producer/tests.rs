@@ -19,19 +19,19 @@ impl Scripted {
         Self { verdicts: Mutex::new(verdicts), stored: Mutex::default() }
     }
 
-    fn store(&self, record: &PackedRecord) -> Verdict {
+    fn store(&self, record: &PackedRecord) -> PutResult {
         let mut stored = self.stored.lock().unwrap();
         let bodies = match decode(&record.data) {
             Some(aggregate) => aggregate.records.into_iter().map(|user| user.data.to_vec()).collect(),
             None => vec![record.data.to_vec()],
         };
         stored.extend(bodies.into_iter().map(|body| (record.key.as_str().to_owned(), body)));
-        Verdict::Stored { shard: ShardId::new("shard"), sequence: stored.len().to_string().parse().unwrap() }
+        PutResult::Stored { shard: ShardId::new("shard"), sequence: stored.len().to_string().parse().unwrap() }
     }
 }
 
 impl Stream for &Scripted {
-    async fn put(&self, records: &[PackedRecord]) -> Result<Vec<Verdict>, Error> {
+    async fn put(&self, records: &[PackedRecord]) -> Result<Vec<PutResult>, Error> {
         let script = || self.verdicts.lock().unwrap().pop().unwrap_or(0);
         match script() {
             6 => return Err(Error::Throttled("all of it".into())),
@@ -50,8 +50,8 @@ impl Stream for &Scripted {
             .iter()
             .rev()
             .map(|record| match script() {
-                1 => Verdict::Throttled,
-                2 => Verdict::Failed("InternalFailure".into()),
+                1 => PutResult::Throttled,
+                2 => PutResult::Failed("InternalFailure".into()),
                 _ => self.store(record),
             })
             .collect();
@@ -121,7 +121,7 @@ fn what_may_be_stored_is_told_so_although_the_stream_refuses_then() {
 fn a_stream_that_hangs_is_cut_off_at_the_deadline() {
     struct Hanging;
     impl Stream for Hanging {
-        async fn put(&self, _: &[PackedRecord]) -> Result<Vec<Verdict>, Error> {
+        async fn put(&self, _: &[PackedRecord]) -> Result<Vec<PutResult>, Error> {
             std::future::pending().await
         }
     }
@@ -135,10 +135,10 @@ fn a_stream_that_hangs_is_cut_off_at_the_deadline() {
 fn a_call_stays_within_the_bounds_of_put_records() {
     struct Bounded;
     impl Stream for Bounded {
-        async fn put(&self, records: &[PackedRecord]) -> Result<Vec<Verdict>, Error> {
+        async fn put(&self, records: &[PackedRecord]) -> Result<Vec<PutResult>, Error> {
             assert!(records.len() <= 500);
             assert!(records.iter().map(|r| r.data.len()).sum::<usize>() <= PUT_BYTES_MAX);
-            let stored = Verdict::Stored { shard: ShardId::new("s"), sequence: SequenceNumber::zero() };
+            let stored = PutResult::Stored { shard: ShardId::new("s"), sequence: SequenceNumber::zero() };
             Ok(vec![stored; records.len()])
         }
     }

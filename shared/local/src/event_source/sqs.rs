@@ -19,7 +19,7 @@ use tracing::warn;
 use super::{Invoke, MappingError};
 use penstock_event_source::Backoff;
 use penstock_event_source::Invocation;
-use penstock_event_source::sqs_batch::{Message, MessageAttribute, Outcome, SqsBatch, cut, settle};
+use penstock_event_source::sqs_batch::{Message, MessageAttribute, SqsBatch, SqsEnd, cut, settle};
 
 /// Messages that a receive gives at most.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html>
@@ -150,7 +150,7 @@ impl<I: Invoke> Poller<I> {
             let invocation = self.invoker.invoke(payload).await;
             throttled |= invocation == Invocation::Throttled;
             let outcome = settle(&messages, &invocation, self.config.report_batch_item_failures);
-            if let Outcome { failure: Some(failure), kept, .. } = &outcome {
+            if let SqsEnd { failure: Some(failure), kept, .. } = &outcome {
                 warn!(queue = self.config.queue_url, %failure, kept, "messages stay in the queue");
             }
             self.delete(outcome.delete).await;

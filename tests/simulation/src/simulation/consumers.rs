@@ -33,7 +33,7 @@ impl Simulation {
                 Step::Shard(shard, Action::Invoke(records)) => self.invoke(group, generation, shard, &records),
                 Step::Shard(shard, Action::GiveUp(given_up)) => {
                     let (first, last) = (&given_up.records[0], &given_up.records[given_up.records.len() - 1]);
-                    let notice = GivenUp {
+                    let notice = ExpiredRange {
                         shard: shard.clone(),
                         first: first.sequence.clone(),
                         last: last.sequence.clone(),
@@ -52,7 +52,7 @@ impl Simulation {
                         _ => 100,
                     };
                     world.agenda.after(waits, Happening::Recover(group));
-                    world.agenda.after(5, Happening::GivenUp(group, generation, shard));
+                    world.agenda.after(5, Happening::ExpiredRange(group, generation, shard));
                 }
             }
         }

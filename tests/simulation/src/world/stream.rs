@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use penstock::hash::{HashKey, HashRange};
 use penstock::packing::PackedRecord;
-use penstock::ports::{Lineage, Next, Verdict};
+use penstock::ports::{Lineage, Next, PutResult};
 use penstock::time::Timestamp;
 use penstock::{Position, SequenceNumber, ShardId, batch, ports};
 use penstock_event_source::{ListedShard, ReadFrom, Record};
@@ -110,13 +110,13 @@ impl Stream {
     }
 
     /// Stores a record on the shard that holds its hash key.
-    pub(crate) fn put(&mut self, packed: &PackedRecord, events: Vec<EventRef>, now: Timestamp, gap: u64) -> Verdict {
+    pub(crate) fn put(&mut self, packed: &PackedRecord, events: Vec<EventRef>, now: Timestamp, gap: u64) -> PutResult {
         self.sequence += 1 + gap;
         let sequence: SequenceNumber = number(self.sequence);
         let shard = self.shards.iter_mut().find(|shard| shard.open && shard.range.contains(packed.hash_key));
-        let Some(shard) = shard else { return Verdict::Failed("no shard holds the key".to_owned()) };
+        let Some(shard) = shard else { return PutResult::Failed("no shard holds the key".to_owned()) };
         if now.0 < shard.busy_until {
-            return Verdict::Throttled;
+            return PutResult::Throttled;
         }
         let record = Record {
             sequence: sequence.clone(),
@@ -125,7 +125,7 @@ impl Stream {
             arrival: now,
         };
         shard.records.push(Stored { record, events });
-        Verdict::Stored { shard: shard.id.clone(), sequence }
+        PutResult::Stored { shard: shard.id.clone(), sequence }
     }
 
     /// Whether a record that arrived then has expired.

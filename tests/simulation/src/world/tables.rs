@@ -9,7 +9,7 @@ use penstock::ports::Error;
 use penstock::progress::Cursor;
 use penstock::progress::{Begun, Commit, Committed};
 use penstock::projection::{Stored, StoredState};
-use penstock::recover::GivenUp;
+use penstock::recover::ExpiredRange;
 use penstock::time::Timestamp;
 use penstock::window::{Redriven, Segment, Wanted};
 use penstock::{Position, SequenceNumber, ShardId};
@@ -39,7 +39,7 @@ pub(crate) struct Tables {
     /// The redrive queue: letters, and how often each was received.
     pub(crate) returned: Vec<(DeadLetter, u32)>,
     /// Notices of what the event source gave up.
-    pub(crate) notices: Vec<GivenUp>,
+    pub(crate) notices: Vec<ExpiredRange>,
 }
 
 impl Tables {

@@ -12,7 +12,7 @@ use penstock::dead_letter::{Code, DeadLetter};
 use penstock::fingerprint::Fingerprint;
 use penstock::progress::Commit;
 use penstock::projection::StoredState;
-use penstock::recover::GivenUp;
+use penstock::recover::ExpiredRange;
 use penstock::time::Timestamp;
 use penstock::window::{Counts, Segment};
 use penstock::{Position, ShardId};
@@ -95,7 +95,7 @@ struct Deeds {
     /// The latest arrival that each shard's batches have had.
     handed_out: BTreeMap<ShardId, u64>,
     /// The notices of it.
-    notices: Vec<GivenUp>,
+    notices: Vec<ExpiredRange>,
     /// What a letter says had expired, and had.
     expired: BTreeSet<Position>,
     expired_events: BTreeSet<EventRef>,
@@ -257,7 +257,7 @@ impl World {
     }
 
     /// The event source gave records up.
-    pub(crate) fn saw_given_up(&mut self, group: GroupIndex, notice: &GivenUp) {
+    pub(crate) fn saw_given_up(&mut self, group: GroupIndex, notice: &ExpiredRange) {
         let range = &notice.first..=&notice.last;
         let events = self.stream.events(&notice.shard).filter(|(place, _)| range.contains(&place.sequence));
         let deeds = &mut self.truth.groups[group];

@@ -3,7 +3,7 @@
 use super::*;
 use crate::fingerprint::Fingerprint;
 use crate::packing::aggregate;
-use crate::recover::{GivenUp, Recovered, Recoverer};
+use crate::recover::{ExpiredRange, Recovered, Recoverer};
 use crate::window::Redriven;
 
 const HOUR: u64 = 60 * 60 * 1000;
@@ -19,7 +19,7 @@ fn recover(world: &World, first: u32, last: u32) -> Result<Recovered, ports::Err
         retention_min: Duration::from_secs(24 * 60 * 60),
         outside: world.clone(),
     };
-    let given_up = GivenUp {
+    let given_up = ExpiredRange {
         shard: ShardId::new(SHARD),
         first: first.to_string().parse().unwrap(),
         last: last.to_string().parse().unwrap(),

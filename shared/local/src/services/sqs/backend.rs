@@ -14,7 +14,7 @@ use winterbaume_sqs::{SendMessageOutput, SqsBackend, SqsStateView};
 use super::queues::Queues;
 
 type Answer<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-type Outcome<T> = Answer<Result<T, SqsError>>;
+type Answered<T> = Answer<Result<T, SqsError>>;
 type Map = HashMap<String, String>;
 
 /// Everything is done by the time there is a future: the lock is never held across an await.
@@ -23,29 +23,29 @@ fn done<T: Send + 'static>(value: T) -> Answer<T> {
 }
 
 impl SqsBackend for Queues {
-    fn create_queue(&self, _: String, _: String, name: String, attributes: Map, tags: Option<Map>) -> Outcome<Queue> {
+    fn create_queue(&self, _: String, _: String, name: String, attributes: Map, tags: Option<Map>) -> Answered<Queue> {
         done(self.create(&name, attributes, tags.as_ref()))
     }
 
-    fn delete_queue(&self, _: String, _: String, queue: String) -> Outcome<()> {
+    fn delete_queue(&self, _: String, _: String, queue: String) -> Answered<()> {
         done(self.lock().drop_queue(&queue))
     }
 
-    fn get_queue_url(&self, _: String, _: String, queue: String) -> Outcome<String> {
+    fn get_queue_url(&self, _: String, _: String, queue: String) -> Answered<String> {
         done(self.lock().state.get_queue_url(&queue).map(str::to_owned))
     }
 
-    fn get_queue_attributes(&self, _: String, _: String, queue: String) -> Outcome<Map> {
+    fn get_queue_attributes(&self, _: String, _: String, queue: String) -> Answered<Map> {
         done(self.lock().attributes(&queue))
     }
 
-    fn set_queue_attributes(&self, _: String, _: String, queue: String, attributes: Map) -> Outcome<()> {
+    fn set_queue_attributes(&self, _: String, _: String, queue: String, attributes: Map) -> Answered<()> {
         let mut inner = self.lock();
         let set = inner.state.set_queue_attributes(&queue, &attributes);
         done(set.and_then(|()| inner.note_queue(&queue)))
     }
 
-    fn list_queues(&self, _: String, _: String, prefix: Option<String>) -> Outcome<Vec<Queue>> {
+    fn list_queues(&self, _: String, _: String, prefix: Option<String>) -> Answered<Vec<Queue>> {
         let inner = self.lock();
         let queues = inner.state.list_queues(prefix.as_deref());
         done(Ok(queues.into_iter().cloned().collect()))
@@ -61,7 +61,7 @@ impl SqsBackend for Queues {
         attributes: HashMap<String, MessageAttribute>,
         group: Option<String>,
         deduplication: Option<String>,
-    ) -> Outcome<SendMessageOutput> {
+    ) -> Answered<SendMessageOutput> {
         let (group, deduplication) = (group.as_deref(), deduplication.as_deref());
         let sent = self
             .lock()
@@ -76,15 +76,15 @@ impl SqsBackend for Queues {
         queue: String,
         max: usize,
         visibility: Option<u32>,
-    ) -> Outcome<Vec<Message>> {
+    ) -> Answered<Vec<Message>> {
         done(self.lock().receive(&queue, max, visibility))
     }
 
-    fn delete_message(&self, _: String, _: String, queue: String, handle: String) -> Outcome<()> {
+    fn delete_message(&self, _: String, _: String, queue: String, handle: String) -> Answered<()> {
         done(self.lock().delete(&queue, &handle))
     }
 
-    fn purge_queue(&self, _: String, _: String, queue: String) -> Outcome<()> {
+    fn purge_queue(&self, _: String, _: String, queue: String) -> Answered<()> {
         done(self.lock().purge(&queue))
     }
 
@@ -95,7 +95,7 @@ impl SqsBackend for Queues {
         queue: String,
         handle: String,
         seconds: u32,
-    ) -> Outcome<()> {
+    ) -> Answered<()> {
         done(self.lock().change_visibility(&queue, &handle, seconds))
     }
 
@@ -105,7 +105,7 @@ impl SqsBackend for Queues {
         _: String,
         queue: String,
         entries: Vec<(String, String, u32)>,
-    ) -> Outcome<Vec<String>> {
+    ) -> Answered<Vec<String>> {
         let mut inner = self.lock();
         let changed = entries.into_iter().map(|(id, handle, seconds)| {
             inner.change_visibility(&queue, &handle, seconds)?;
@@ -114,17 +114,17 @@ impl SqsBackend for Queues {
         done(changed.collect())
     }
 
-    fn list_queue_tags(&self, _: String, _: String, queue: String) -> Outcome<Map> {
+    fn list_queue_tags(&self, _: String, _: String, queue: String) -> Answered<Map> {
         done(self.lock().state.list_queue_tags(&queue))
     }
 
-    fn tag_queue(&self, _: String, _: String, queue: String, tags: Map) -> Outcome<()> {
+    fn tag_queue(&self, _: String, _: String, queue: String, tags: Map) -> Answered<()> {
         let mut inner = self.lock();
         let tagged = inner.state.tag_queue(&queue, &tags);
         done(tagged.and_then(|()| inner.note_queue(&queue)))
     }
 
-    fn untag_queue(&self, _: String, _: String, queue: String, keys: Vec<String>) -> Outcome<()> {
+    fn untag_queue(&self, _: String, _: String, queue: String, keys: Vec<String>) -> Answered<()> {
         let mut inner = self.lock();
         let untagged = inner.state.untag_queue(&queue, &keys);
         done(untagged.and_then(|()| inner.note_queue(&queue)))
@@ -138,15 +138,15 @@ impl SqsBackend for Queues {
         label: String,
         accounts: Vec<String>,
         actions: Vec<String>,
-    ) -> Outcome<()> {
+    ) -> Answered<()> {
         done(self.lock().state.add_permission(&queue, &label, accounts, actions))
     }
 
-    fn remove_permission(&self, _: String, _: String, queue: String, label: String) -> Outcome<()> {
+    fn remove_permission(&self, _: String, _: String, queue: String, label: String) -> Answered<()> {
         done(self.lock().state.remove_permission(&queue, &label))
     }
 
-    fn list_dead_letter_source_queues(&self, _: String, _: String, queue: String) -> Outcome<Vec<String>> {
+    fn list_dead_letter_source_queues(&self, _: String, _: String, queue: String) -> Answered<Vec<String>> {
         done(self.lock().state.list_dead_letter_source_queues(&queue))
     }
 
@@ -157,18 +157,18 @@ impl SqsBackend for Queues {
         source: String,
         destination: Option<String>,
         rate: Option<i32>,
-    ) -> Outcome<String> {
+    ) -> Answered<String> {
         // not reached: the front answers it
         let destination = destination.as_deref();
         done(self.lock().state.start_message_move_task(&source, destination, rate))
     }
 
-    fn cancel_message_move_task(&self, _: String, _: String, handle: String) -> Outcome<i64> {
+    fn cancel_message_move_task(&self, _: String, _: String, handle: String) -> Answered<i64> {
         // none is ever under way, so this refuses every handle
         done(self.lock().state.cancel_message_move_task(&handle))
     }
 
-    fn list_message_move_tasks(&self, _: String, _: String, source: String) -> Outcome<Vec<MessageMoveTask>> {
+    fn list_message_move_tasks(&self, _: String, _: String, source: String) -> Answered<Vec<MessageMoveTask>> {
         // not reached: the front answers it
         let inner = self.lock();
         let tasks = inner.state.list_message_move_tasks(&source);

@@ -92,8 +92,9 @@ impl World {
     /// A letter says that records of a notice had expired. It covers what had when the letter was written.
     fn saw_expired(&mut self, group: GroupIndex, letter: &DeadLetter) {
         let DeadLetter { shard, position, .. } = letter;
-        let is_of =
-            |notice: &&GivenUp| notice.shard == *shard && (&notice.first..=&notice.last).contains(&&position.sequence);
+        let is_of = |notice: &&ExpiredRange| {
+            notice.shard == *shard && (&notice.first..=&notice.last).contains(&&position.sequence)
+        };
         let Some(notice) = self.truth.groups[group].notices.iter().find(is_of).cloned() else {
             self.breaks("P1", || format!("group {group} was told of no records at {position} of {shard}"));
             return;
