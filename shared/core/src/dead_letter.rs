@@ -1,4 +1,4 @@
-//! Dead letters: events that a group gave up on, with their bytes, their place and the reason.
+//! Dead letters: events that a group could not handle, with their bytes, their place and the reason.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -14,7 +14,7 @@ use crate::time::Timestamp;
 /// The version of the message format.
 const VERSION: u32 = 1;
 
-/// Why an event was given up. The text form is stable.
+/// Why an event was dead-lettered. The text form is stable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Code {
@@ -55,7 +55,7 @@ impl Code {
 /// A dead letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
-    /// The group that gave up.
+    /// The group that could not handle it.
     pub group: String,
     /// The stream's name.
     pub stream: String,
@@ -67,7 +67,7 @@ pub struct DeadLetter {
     pub partition_key: String,
     /// When the record arrived on the stream.
     pub arrival: Timestamp,
-    /// When the group gave up.
+    /// When it was dead-lettered.
     pub at: Timestamp,
     /// How often the event was handled.
     pub attempts: u32,

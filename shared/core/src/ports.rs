@@ -62,7 +62,7 @@ pub enum PutResult {
 
 /// The stream, as a producer sees it.
 pub trait Stream: Send + Sync {
-    /// Puts records; one verdict a record, in the order of the records. No order is promised between records of one
+    /// Puts records; one result a record, in the order of the records. No order is promised between records of one
     /// call. On an error nothing is known of any record, except as the error says.
     fn put(&self, records: &[PackedRecord]) -> impl Future<Output = Result<Vec<PutResult>, Error>> + Send;
 }
@@ -141,7 +141,7 @@ pub trait Turns: Send + Sync {
 /// Where dead letters go.
 pub trait DeadLetters: Send + Sync {
     /// Sends dead letters: one result a letter, in their order, however many there are. A letter is durable if its result
-    /// is `Ok`. No order is kept among them. If the call is given up, any of them may have been sent.
+    /// is `Ok`. No order is kept among them. If the call is cancelled, any of them may have been sent.
     fn send(&self, letters: &[DeadLetter]) -> impl Future<Output = Vec<Result<(), Error>>> + Send;
 }
 
@@ -178,7 +178,7 @@ pub trait Records: Send + Sync {
     ) -> impl Future<Output = Result<Option<Page>, Error>> + Send;
 }
 
-/// How far the recoveries of given-up ranges have come.
+/// How far the recoveries of expired ranges have come, and that they have expired.
 pub trait Recoveries: Send + Sync {
     /// Up to where the recovery of the range `first` to `last` has dealt with every event. `None`: it has not begun, or
     /// that was more than 14 days ago.

@@ -29,7 +29,7 @@ pub struct Begun {
     pub position: Position,
     /// The events whose handler has asked for a retry.
     pub failures: BTreeMap<Position, Failing>,
-    /// The event that was being handled alone, and how often a run ended there without a word.
+    /// The event that was being handled alone, and how many runs crashed there.
     pub suspect: Option<(Position, u32)>,
     /// The earliest run whose segments speak of positions above `position`, if any does.
     pub ahead_from: Option<u64>,
@@ -77,7 +77,7 @@ pub struct Commit {
     pub suspect: Option<(Position, u32)>,
     /// The earliest run whose segments speak of positions above `position`, if any does.
     pub ahead_from: Option<u64>,
-    /// Zero, unless the run is still looking for the event that crashes it, or has failed and takes its own back.
+    /// Zero, unless the next run has to isolate too, or this one failed and takes back its own.
     pub attempts: u32,
     /// When.
     pub at: Timestamp,
@@ -88,7 +88,7 @@ pub struct Commit {
 pub enum Committed {
     /// It was.
     Yes,
-    /// Another run has begun since, or this one has said more already; nothing was written.
+    /// Another run has begun since, or a later commit of this one was written; nothing was written now.
     Fenced,
 }
 

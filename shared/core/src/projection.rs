@@ -60,7 +60,7 @@ pub struct StoredState {
     /// Every event at or below it was settled before this was written, or the event source had gone on past it: which of
     /// them went into the state is forgotten.
     pub settled: Position,
-    /// The places of the events above that which were refused or given up, sorted: a redelivery has to know that they
+    /// The places of the events above that which were refused or dead-lettered unrun, sorted: a redelivery has to know that they
     /// are dead letters.
     pub refused: Vec<Fingerprint>,
     /// The highest of those places.

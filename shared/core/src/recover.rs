@@ -1,4 +1,4 @@
-//! Recovery: dead letters for what the event source gave up.
+//! Recovery: dead letters for records that the event source has gone on past because of their age.
 //!
 //! When a record becomes too old, the event source goes on behind it and says so in a notice that holds a range of
 //! sequence numbers and no bytes. The range is read back from the stream; every event of it that the group has not
@@ -29,7 +29,7 @@ const MARGIN: Duration = Duration::from_secs(4);
 /// Letters that are sent before what has become of them is looked at and the cursor is written.
 const LETTERS_AT_ONCE: usize = 100;
 
-/// What the event source gave up.
+/// Records that the event source has gone on past.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExpiredRange {
     /// The shard.
@@ -73,7 +73,7 @@ pub trait Outside: Records + Ledger + Shards + Recoveries + DeadLetters + Clock 
 
 impl<T: Records + Ledger + Shards + Recoveries + DeadLetters + Clock> Outside for T {}
 
-/// Makes dead letters of what the event source gave up for one group.
+/// Makes dead letters of what has expired for one group.
 #[derive(Debug)]
 pub struct Recoverer<O> {
     /// The group's name.

@@ -8,7 +8,7 @@
 //! commit   progress: position, failures, attempts = 0, if the epoch is still ours
 //! answer   the record of the lowest unsettled event, or none
 //!
-//! release  instead, when a step fails: the progress says that this was no crash
+//! release  instead, when a step fails: takes back the attempt that begin counted, so that it does not look like a crash
 //! ```
 //!
 //! What a crash between two steps leaves behind:

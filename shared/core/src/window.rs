@@ -111,7 +111,7 @@ pub struct Window {
     handled: HashMap<u64, u32, BuildHasherDefault<AsItIs>>,
     ahead: Vec<Ahead>,
     through: Position,
-    /// What is said to be settled up to a higher position than this is not taken in.
+    /// Positions above this one are ignored: who says that all is settled up to there may not have seen what is below.
     bound: Option<Position>,
     /// Every run up to this epoch is in it.
     epoch: u64,
@@ -154,7 +154,7 @@ impl Window {
         self.latest
     }
 
-    /// An empty window that learns of nothing settled up to a position above `bound`.
+    /// An empty window that ignores positions above `bound`.
     pub fn bounded(age: Age, bound: Option<Position>) -> Self {
         Self { bound, ..Self::new(age) }
     }
@@ -186,7 +186,7 @@ impl Window {
         self.advance(&segment.through);
     }
 
-    /// Every event at or below `position` is settled: what was known of positions beyond may be overtaken by it.
+    /// Every event at or below `position` is settled: forgets what segments say of positions up to there.
     pub fn advance(&mut self, position: &Position) {
         if self.bound.as_ref().is_some_and(|bound| position > bound) {
             return;
@@ -198,12 +198,12 @@ impl Window {
         self.ahead.retain(|ahead| ahead.top > *through);
     }
 
-    /// The earliest run whose segment speaks of positions that are not overtaken yet.
+    /// The earliest run with a segment that speaks of positions above `through`.
     pub fn ahead_from(&self) -> Option<u64> {
         self.ahead.iter().map(|ahead| ahead.epoch).min()
     }
 
-    /// Adds what a run of a parent shard settled: its events, not its positions.
+    /// Adds the names that a run of a parent shard handled. Its positions mean nothing on this shard.
     pub fn inherit(&mut self, segment: &Segment) {
         self.latest = self.latest.max(segment.arrival);
         self.handled_at(self.dated(segment.arrival, segment.at), &segment.handled);
@@ -216,7 +216,7 @@ impl Window {
         }
     }
 
-    /// Adds events that were redriven: whatever their arrival was, their copies are recognised from now on.
+    /// Adds the names of redriven events. They age from the redrive on, not from their arrival.
     pub fn add_redriven(&mut self, redriven: &Redriven) {
         self.handled_at(redriven.at, &redriven.handled);
     }
@@ -270,8 +270,8 @@ impl Window {
         }
     }
 
-    /// Forgets the oldest names if there are more than `names_max`: the names of some seconds, and then some, so that it does
-    /// not happen again at once. The second before which all are forgotten, if any are.
+    /// Forgets the oldest names if there are more than `names_max`, down to seven eighths of it, so that it is not needed again
+    /// at once. Gives the second before which all were forgotten, if any were.
     pub fn trim(&mut self, names_max: usize) -> Option<Timestamp> {
         if self.handled.len() <= names_max {
             return None;
@@ -287,7 +287,7 @@ impl Window {
             left -= names;
             fits.then_some(second)
         });
-        // the last second is kept even if it alone is too much
+        // keep the latest second, even if it alone is too much
         let oldest = oldest.unwrap_or_else(|| self.handled.values().copied().max().unwrap_or(0));
         self.forget_before(oldest);
         Some(Timestamp(u64::from(oldest) * 1000))
@@ -300,7 +300,7 @@ impl Window {
     }
 }
 
-/// A fingerprint is uniformly spread already.
+/// Hashes a fingerprint to itself: it is uniformly spread already.
 #[derive(Debug, Default)]
 pub(crate) struct AsItIs(u64);
 

@@ -1,4 +1,5 @@
-//! The end of a run: record, commit, answer; or, when it fails, say that it was no crash.
+//! The end of a run: record, commit, answer. When a step fails: release, which takes back the attempt that begin counted,
+//! because a failed run must not look like a crashed one.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,18 +17,17 @@ use crate::progress::{Begun, Commit, Committed};
 use crate::time::Timestamp;
 use crate::window::Window;
 
-/// Between the first two tries to say that a run was no crash; twice as long after each.
+/// Between the first two tries to release; twice as long after each.
 const RELEASE_PAUSE: Duration = Duration::from_millis(50);
 
-/// Between two of them at most.
+/// Between two tries at most.
 const RELEASE_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// How the lanes of a run ended.
 #[derive(Debug)]
 pub(super) struct Ending {
     pub(super) isolated: bool,
-    /// What the progress counts from then on: more than zero if the event that crashes the function may be among those that
-    /// are left.
+    /// What `attempts` is set to: zero, or as many as make the next run isolate too, when this one had no time for all events.
     pub(super) attempts: u32,
     pub(super) outage: bool,
     /// Dead letters that were sent, by reason.
@@ -36,19 +36,20 @@ pub(super) struct Ending {
     pub(super) retries: u32,
 }
 
-/// What a run has said of itself. A commit's reply can be lost, so whatever is said later says the last commit again.
+/// What a run has committed so far. A commit whose reply was lost may or may not be written, so a release repeats all of the
+/// last commit and changes only what it takes back.
 #[derive(Debug)]
 pub(super) struct Said {
     epoch: u64,
     times: Times,
     last: Commit,
-    /// The last commit names a suspect of this run.
+    /// The last commit names an event of this run as the suspect.
     accuses: bool,
-    /// The last commit says how the run has ended; those before it kept what it had done so far.
+    /// The last commit was the final one, and not one that kept what was done so far.
     ended: bool,
-    /// Whom the runs before suspect.
+    /// The suspect that earlier runs left in the progress.
     suspect: Option<(Position, u32)>,
-    /// A segment of this run may be there.
+    /// A segment of this run may have been written.
     recorded: bool,
 }
 
@@ -62,7 +63,7 @@ impl Said {
         Self { epoch, times, last, accuses: false, ended: false, suspect, recorded: false }
     }
 
-    /// The suspect of this run that the progress may name.
+    /// The suspect that this run may have written into the progress.
     pub(super) fn accused(&self) -> Option<&(Position, u32)> {
         self.last.suspect.as_ref().filter(|_| self.accuses)
     }
@@ -111,7 +112,8 @@ impl<W: Work, O: Outside> Settler<W, O> {
         })
     }
 
-    /// Records and commits what the run has done so far. It goes on, and until it has ended it counts as one that may crash.
+    /// Records and commits what the run has done so far, and leaves `attempts` as it is: if the process dies later in this
+    /// run, that counts as a crash.
     pub(super) async fn keep(
         &self,
         run: &mut Run,
@@ -170,15 +172,15 @@ impl<W: Work, O: Outside> Settler<W, O> {
         }
     }
 
-    /// Says that a run which has failed is still here, so that it counts as no crash and its suspect as none: without this,
-    /// three lost replies would pass for three crashes. `failed` runs before it could not say so. Tries until the run has
-    /// to answer; true if it was heard.
+    /// Takes back the attempt that begin counted, and the suspect that this run named: the run failed and its process lives, so
+    /// neither is a sign of a crash. Without this, three lost replies would pass for three crashes. `failed` is how many runs
+    /// before it could not take theirs back; theirs go too. Tries until the run has to answer; true if it was written.
     pub(super) async fn release(&self, shard: &ShardId, said: &mut Said, failed: u32) -> bool {
         let ended = said.ended;
         let attempts = if ended { said.last.attempts } else { said.last.attempts.saturating_sub(1 + failed) };
         let suspect = if said.accuses { said.suspect.clone() } else { said.last.suspect.clone() };
         if said.recorded && !ended {
-            // its segments have to be read, however far the next run looks back
+            // the next run has to read this run's segments, however old they are by then
             said.last.ahead_from = Some(said.last.ahead_from.map_or(said.epoch, |from| from.min(said.epoch)));
         }
         let mut pause = RELEASE_PAUSE;

@@ -1,8 +1,8 @@
 //! Isolation: finding the event that crashes the function.
 //!
-//! A run that ends without a word (memory, time, abort) counts an attempt and nothing else. After two such runs the
-//! next one handles its events one at a time, in order, and before each says in the progress which one it is: the
-//! suspect. Each is recorded and committed before the next. An event that was the suspect of as many crashes as the
+//! A process that dies in a run (memory, time, abort) commits nothing, so that the attempt which begin counted stays. After
+//! two such runs the next one handles its events one at a time, in order, and before each writes into the progress which one
+//! it is: the suspect. Each is recorded and committed before the next. An event that was the suspect of as many crashes as the
 //! limit allows is dead-lettered without being run again.
 //!
 //! P0: without this, such an event would hold its shard for ever.
@@ -33,9 +33,9 @@ pub(super) const SUSPICIONS_MAX: u32 = 3;
 type Suspect = Option<(Position, u32)>;
 
 impl<W: Work, O: Outside> Settler<W, O> {
-    /// Handles the open events one at a time, as far as time allows; true if time ran out, so that the search goes on.
-    /// An event that asks for a retry ends it: it has shown that it does not crash the function. `suspect` is what the
-    /// runs before say.
+    /// Handles the open events one at a time, as far as time allows; true if time ran out, and the next run has to isolate
+    /// too. An event that asks for a retry ends it: later events of its key must not overtake it. `suspect` is what earlier
+    /// runs left in the progress.
     pub(super) async fn isolate(
         &self,
         run: &mut Run,
@@ -64,7 +64,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
         Ok(context.at.time_left().is_zero() && run.unsettled() > 0)
     }
 
-    /// Handles one event under suspicion; false if it is left unsettled.
+    /// Handles one event, after naming it as the suspect; false if it is left unsettled.
     async fn alone(
         &self,
         run: &mut Run,

@@ -12,8 +12,8 @@ use crate::key::PartitionKey;
 use crate::ports;
 use crate::position::Position;
 
-/// Letters that are sent before what has become of them is looked at: if time runs out on them, the next run may send
-/// so many again.
+/// Letters of one send. If time runs out in the middle of it, nothing is known of these, and the next run may send as many
+/// again.
 const LETTERS_AT_ONCE: usize = 100;
 
 /// An event that is to become a dead letter.
@@ -89,7 +89,7 @@ impl<O: Outside> LaneContext<'_, O> {
         }
     }
 
-    /// What this run gave up of a key, above a position.
+    /// What this run has dead-lettered of a key, above a position.
     pub(super) fn dead_lettered_of(&self, key: &PartitionKey, above: &Position) -> Vec<Position> {
         let dead_lettered = self.dead_lettered.lock().unwrap_or_else(PoisonError::into_inner);
         let positions = dead_lettered.get(key).into_iter().flatten();

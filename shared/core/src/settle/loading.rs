@@ -31,8 +31,8 @@ impl<W, O: Outside> Settler<W, O> {
         oldest.min(now).minus(self.settings.horizon + CLOCKS_DIFFER)
     }
 
-    /// The window of `shard` with every run below this one in it, as one of so many that are looked at together. P3: what
-    /// such a run recorded is not handled again.
+    /// The window of `shard`, with what every earlier run recorded: P3, none of it is handled again. `windows` is how many are
+    /// loaded together and have to share the memory.
     pub(super) async fn load(
         &self,
         shard: &ShardId,
@@ -46,7 +46,7 @@ impl<W, O: Outside> Settler<W, O> {
         load(&self.outside, &self.memory, looking, shard, begun, known).await
     }
 
-    /// Makes room in a window for the names of so many events, so that its table need not grow for them.
+    /// Forgets a window's oldest names if there is no room for so many more.
     pub(super) fn make_room_for(&self, shard: &ShardId, window: &mut Window, events: usize) {
         let names_max = self.memory.names_max();
         if let Some(oldest) = window.trim(names_max.saturating_sub(events)) {
@@ -67,11 +67,11 @@ pub(crate) struct LookingBack {
     pub(crate) names_max: usize,
 }
 
-/// What a run of `shard` would know that began now, and the shard's hash keys; for a recovery of records up to `last`,
-/// within so many bytes.
+/// The window and the hash keys of `shard` as a run would load them now, for a recovery of records up to `last`, within so
+/// many bytes.
 ///
-/// Runs go on behind what the event source gave up, and their positions pass it without speaking of it. So only positions
-/// up to `last` count here: to have written one of these, a run had to be handed the range, or what is before it.
+/// A position above `last` does not say that the range is settled: after the event source has gone on past it, runs commit
+/// positions behind it without having seen it. So only what was committed or recorded up to `last` counts.
 pub(crate) async fn known_up_to(
     outside: &(impl Ledger + Shards),
     looking: LookingBack,
@@ -111,7 +111,7 @@ async fn load(
         for segment in outside.load(shard, &Wanted { after, age, since, until, kept_from, names_max }).await? {
             window.add(&segment);
         }
-        // what is new is worth more than what is old
+        // make room: the oldest names are the least likely to be needed
         window.trim(names_max);
         memory.make_room(window.bytes());
     }
@@ -127,7 +127,7 @@ async fn load(
         memory.make_room(window.bytes());
     }
     if known.redriven != begun.redriven {
-        // what it has read before is in the window
+        // earlier ones are in the window already
         let new_since = since.max(known.redriven_at.minus(REDRIVEN_LATE));
         for redriven in outside.load_redriven(shard, new_since).await? {
             known.redriven_at = known.redriven_at.max(redriven.at);
@@ -141,8 +141,8 @@ async fn load(
     Ok(window)
 }
 
-/// Its records were read a moment ago, so the listing is too old. Without its hash keys and its parents nothing can be
-/// judged.
+/// The listing is older than the shard, whose records have just been read. Without its hash keys and its parents no event
+/// of it can be judged.
 fn not_listed(shard: &ShardId) -> ports::Error {
     ports::Error::Unavailable(format!("shard {shard} is not listed yet"))
 }

@@ -1,4 +1,4 @@
-//! What a process remembers of its shards between runs, and how it is brought up to date.
+//! What a process remembers of its shards between runs.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,8 +9,8 @@ use crate::position::{Position, ShardId};
 use crate::time::Timestamp;
 use crate::window::{Age, Window, names_in};
 
-/// What the process remembers of shards: as runs know them, and as redrives do, whose names age otherwise. All windows
-/// together stay within so many bytes; the one that was used longest ago goes first.
+/// What the process remembers of shards. Runs and redrives remember apart: names age by arrival for the one, by recording for
+/// the other. All windows together stay within so many bytes; the one that was used longest ago goes first.
 #[derive(Debug)]
 pub(super) struct Memory {
     bytes_max: usize,
@@ -30,13 +30,14 @@ pub(super) struct Known {
     pub(super) window: Option<Window>,
     /// How often redriven events had been recorded when the window was loaded.
     pub(super) redriven: u64,
-    /// Runs in a row that failed without a crash and could not say so: their attempts do not count.
+    /// Runs in a row of this process that failed and could not be released: the progress counts their attempts, and they were
+    /// no crashes.
     pub(super) failed: u32,
-    /// The suspicion of the last such run.
+    /// The suspect that the last of them had named.
     pub(super) innocent: Option<(Position, u32)>,
     /// What was redriven lately, for redrives.
     pub(super) lately: Option<RedrivenLately>,
-    /// When the latest of what was redriven on the shard and is in the window was.
+    /// Time of the latest redrive on the shard that is in the window.
     pub(super) redriven_at: Timestamp,
     /// Runs in a row that settled nothing of what they were given.
     pub(super) fruitless: u32,

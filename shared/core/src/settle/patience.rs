@@ -1,4 +1,4 @@
-//! Patience: when an event that failed is tried again, and when its group gives up on it.
+//! Patience: when an event that failed is tried again, and when it is dead-lettered.
 //!
 //! An event becomes a dead letter when it was tried often enough *and* for long enough: what its handler calls may be away
 //! for half a minute, and three tries are over in a second. Its times are reckoned from its first failure, which the
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_given_up_after_enough_tries_and_enough_time() {
+    fn an_event_is_hopeless_after_enough_tries_and_enough_time() {
         let settings = Settings::new("g", "s");
         let hopeless = |attempts, seconds: u64| {
             settings.is_hopeless(&Failing { attempts, since: Timestamp(1000) }, Timestamp(1000 + seconds * 1000))

@@ -40,7 +40,7 @@ const KEYS_AT_ONCE: usize = 100;
 /// So many of those side by side: one waits for its calls while the other folds. More would hold more states in memory.
 const SIDE_BY_SIDE: usize = 2;
 
-/// Why an event is a dead letter whose later ones have gone into its state.
+/// The reason of a dead letter whose event was below what its key's state has applied.
 const GONE_PAST: &str = "the event source had gone on past it, and later events of its key were applied";
 
 /// How often a lane starts over because another run has written the state meanwhile.
@@ -57,7 +57,7 @@ pub struct Projecting<P, S> {
 /// The state of a key before a lane is folded into it.
 struct Before {
     stored: Option<Arc<StoredState>>,
-    /// It was not read now.
+    /// It comes from the cache, and can be out of date.
     remembered: bool,
 }
 
@@ -105,7 +105,7 @@ impl<P: Projection, S: States> Projecting<P, S> {
         ends.into_iter().map(|end| end.unwrap_or_else(|| LaneEnd::nothing(Stop::Outside(raced())))).collect()
     }
 
-    /// Loads, folds and stores the `open` lanes. Those that have to be read again have no end after it.
+    /// Loads, folds and stores the `open` lanes once. Those whose state was out of date still have no end after it.
     async fn round<O: Outside>(
         &self,
         lanes: &[Lane<'_>],
@@ -126,7 +126,7 @@ impl<P: Projection, S: States> Projecting<P, S> {
                 }
             };
             match self.fold(events, before.stored.as_deref(), context).await {
-                // it may be out of date, and a letter cannot be taken back
+                // read it again first: a cached state can be out of date, and a letter cannot be taken back
                 Ok(folded) if before.remembered && folded.refused().next().is_some() => {
                     self.cache.forget(&events[0].key);
                 }
@@ -212,7 +212,7 @@ impl<P: Projection, S: States> Projecting<P, S> {
         });
         let (places, letters): (Vec<(usize, usize)>, Vec<_>) = refused.unzip();
         let sent = context.dead_letter(letters).await;
-        // the last first: what is cut is behind what is cut later
+        // from the last to the first: each cut leaves a shorter lane
         for ((number, index), sent) in places.into_iter().zip(sent).rev() {
             if let Err(error) = sent {
                 foldings[number].folded.cut(index, Stop::Outside(error));
@@ -244,7 +244,7 @@ impl<P: Projection, S: States> Projecting<P, S> {
             let lane = folding.lane;
             match stored {
                 Ok(Stored::Yes) => ends[lane] = Some(folding.end()),
-                // a reply of ours was lost, or a run that lost its fence is still writing: look again
+                // our own write whose reply was lost, or one of a fenced run: load and fold again
                 Ok(Stored::Superseded) => {}
                 Err(error) => ends[lane] = Some(LaneEnd::nothing(Stop::Outside(error))),
             }
@@ -310,7 +310,7 @@ impl<P: Projection, S: States> Projecting<P, S> {
             let redriven = |stored: &StoredState| name(delivery).is_some_and(|name| stored.redriven.contains(&name));
             known.push(match stored {
                 _ if !self.concerns(delivery) => Some(Step::Past(Outcome::Handled)),
-                // known by its name alone; its run may not have recorded it
+                // positions of another shard say nothing here: the state knows strays by their names
                 Some(stored) if delivery.is_stray(context.range) => {
                     redriven(stored).then_some(Step::Past(Outcome::Handled))
                 }

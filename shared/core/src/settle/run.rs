@@ -26,7 +26,7 @@ pub(super) struct LaneSegment {
     pub(super) events: Vec<usize>,
 }
 
-/// What stands between an event and its handler.
+/// Whether an event can be handled now.
 pub(super) enum Gate {
     Open,
     /// An earlier event of the same name is unsettled.
@@ -47,11 +47,11 @@ struct Lane {
 pub(super) struct Run {
     deliveries: Vec<Delivery>,
     outcomes: Vec<Option<Outcome>>,
-    /// The event before with the same name, if there is one.
+    /// For each event the one before it with the same name, if there is one.
     twin: Vec<Option<usize>>,
     lanes: Vec<Lane>,
     failures: BTreeMap<Position, Failing>,
-    /// When those are tried again.
+    /// When each of those is tried again.
     due: BTreeMap<Position, Timestamp>,
     /// Everything at or below it was settled before this run.
     floor: Position,
@@ -86,7 +86,7 @@ impl Run {
                 outcomes[index] = Some(Outcome::Before);
                 let name = delivery.content.as_ref().ok().map(|content| content.fingerprint);
                 handled_before[index] = *position > begun.position && name.is_some_and(|name| window.has(name));
-                // its name still makes a later event of this batch a duplicate: the window has it
+                // not in `names`: the window has its name, and finds a later copy in this batch
                 continue;
             }
             if range.is_some_and(|range| delivery.is_foreign(range)) {
@@ -185,13 +185,13 @@ impl Run {
         self.due.remove(&self.deliveries[index].position);
     }
 
-    /// Whether an event may run, seen from an earlier event of the same name in this batch. P3.
+    /// Whether an event can be handled, or has to wait for an earlier one of the same name in this batch. P3.
     pub(super) fn gate(&self, index: usize) -> Gate {
         let mut earlier = self.twin[index];
         while let Some(other) = earlier {
             match self.outcomes[other] {
                 None => return Gate::Wait,
-                // a dead letter is not recorded, and its twin is judged on its own
+                // dead-lettered, so not handled: this copy may be the one that is
                 Some(Outcome::DeadLettered) => earlier = self.twin[other],
                 Some(_) => return Gate::Duplicate,
             }
@@ -261,7 +261,7 @@ impl Run {
         self.lanes[lane].blocked = true;
     }
 
-    /// Counts a failure of `now` against an event: what there is against it. Its lane waits for it to be due again.
+    /// Counts a failure at `now`. Gives all that is counted against the event. Its lane waits until it is due again.
     pub(super) fn count_failure(&mut self, index: usize, now: Timestamp, settings: &Settings) -> Failing {
         let delivery = &mut self.deliveries[index];
         let failing = self.failures.entry(delivery.position.clone()).or_insert(Failing { attempts: 0, since: now });
@@ -327,7 +327,7 @@ impl Run {
         self.above_watermark(&self.failures)
     }
 
-    /// The failures as the run found them, for a run that counts none.
+    /// The failures as they were when the run began: in an outage none are added.
     pub(super) fn failures_as_begun(&self, begun: &Begun) -> BTreeMap<Position, Failing> {
         let settled = |position: &Position| !self.failures.contains_key(position);
         let begun = begun.failures.iter().filter(|(position, _)| !settled(position));
@@ -346,8 +346,8 @@ impl Run {
 
     /// The segments that say what this run settled and has not recorded yet. None if it settled nothing new.
     ///
-    /// They name again what an earlier run handled and this one is to commit: that run may have lost its fence and have
-    /// recorded it late, when processes that run again later had read the window already.
+    /// They repeat the names of what an earlier run handled and this one is to commit. That run may have been fenced and have
+    /// recorded late, after other processes had loaded the window: they would never see its segment.
     pub(super) fn segments(
         &mut self,
         epoch: u64,
@@ -367,7 +367,7 @@ impl Run {
         let mut segments = Vec::new();
         for chunk in new.chunks(events_max) {
             let last = chunk.last().map_or(&watermark, |&index| &self.deliveries[index].position);
-            // P6: a dead letter is not named, or its redrive would pass for a duplicate. What is named again was handled
+            // P6: a dead letter's name is left out, or its redrive would be taken for a duplicate
             let is_handled =
                 |index: &&usize| matches!(self.outcomes[**index], Some(Outcome::Handled | Outcome::Before));
             let name = |index: &usize| self.deliveries[*index].content.as_ref().ok().map(|c| c.fingerprint);
@@ -376,7 +376,7 @@ impl Run {
                 part: self.parts,
                 at,
                 arrival: self.latest,
-                // P1: an earlier part must not speak for events of a later one, which a crash could prevent
+                // P1: cap `through` at this part: the next may never be written
                 through: watermark.clone().min(last.clone()).max(self.floor.clone()),
                 handled: chunk.iter().filter(is_handled).filter_map(name).collect(),
                 ahead: chunk

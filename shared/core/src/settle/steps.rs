@@ -44,7 +44,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
         let begun = match within(&self.outside, times.stop, self.outside.begin(shard)).await {
             Ok(begun) => begun,
             Err(error) => {
-                // it may have counted an attempt
+                // no answer: the attempt may have been counted all the same
                 known.failed += u32::from(matches!(error, ports::Error::Unavailable(_)));
                 return Err(Error::Begin(error));
             }
@@ -99,7 +99,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
         if isolated {
             warn!(outcome = "isolated", %shard, crashes, "runs ended without a word: handling events one at a time");
             let suspect = begun.suspect.as_ref().map(|(suspect, suspicions)| {
-                // the suspicion of a run that failed in this process, and could not take it back
+                // a run of this process named this suspect, failed without crashing, and could not take the name back
                 let innocent = known.innocent.as_ref() == begun.suspect.as_ref();
                 (suspect.clone(), suspicions - u32::from(innocent))
             });
@@ -108,7 +108,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
             (outage, waited) = self.handle(&mut run, &mut window, begun, &context, said).await?;
         }
         let (letters, retries) = context.tally.into_parts();
-        // what crashes the function may still be ahead
+        // time ran out before all events were tried alone: the next run goes on with isolation
         let attempts = if searching { isolation::CRASHES_TOLERATED } else { 0 };
         let ending = Ending { isolated, attempts, outage, letters, retries };
         let settled = self.finish(&mut run, &mut window, begun, shard, ending, said).await?;

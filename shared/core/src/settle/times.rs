@@ -1,7 +1,7 @@
-//! When what of a run has to be over.
+//! The latest times of a run's steps.
 //!
-//! Every call has an end that lies before the function's own: a service that stalls makes a run fail, and the run is still
-//! there to say that it was no crash.
+//! Every call is cancelled well before Lambda kills the function: if a service stalls, the run fails with time left to
+//! release its attempt.
 
 use std::future::Future;
 use std::pin::pin;
@@ -48,7 +48,7 @@ impl Times {
     }
 }
 
-/// A call to the outside that is given up at `end`, and not begun after it: what is begun can have its effect.
+/// A call to the outside that is cancelled at `end`, and not even begun after it: a cancelled call may still take effect.
 pub(crate) async fn within<T>(
     clock: &impl Clock,
     end: Timestamp,

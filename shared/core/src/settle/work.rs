@@ -64,8 +64,8 @@ pub trait Work: Send + Sync {
         async { Ok(None) }
     }
 
-    /// Sees to it that nobody handles an event any more whose dead letter has just been sent: neither this run nor one
-    /// that has lost its fence and goes on. What has become of it.
+    /// Called when an event's dead letter has just been sent without handling it: marks the event as refused where that is
+    /// kept, so that no run, and no fenced one that goes on, applies it any more. The event's outcome.
     fn forgo<O: Outside>(
         &self,
         event: &Delivery,
@@ -113,7 +113,7 @@ pub struct LaneContext<'a, O> {
 }
 
 impl<O: Outside> Context<'_, O> {
-    /// A call to the outside, given up when lanes have to stop: a service that hangs must not look like a crash.
+    /// A call to the outside that is cancelled when lanes have to stop: a service that hangs must not look like a crash.
     pub(super) async fn bounded<T>(
         &self,
         call: impl Future<Output = Result<T, ports::Error>> + Send,
@@ -121,7 +121,7 @@ impl<O: Outside> Context<'_, O> {
         within(self.outside, self.times.stop, call).await
     }
 
-    /// As above, for what makes lasting what lanes have done.
+    /// As above, for writes that follow the lanes, which have some more time.
     pub(super) async fn stored<T>(
         &self,
         call: impl Future<Output = Result<T, ports::Error>> + Send,
@@ -144,8 +144,8 @@ impl<O: Outside> Context<'_, O> {
         self.times.stop.since(self.outside.now())
     }
 
-    /// What it means that time ran out on an event that began with `left` to go: an event that had most of a run for
-    /// itself is too slow, and would be for ever.
+    /// What to do about an event whose time ran out when it had begun with `left` to go. One that had most of a run for itself
+    /// counts as failed: it would not be done in the next run either.
     pub(super) fn out_of_time(&self, left: Duration) -> Stop {
         let whole = self.times.stop.since(self.times.began);
         if left >= whole / 2 {

@@ -32,8 +32,8 @@ impl StoredState {
         self.redriven.drain(..self.redriven.len().saturating_sub(REDRIVEN_MAX));
     }
 
-    /// The outcome of an event at or below the last that was applied; `None` if the event source had gone on past it and
-    /// has come back.
+    /// The outcome of an event at or below the last that was applied; `None` if it never was applied or refused: the event
+    /// source had gone on past it, and hands it out after all.
     pub(super) async fn outcome_of<O: Outside>(
         &self,
         position: &Position,
@@ -43,14 +43,13 @@ impl StoredState {
             let refused = self.refused.binary_search(&context.at.fingerprints.position(position)).is_ok();
             return Ok(Some(if refused { Outcome::DeadLettered } else { Outcome::Handled }));
         }
-        // a run that has lost its fence cannot know: to guess would be to record what may not be true. One that holds it
-        // knows that no commit has passed the event
+        // the list of refusals does not reach back to this event. If this run holds the fence, no commit has passed the event,
+        // so nobody has settled it. If not, a later run may have: record nothing
         if context.at.holds_fence().await? { Ok(None) } else { Err(raced()) }
     }
 }
 
-/// Which events of a key are dead letters, above the position up to which that is forgotten: what earlier writes
-/// refused, because until a commit has passed them a redelivery can come for them.
+/// The places of a key's dead letters that can still be redelivered: those above `settled`, which no commit has passed yet.
 pub(super) struct DeadPlaces {
     settled: Position,
     pub(super) places: Vec<Fingerprint>,
@@ -61,15 +60,15 @@ impl DeadPlaces {
     pub(super) fn before<O: Outside>(before: Option<&StoredState>, context: &LaneContext<'_, O>) -> Self {
         let settled = before.map_or_else(Position::start, |stored| stored.settled.clone());
         let settled = settled.max(context.position.clone()).max(context.below.clone());
-        // all or nothing: a place does not say where it is
+        // keep all or none: a fingerprint does not tell whether its place is above `settled`
         let kept = before.filter(|stored| stored.refused_to > settled);
         let places = kept.map(|stored| stored.refused.clone()).unwrap_or_default();
         let highest = kept.map_or_else(|| settled.clone(), |stored| stored.refused_to.clone());
         Self { settled, places, highest }
     }
 
-    /// What this run gave up too, folded or not, because a run that has lost its fence must not take it for applied; not
-    /// what is above `applied`, which is judged again.
+    /// Adds what this run has dead-lettered, or a fenced run that reads this state would take it for applied. Not what is
+    /// above `applied`: that is judged again.
     fn and_dead_lettered<O: Outside>(
         mut self,
         applied: &Position,
@@ -97,7 +96,7 @@ pub(super) fn next_state<O: Outside>(
 ) -> StoredState {
     let before = before.cloned().unwrap_or_else(StoredState::nothing);
     let Some(last) = last else {
-        // strays alone: this shard's positions say nothing of the events of the key's own
+        // only strays were applied: they have positions of another shard, so `applied` stays
         return StoredState { revision: before.revision + 1, ..before };
     };
     let applied = before.applied.clone().max(last.clone());

@@ -180,7 +180,7 @@ fn replay<P: Projection>(
     let applied = events.iter().zip(steps).filter(|(_, step)| matches!(step, Step::Apply));
     applied.fold(before, |state, (delivery, _)| match projection.fold(state.clone(), event(delivery)) {
         Ok(next) => Some(next),
-        // it breaks its contract; the state without the event is the nearest to the truth
+        // `fold` took this event a moment ago and refuses it now, which it must not: go on without it
         Err(_) => state,
     })
 }

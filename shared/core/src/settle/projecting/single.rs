@@ -1,4 +1,4 @@
-//! Events that come to a state one by one: dead letters that were sent back, and events that are given up unrun.
+//! Events that come to a state one by one: dead letters that were sent back, and events that are dead-lettered unrun.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::projection::Refusal;
 use crate::settle::returned::{Returned, Trouble};
 use crate::settle::work::Work;
 
-/// Places of dead letters that an item has room for beyond its limit: events that are given up unrun, one a run.
+/// Places of dead letters that an item has room for beyond its limit: events that are dead-lettered unrun, one a run.
 const FORGONE_MAX: usize = 100;
 
 impl<P: Projection, S: States> Projecting<P, S> {
