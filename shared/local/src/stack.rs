@@ -2,6 +2,7 @@
 
 mod alarms;
 mod functions;
+mod groups;
 mod mappings;
 mod options;
 mod telemetry;
@@ -9,8 +10,7 @@ mod telemetry;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
-use penstock::window::Counts;
+use anyhow::{Context, bail};
 use penstock_aws::Clients;
 use penstock_event_source::MappingStatus;
 use tokio::net::TcpListener;
@@ -18,15 +18,14 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::count::{Relay, relay};
+use crate::build_functions;
 use crate::gateway::{Edge, Gateway};
 use crate::lambda::Function;
-use crate::ledger::group_counts;
 use crate::metrics::{MetricStore, Watch};
 use crate::operator::Operator;
 use crate::platform::Platform;
 use crate::template::{self, Context as TemplateContext, Pipeline};
-use crate::{StreamReader, build_functions};
+pub use groups::Group;
 pub use options::{LogLine, Options, Progress};
 use telemetry::Telemetry;
 
@@ -35,21 +34,6 @@ pub const STACK_NAME: &str = "penstock";
 
 /// How long a stop waits for what is under way.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
-
-/// A consumer group of the template: a function with `PENSTOCK_GROUP` in its environment.
-#[derive(Debug, Clone)]
-pub struct Group {
-    /// Its name.
-    pub name: String,
-    /// The logical id of its function.
-    pub function: String,
-    /// The environment of its function.
-    pub environment: BTreeMap<String, String>,
-    stream: String,
-    window_table: String,
-    /// The URL of its dead-letter queue.
-    pub dead_letter_queue: String,
-}
 
 /// A pipeline that is up. Dropping it stops everything without waiting; [`shutdown`](Self::shutdown) waits.
 pub struct Stack {
@@ -111,12 +95,12 @@ impl Stack {
         let endpoint = format!("http://127.0.0.1:{port}");
         let telemetry = Telemetry::new(options.telemetry.as_ref(), &endpoint);
         let cancel = CancellationToken::new();
-        let relays = relays(&pipeline, &platform, &options, &cancel).await?;
+        let relays = functions::relays(&pipeline, &platform, &options, &cancel).await?;
         let functions = functions::start(&pipeline, &platform, &binaries, &options, &telemetry, &metrics, &relays)?;
         let alarms = Watch::new(metrics.clone(), pipeline.alarms.clone(), options.on_alarm.clone());
         let operator = Operator::new(metrics.clone(), alarms.clone(), telemetry.elsewhere(&pipeline));
         let mut stack = Self {
-            groups: groups(&pipeline)?,
+            groups: groups::of(&pipeline)?,
             clients: platform.clients().clone(),
             pipeline,
             platform,
@@ -200,38 +184,6 @@ impl Stack {
         &self.functions
     }
 
-    /// The consumer groups.
-    pub fn groups(&self) -> &[Group] {
-        &self.groups
-    }
-
-    /// The group called `name`.
-    pub fn group(&self, name: &str) -> Option<&Group> {
-        self.groups.iter().find(|group| group.name == name)
-    }
-
-    /// What a group has settled.
-    ///
-    /// # Errors
-    /// When its window table cannot be read.
-    pub async fn settled(&self, group: &Group) -> anyhow::Result<Counts> {
-        group_counts(&self.clients, &group.stream, &group.name, &group.window_table).await
-    }
-
-    /// A reader of the stream that a group reads, independent of it.
-    pub fn reader(&self, group: &Group) -> StreamReader {
-        StreamReader::new(self.clients.kinesis.clone(), group.stream.clone())
-    }
-
-    /// How far a group is behind: the largest age over its shards.
-    pub fn iterator_age(&self, group: &Group) -> Duration {
-        let shards = self.statuses.iter().filter(|(function, _)| *function == group.function);
-        let ages = shards.flat_map(|(_, status)| {
-            status.borrow().shards.values().map(|shard| shard.iterator_age).collect::<Vec<_>>()
-        });
-        ages.max().unwrap_or_default()
-    }
-
     /// A part of the stack that has stopped by itself, which none should.
     pub fn stopped(&self) -> Option<&str> {
         self.tasks.iter().find(|(_, task)| task.is_finished()).map(|(name, _)| name.as_str())
@@ -281,25 +233,6 @@ impl Stack {
     }
 }
 
-/// A relay for each function, by its logical id, if calls are to be counted.
-async fn relays(
-    pipeline: &Pipeline,
-    platform: &Platform,
-    options: &Options,
-    stop: &CancellationToken,
-) -> anyhow::Result<BTreeMap<String, Relay>> {
-    let mut relays = BTreeMap::new();
-    if let Some(counter) = &options.count {
-        // a relay changes what others would have signed
-        ensure!(options.services.is_none(), "calls to somebody else's services cannot be counted");
-        for function in &pipeline.functions {
-            let relay = relay(counter, &function.binary, &platform.environment(), stop).await?;
-            relays.insert(function.logical_id.clone(), relay);
-        }
-    }
-    Ok(relays)
-}
-
 async fn listen(port: u16) -> anyhow::Result<TcpListener> {
     TcpListener::bind(("127.0.0.1", port)).await.map_err(|error| match error.kind() {
         std::io::ErrorKind::AddrInUse => {
@@ -307,31 +240,4 @@ async fn listen(port: u16) -> anyhow::Result<TcpListener> {
         }
         _ => anyhow::Error::from(error).context(format!("cannot listen on 127.0.0.1:{port}")),
     })
-}
-
-fn groups(pipeline: &Pipeline) -> anyhow::Result<Vec<Group>> {
-    let mut groups: Vec<Group> = Vec::new();
-    for function in &pipeline.functions {
-        let Some(name) = function.environment.get("PENSTOCK_GROUP") else {
-            continue;
-        };
-        let get = |variable: &str| {
-            let value = function.environment.get(variable).cloned();
-            value.with_context(|| {
-                format!("{}, of group {name}, has no {variable} in its environment", function.logical_id)
-            })
-        };
-        if groups.iter().any(|group| group.name == *name) {
-            bail!("two functions say that they are the consumer group `{name}`; a group is one function");
-        }
-        groups.push(Group {
-            name: name.clone(),
-            function: function.logical_id.clone(),
-            stream: get("PENSTOCK_STREAM")?,
-            window_table: get("PENSTOCK_WINDOW_TABLE")?,
-            dead_letter_queue: get("PENSTOCK_DEAD_LETTER_QUEUE_URL")?,
-            environment: function.environment.clone(),
-        });
-    }
-    Ok(groups)
 }

@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use anyhow::ensure;
+use tokio_util::sync::CancellationToken;
+
 use super::Options;
 use super::telemetry::Telemetry;
-use crate::count::Relay;
+use crate::count::{Relay, relay};
 use crate::lambda::{Function, FunctionConfig};
 use crate::metrics::MetricStore;
 use crate::metrics::emf::EmfReader;
@@ -58,4 +61,23 @@ pub(super) fn start(
         functions.insert(function.logical_id.clone(), started);
     }
     Ok(functions)
+}
+
+/// A relay for each function, by its logical id, if calls are to be counted.
+pub(super) async fn relays(
+    pipeline: &Pipeline,
+    platform: &Platform,
+    options: &Options,
+    stop: &CancellationToken,
+) -> anyhow::Result<BTreeMap<String, Relay>> {
+    let mut relays = BTreeMap::new();
+    if let Some(counter) = &options.count {
+        // a relay changes what others would have signed
+        ensure!(options.services.is_none(), "calls to somebody else's services cannot be counted");
+        for function in &pipeline.functions {
+            let relay = relay(counter, &function.binary, &platform.environment(), stop).await?;
+            relays.insert(function.logical_id.clone(), relay);
+        }
+    }
+    Ok(relays)
 }
