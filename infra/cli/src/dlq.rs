@@ -130,7 +130,7 @@ async fn redrive(group: &str, wait: Duration, json: bool, target: &Target) -> an
         return Ok(ExitCode::SUCCESS);
     }
     note(&format!(
-        "{} on their way back to {group}; waiting {} s at most for what becomes of them: Ctrl-C ends the waiting and nothing \
+        "{} sent back to {group}; waiting {} s at most for what becomes of each: Ctrl-C ends the waiting and nothing \
          else ({})",
         many(sent.count(), "dead letter"),
         wait.as_secs(),
