@@ -58,7 +58,7 @@ export class ConsumerGroup extends Construct {
     const { settings, stream, progress, window, giveUps } = surroundings;
     // What the mapping gives up, `recover` sends here.
     this.deadLetters = new RetainedQueue(this, 'DeadLetters', { kmsKeyArn: settings.kmsKeyArn, letsIn: giveUps.roleArn });
-    // `penstock dlq redrive` moves the dead letters here; what is not handled after three times goes back. Being a redrive
+    // `penstock dlq redrive` moves the dead letters here; what could not be tried three times goes back. Being a redrive
     // target is also what lets SQS start a move.
     this.redrive = new RetainedQueue(this, 'Redrive', {
       kmsKeyArn: settings.kmsKeyArn,

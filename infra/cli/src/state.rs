@@ -65,11 +65,28 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
         None => serde_json::Value::Null,
     };
     say(&terminal::json(&state)?);
-    note(&format!("applied up to {}{still}", found.applied));
+    note(&terminal::harmless(&format!("applied up to {}{still}", found.applied)));
     Ok(ExitCode::SUCCESS)
 }
 
 fn line(state: &StateOfKey) -> String {
     let json = state.state.state.as_ref().map_or("null", |state| state.get());
     terminal::harmless(&format!("{}  {json}", state.key))
+}
+
+#[cfg(test)]
+mod tests {
+    use penstock_admin::states::KeyState;
+    use serde_json::value::RawValue;
+
+    use super::*;
+
+    #[test]
+    fn a_key_steers_no_terminal() -> anyhow::Result<()> {
+        let json = RawValue::from_string("{\"b\":\"\u{202e}\"}".to_owned())?;
+        let state = KeyState { state: Some(json), applied: "1.0".to_owned() };
+        let state = StateOfKey { key: "a\u{1b}[2J\u{9b}".to_owned(), state };
+        assert_eq!(line(&state), "a\\u{1b}[2J\\u{9b}  {\"b\":\"\\u{202e}\"}");
+        Ok(())
+    }
 }

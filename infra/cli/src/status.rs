@@ -9,7 +9,7 @@ use penstock_admin::status::{GroupStatus, ShardStatus, Status};
 use serde_json::json;
 
 use crate::target::Target;
-use crate::terminal::{self, complain, figures, harmless, say};
+use crate::terminal::{self, complain, figures, say};
 
 /// Nothing is wrong.
 const WELL: u8 = 0;
@@ -40,7 +40,7 @@ pub(crate) async fn run(options: Options) -> ExitCode {
         Ok(true) => ExitCode::from(WELL),
         Ok(false) => ExitCode::from(WRONG),
         Err(error) => {
-            complain(&harmless(&format!("{error:#}")));
+            complain(&format!("{error:#}"));
             ExitCode::from(UNKNOWN)
         }
     }
@@ -60,14 +60,9 @@ async fn print(options: &Options) -> anyhow::Result<bool> {
     if options.json {
         say(&terminal::json(&json!({"status": status, "findings": found}))?);
     } else {
-        lines(&status, &found).iter().for_each(|line| say(&harmless_lines(line)));
+        lines(&status, &found).iter().for_each(|line| say(&terminal::harmless_lines(line)));
     }
     Ok(found.is_empty())
-}
-
-/// A table is several lines.
-fn harmless_lines(text: &str) -> String {
-    text.lines().map(harmless).collect::<Vec<_>>().join("\n")
 }
 
 fn lines(status: &Status, found: &[Finding]) -> Vec<String> {

@@ -136,13 +136,16 @@ mod tests {
         let record = Record {
             sequence: "1".parse()?,
             arrival: Timestamp(0),
-            partition_key: "k".to_owned(),
+            partition_key: "k\u{1b}[2J\u{9b}\u{202e}".to_owned(),
             data: data.as_bytes().to_vec().into(),
         };
         let batch = ShardBatch { shard: ShardId::new("s"), records: vec![record] };
         let event = &batch.deliveries(&Fingerprinter::new(""))[0];
         let line = json_line(&Whole::of(&batch.shard, event))?;
         assert!(line.contains(r#"{"z":1E400,"a":12345678901234567890123,"a":"\ud800","#), "{line}");
+        assert!(line.contains(r#""key":"k\u001b[2J\u009b\u202e""#), "{line}");
+        let for_people = super::line(&batch.shard, event);
+        assert!(for_people.contains(r"key k\u{1b}[2J\u{9b}\u{202e}"), "{for_people}");
         assert!(!line.contains('\n') && line.contains(r#""position":"1.0""#), "{line}");
         Ok(())
     }

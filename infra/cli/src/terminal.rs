@@ -32,9 +32,14 @@ pub(crate) fn note(line: &str) {
     eprintln!("{line}");
 }
 
-/// Writes why the command failed.
-pub(crate) fn complain(line: &str) {
-    eprintln!("penstock: {line}");
+/// Writes why the command failed. A service's words can be in it, so it is made harmless here.
+pub(crate) fn complain(text: &str) {
+    eprintln!("penstock: {}", harmless_lines(text));
+}
+
+/// A text of several lines, such as a table, with its lines as they are and nothing else that is harmful.
+pub(crate) fn harmless_lines(text: &str) -> String {
+    text.lines().map(harmless).collect::<Vec<_>>().join("\n")
 }
 
 /// Whether somebody may be looking at what [`say`] writes.
@@ -91,6 +96,7 @@ mod tests {
     fn nothing_from_outside_steers_the_terminal_and_json_stays_what_it_was() {
         let text = "ü \u{1b}[2J\u{9b}31m\u{7f}\r\n\u{202e}\u{2028}\u{e0041}";
         assert_eq!(harmless(text), "ü \\u{1b}[2J\\u{9b}31m\\u{7f}\\r\\n\\u{202e}\\u{2028}\\u{e0041}");
+        assert_eq!(harmless_lines("refused:\n\u{1b}[2Jgone\r"), "refused:\n\\u{1b}[2Jgone\\r");
         let json = json(&[text]).unwrap();
         assert!(!json.chars().any(|c| is_harmful(c) && c != '\n'), "{json}");
         assert_eq!(serde_json::from_str::<[String; 1]>(&json).unwrap(), [text]);

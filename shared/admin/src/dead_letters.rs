@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::error::ProvideErrorMetadata;
+use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::{self, ChangeMessageVisibilityBatchRequestEntry};
 use penstock::dead_letter::Message;
 use penstock::ports::Error;
@@ -14,6 +14,10 @@ use crate::{Operator, queue};
 
 /// How long a message is out of sight while the others are being looked at, seconds.
 const LOOK: i32 = 30;
+/// Messages that are received in a second, at least: looking at more than fit into [`LOOK`] takes longer.
+const RECEIVED_A_SECOND: u64 = 100;
+/// No look takes longer: SQS lets 120,000 messages of a queue be in flight.
+const LOOK_MAX: i32 = 1200;
 /// Messages of one receive. <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html>
 const RECEIVE_MAX: i32 = 10;
 /// Seconds that a receive waits for a message: with none, SQS asks only some of its servers.
@@ -101,13 +105,15 @@ pub async fn peek(sqs: &Client, url: &str, limit: usize) -> Result<Letters, Erro
 /// Some more than `limit` visible messages of the queue at `url`, unless there are no more. Each is put back.
 async fn messages(sqs: &Client, url: &str, limit: usize) -> Result<(Vec<types::Message>, bool), Error> {
     let (mut messages, mut seen, mut empty) = (Vec::new(), HashSet::new(), 0);
+    let expected = queue::attributes(sqs, url).await?.visible.min(limit as u64);
+    let look = LOOK.saturating_add(i32::try_from(expected / RECEIVED_A_SECOND).unwrap_or(i32::MAX)).min(LOOK_MAX);
     let more = loop {
         if messages.len() > limit {
             break true;
         }
         let receive = sqs.receive_message().queue_url(url).max_number_of_messages(RECEIVE_MAX);
         let wait = if messages.is_empty() { WAIT } else { 0 };
-        let page = receive.visibility_timeout(LOOK).wait_time_seconds(wait).send().await;
+        let page = receive.visibility_timeout(look).wait_time_seconds(wait).send().await;
         let page = page.map_err(|error| classify("ReceiveMessage", error))?;
         // a message that comes again was out of sight for too long: everything has been seen
         let new =
@@ -148,13 +154,14 @@ pub async fn redrive(sqs: &Client, from: &str, to: &str) -> Result<u64, Error> {
     match moved {
         Ok(_) => Ok(source.visible),
         // an emulator that does not know the operation; AWS does
-        Err(error)
-            if error.code().is_none_or(|code| UNKNOWN_OPERATION.contains(&code)) && error.raw_response().is_some() =>
-        {
-            one_by_one(sqs, from, to, source.visible).await
-        }
+        Err(error) if lacks_operation(&error) => one_by_one(sqs, from, to, source.visible).await,
         Err(error) => Err(classify("StartMessageMoveTask", error)),
     }
+}
+
+/// Whether a service has answered that it does not know what was asked for.
+pub(crate) fn lacks_operation<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+    error.code().is_none_or(|code| UNKNOWN_OPERATION.contains(&code)) && error.raw_response().is_some()
 }
 
 /// Moves at most `count` messages. One that is sent and then not deleted is there twice; the group settles it once.

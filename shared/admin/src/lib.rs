@@ -6,7 +6,7 @@
 //! What it calls, for the policy of whoever may look: `cloudformation:DescribeStacks`; `kinesis:ListShards`,
 //! `GetShardIterator` and `GetRecords` on the stream; `dynamodb:GetItem` on the tables; `sqs:GetQueueAttributes` on the
 //! queues. Looking at dead letters takes `sqs:ReceiveMessage` and `ChangeMessageVisibility` too, and sending them back
-//! `sqs:StartMessageMoveTask` with what that needs:
+//! `sqs:StartMessageMoveTask` with what that needs, and `ListMessageMoveTasks` to see when it is over:
 //! <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-configure-dead-letter-queue-redrive.html>
 
 pub mod account;
@@ -15,6 +15,7 @@ pub mod catching_up;
 pub mod dead_letters;
 pub mod findings;
 mod queue;
+pub mod redrive;
 pub mod states;
 pub mod status;
 pub mod tail;

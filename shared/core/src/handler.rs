@@ -2,9 +2,8 @@
 
 use std::future::Future;
 
-use md5::{Digest, Md5};
-
 use crate::event::{DataError, Event};
+use crate::fingerprint::Fingerprinter;
 use crate::position::{Position, ShardId};
 use crate::time::Timestamp;
 
@@ -69,17 +68,14 @@ pub struct HandlerContext<'a> {
     pub epoch: u64,
     /// When this run has to end.
     pub deadline: Timestamp,
+    /// What [`idempotency_key`](Self::idempotency_key) is made with: the deployment's key.
+    pub fingerprints: &'a Fingerprinter,
 }
 
 impl HandlerContext<'_> {
-    /// 32 hex digits that are the same each time this group handles this event, and differ between groups and events.
+    /// 32 hex digits that are the same each time this group handles this event, and differ between groups, events and
+    /// deployments. Under the deployment's key: who knows an event's source and id cannot compute it.
     pub fn idempotency_key(&self, event: &Event) -> String {
-        let mut hash = Md5::new();
-        for part in [self.group, event.source()] {
-            hash.update((part.len() as u64).to_be_bytes());
-            hash.update(part);
-        }
-        hash.update(event.id());
-        format!("{:032x}", u128::from_be_bytes(hash.finalize().into()))
+        self.fingerprints.idempotency_key(self.group, event)
     }
 }

@@ -175,12 +175,12 @@ impl OnStream {
         let batch = ShardBatch { shard: ShardId::new(shard), records };
         for delivery in batch.deliveries(names) {
             self.count += 1;
-            self.add_event(&batch.shard, &delivery);
+            self.add_event(&batch.shard, &delivery, names);
         }
         Ok(())
     }
 
-    fn add_event(&mut self, shard: &ShardId, delivery: &Delivery) {
+    fn add_event(&mut self, shard: &ShardId, delivery: &Delivery, names: &Fingerprinter) {
         let Ok(content) = &delivery.content else {
             self.strange.push(format!("{} of {shard} is no event", delivery.position));
             return;
@@ -195,6 +195,7 @@ impl OnStream {
             attempt: 1,
             epoch: 0,
             deadline: Timestamp(0),
+            fingerprints: names,
         };
         let id = event.id().to_owned();
         self.by_effect.insert(about.idempotency_key(event), (key.clone(), id.clone()));

@@ -106,6 +106,7 @@ impl<H: EventHandler> Handling<H> {
             attempt: delivery.failures + 1,
             epoch: context.epoch,
             deadline: context.times.stop,
+            fingerprints: context.fingerprints,
         };
         let handled = AssertUnwindSafe(self.0.handle(&content.event, &about)).catch_unwind();
         let handled = handled.instrument(span::process(delivery));

@@ -10,6 +10,8 @@ enum Order {
     Succeed,
     Retry,
     Refuse,
+    /// Refuses as often, and then succeeds.
+    RefuseTimes(u32),
     Panic,
     Abort,
     /// Blocks the whole process, as a loop without an await does.
@@ -23,11 +25,13 @@ struct Obedient {
 }
 
 impl EventHandler for Obedient {
-    async fn handle(&self, event: &Event, _: &HandlerContext<'_>) -> Result<(), Failure> {
+    async fn handle(&self, event: &Event, context: &HandlerContext<'_>) -> Result<(), Failure> {
         match event.data_as::<Order>()? {
             Order::Succeed => {}
             Order::Retry => return Err(Failure::retry("told to")),
             Order::Refuse => return Err(Failure::refuse("told to")),
+            Order::RefuseTimes(times) if context.attempt <= times => return Err(Failure::refuse("told to")),
+            Order::RefuseTimes(_) => {}
             Order::Panic => panic!("told to"),
             Order::Abort => std::process::abort(),
             Order::Block => loop {
