@@ -6,7 +6,7 @@ use std::time::Duration;
 use penstock::time::Timestamp;
 
 use crate::backoff::Backoff;
-use crate::given_up::{Condition, Expired};
+use crate::given_up::{Condition, GivenUp};
 use crate::record::Record;
 
 /// Records that are delivered together. Never empty.
@@ -75,8 +75,8 @@ impl Batch {
         }
     }
 
-    pub(crate) fn give_up(&self, count: usize, condition: Condition) -> Expired {
-        Expired {
+    pub(crate) fn give_up(&self, count: usize, condition: Condition) -> GivenUp {
+        GivenUp {
             condition,
             records: self.records[..count].into(),
             invocations: self.invocations,

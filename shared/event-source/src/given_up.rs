@@ -26,7 +26,7 @@ pub enum Condition {
 
 /// A range of records that are given up together.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Expired {
+pub struct GivenUp {
     /// Why.
     pub condition: Condition,
     /// The records, at least one.
@@ -80,7 +80,7 @@ struct BatchInfo<'a> {
     stream_arn: &'a str,
 }
 
-impl Expired {
+impl GivenUp {
     /// The notice for the on-failure destination, as JSON.
     pub fn notice(
         &self,
@@ -155,7 +155,7 @@ mod tests {
             arrival: Timestamp(arrival),
         };
         let records = [record(FIRST, 1_573_691_884_835), record(LAST, 1_573_691_885_580)];
-        let given_up = Expired { condition, records: records.into(), invocations, function_error };
+        let given_up = GivenUp { condition, records: records.into(), invocations, function_error };
         let source = EventSource {
             stream_arn: "arn:aws:kinesis:us-east-2:123456789012:stream/mystream".into(),
             region: "us-east-2".into(),

@@ -25,7 +25,7 @@ mod status;
 pub use backoff::Backoff;
 pub use checkpoint::{Checkpoint, ShardProgress};
 pub use event::{EventSource, PAYLOAD_MAX};
-pub use given_up::{Condition, Expired};
+pub use given_up::{Condition, GivenUp};
 pub use invocation::Invocation;
 pub use mapping::{ListedShard, Mapping, Step};
 pub use record::{ReadFrom, Record};

@@ -16,7 +16,7 @@ use crate::Invocation;
 use crate::batch::{Batch, Due};
 use crate::buffer::Buffer;
 use crate::event::EventSource;
-use crate::given_up::Expired;
+use crate::given_up::GivenUp;
 use crate::record::{ReadFrom, Record};
 use crate::response::{BatchEnd, Failure, judge};
 use crate::settings::Settings;
@@ -35,7 +35,7 @@ pub enum Action {
     /// Invoke the function with these records: [`ShardMachine::on_invocation`].
     Invoke(Arc<[Record]>),
     /// Tell the on-failure destination, or drop the records with a warning: [`ShardMachine::on_given_up`].
-    GiveUp(Expired),
+    GiveUp(GivenUp),
 }
 
 /// What a shard wants.
@@ -70,7 +70,7 @@ pub struct ShardMachine {
 enum Awaited {
     Records,
     Invocation,
-    Expired(usize),
+    GivenUp(usize),
 }
 
 #[derive(Debug, Default)]
@@ -114,7 +114,7 @@ impl ShardMachine {
         let (awaited, action) = match batch.due(now, self.settings.maximum_record_age) {
             Due::Wait(until) => return Next::WaitUntil(until),
             Due::Invoke => (Awaited::Invocation, Action::Invoke(Arc::clone(batch.records()))),
-            Due::GiveUp(count, condition) => (Awaited::Expired(count), Action::GiveUp(batch.give_up(count, condition))),
+            Due::GiveUp(count, condition) => (Awaited::GivenUp(count), Action::GiveUp(batch.give_up(count, condition))),
         };
         self.awaited = Some(awaited);
         Next::Do(action)
@@ -209,7 +209,7 @@ impl ShardMachine {
 
     /// The on-failure destination was told, or the records were dropped: the shard goes on behind them.
     pub fn on_given_up(&mut self) {
-        let Some(Awaited::Expired(count)) = self.awaited.take() else {
+        let Some(Awaited::GivenUp(count)) = self.awaited.take() else {
             panic!("nothing was to be given up");
         };
         let batch = self.pending.pop_front().expect("what is given up is of the first batch");
@@ -243,7 +243,7 @@ impl ShardMachine {
 
     /// Whether an invocation or a notice is under way.
     pub fn delivers(&self) -> bool {
-        matches!(self.awaited, Some(Awaited::Invocation | Awaited::Expired(_)))
+        matches!(self.awaited, Some(Awaited::Invocation | Awaited::GivenUp(_)))
     }
 
     /// What observers see.

@@ -194,7 +194,7 @@ impl Model {
         assert_eq!(batch, &self.records[self.done..self.done + batch.len()]);
     }
 
-    fn may_give_up(&self, given_up: &Expired) {
+    fn may_give_up(&self, given_up: &GivenUp) {
         match given_up.condition {
             Condition::RecordAgeExceeded => {
                 let maximum = self.settings.maximum_record_age.expect("there is an age limit");

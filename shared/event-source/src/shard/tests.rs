@@ -60,7 +60,7 @@ fn invoked(machine: &mut ShardMachine, now: Timestamp) -> Vec<u64> {
     }
 }
 
-fn given_up(machine: &mut ShardMachine, now: Timestamp) -> Expired {
+fn given_up(machine: &mut ShardMachine, now: Timestamp) -> GivenUp {
     match machine.next(now) {
         Next::Do(Action::GiveUp(given_up)) => given_up,
         other => panic!("nothing is given up: {other:?}"),

@@ -19,7 +19,7 @@ use super::{Invoke, MappingError, on_failure};
 use penstock_event_source::Action;
 use penstock_event_source::Checkpoint;
 use penstock_event_source::EventSource;
-use penstock_event_source::Expired;
+use penstock_event_source::GivenUp;
 use penstock_event_source::Invocation;
 use penstock_event_source::MappingStatus;
 use penstock_event_source::Settings;
@@ -101,7 +101,7 @@ enum Done {
     Listed(Result<Vec<ListedShard>, ReadError>),
     Read { shard: ShardId, from: ReadFrom, page: Result<Page, ReadError> },
     Invoked { shard: ShardId, invocation: Invocation },
-    Expired { shard: ShardId },
+    GivenUp { shard: ShardId },
 }
 
 impl<I: Invoke> Work<I> {
@@ -123,12 +123,12 @@ impl<I: Invoke> Work<I> {
         Done::Invoked { shard, invocation }
     }
 
-    async fn give_up(self, shard: ShardId, given_up: Expired) -> Done {
+    async fn give_up(self, shard: ShardId, given_up: GivenUp) -> Done {
         let KinesisMapping { source, function_arn, on_failure_queue_url, .. } = &*self.config;
         let request_id = uuid::Uuid::new_v4().to_string();
         let notice = given_up.notice(source, &shard, function_arn, &request_id, now());
         on_failure::tell(&self.sqs, on_failure_queue_url.as_deref(), &shard, &given_up, &notice).await;
-        Done::Expired { shard }
+        Done::GivenUp { shard }
     }
 }
 
@@ -219,7 +219,7 @@ impl<I: Invoke, C: CheckpointStore> Run<I, C> {
             Done::Invoked { shard, invocation } => {
                 self.machine.on_invocation(&shard, &invocation, now, fastrand::u64(..));
             }
-            Done::Expired { shard } => self.machine.on_given_up(&shard),
+            Done::GivenUp { shard } => self.machine.on_given_up(&shard),
         }
         Ok(())
     }

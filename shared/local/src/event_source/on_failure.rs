@@ -8,7 +8,7 @@ use penstock::ShardId;
 use tracing::{error, warn};
 
 use penstock_event_source::Backoff;
-use penstock_event_source::Expired;
+use penstock_event_source::GivenUp;
 
 /// Sends tried. AWS drops what its destination does not take (metric `DestinationDeliveryFailures`); so does this, after
 /// about ten seconds, because a shard that a wrong queue blocks for ever would be found out later still.
@@ -16,7 +16,7 @@ const ATTEMPTS: u32 = 8;
 const BACKOFF: Backoff = Backoff { first: Duration::from_millis(100), max: Duration::from_secs(3) };
 
 /// Sends `notice` to the queue. Records of a mapping without one are dropped, and counted in a warning.
-pub(crate) async fn tell(client: &Client, queue_url: Option<&str>, shard: &ShardId, given_up: &Expired, notice: &str) {
+pub(crate) async fn tell(client: &Client, queue_url: Option<&str>, shard: &ShardId, given_up: &GivenUp, notice: &str) {
     let (first, last) = given_up.ends();
     let records = given_up.records.len();
     let condition = given_up.condition;
