@@ -355,6 +355,19 @@ MUTANTS = [
         "Err(_) => LetterEnd::SentBack(back.code),\n            });",
     ),
     (
+        "what is left of a batch is not reported",
+        ENDING,
+        "resume_at: run.lowest_unsettled().map(|delivery| delivery.position.sequence.clone()),",
+        "resume_at: run.lowest_unsettled().map(|delivery| delivery.position.sequence.clone()).filter(|_| false),",
+    ),
+    ("the horizon counts from now", LOADING, "oldest.min(now).minus(", "oldest.max(now).minus("),
+    (
+        "a redrive does not look into the window",
+        REDRIVE,
+        "returned.has(name) || names.contains(&name)",
+        "names.contains(&name)",
+    ),
+    (
         "patience is not kept in the progress",
         TABLES,
         "begun.failures = commit.failures.clone();",
