@@ -212,7 +212,7 @@ MUTANTS = [
         "a listing that is older than the shard passes for its lineage",
         LOADING,
         "outside.lineage(shard).await?.ok_or_else(|| not_listed(shard))?",
-        "outside.lineage(shard).await?.unwrap_or(Lineage { ancestors: Vec::new(), range: HashRange::ALL })",
+        "outside.lineage(shard).await?.unwrap_or(crate::ports::Lineage { ancestors: Vec::new(), range: HashRange::ALL })",
     ),
     (
         "giving up leaves the state open to the event",
