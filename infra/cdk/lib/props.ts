@@ -36,8 +36,7 @@ export interface PipelineSettings {
   readonly windowHorizonSeconds?: number;
   /**
    * How long an event whose handler asks for retries is tried again before it is dead-lettered, from its first failure, and
-   * three times at least, in seconds. Its shard is behind for as long, and what arrives behind it waits for ten seconds at a
-   * time.
+   * three times at least, in seconds. What arrives on its shard behind its batch waits for as long.
    */
   readonly patienceSeconds?: number;
   /**

@@ -126,8 +126,14 @@ async fn redrive(group: &str, wait: Duration, json: bool, target: &Target) -> an
         note(&format!("{others} that can be no dead letter are moved too; nobody takes them, and SQS moves them back"));
     }
     if sent.count() == 0 {
-        note(&format!("no dead letters of {group}"));
-        return Ok(ExitCode::SUCCESS);
+        let redrive = usize::try_from(operator.underway(parts).await?.redrive)?;
+        let waiting = if redrive == 0 {
+            String::new()
+        } else {
+            format!("; {} in the redrive queue from before, on the way back to it", many(redrive, "message"))
+        };
+        note(&format!("no dead letters of {group}{waiting}"));
+        return Ok(if redrive == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     note(&format!(
         "{} sent back to {group}; waiting {} s at most for what becomes of each: Ctrl-C ends the waiting and nothing \

@@ -67,6 +67,8 @@ struct Letter<'a> {
     end: Option<LetterEnd>,
     /// It goes back to the dead letters with this.
     back: Option<(Code, String)>,
+    /// Why it failed when it was tried last.
+    failed: Option<String>,
 }
 
 impl Letter<'_> {
@@ -74,8 +76,12 @@ impl Letter<'_> {
         self.end.is_none() && self.back.is_none()
     }
 
+    /// It stays in the queue; if it was tried and failed, it goes back with that.
     fn leave(&mut self, why: impl Into<String>) {
-        self.end = Some(LetterEnd::Left(why.into()));
+        match self.failed.take() {
+            Some(reason) => (self.end, self.back) = (None, Some((Code::RetriesExhausted, reason))),
+            None => self.end = Some(LetterEnd::Left(why.into())),
+        }
     }
 
     fn name(&self) -> Option<Fingerprint> {
@@ -92,6 +98,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
             delivery: Delivery::of_letter(letter, &self.fingerprints),
             end: None,
             back: None,
+            failed: None,
         };
         let mut letters: Vec<Letter<'_>> = letters.iter().map(of).collect();
         for letter in &mut letters {
@@ -281,9 +288,12 @@ impl<W: Work, O: Outside> Settler<W, O> {
                     continue;
                 }
                 match self.handle_one(letter, context, returned, &mut names).await {
-                    Ok(outcome) => letter.end = Some(LetterEnd::Settled(outcome)),
+                    Ok(outcome) => (letter.end, letter.failed) = (Some(LetterEnd::Settled(outcome)), None),
                     Err(Trouble::Never(code, reason)) => letter.back = Some((code, reason)),
-                    Err(Trouble::Failed(_) | Trouble::Outside(_)) if pause.is_some() => {
+                    Err(trouble @ (Trouble::Failed(_) | Trouble::Outside(_))) if pause.is_some() => {
+                        if let Trouble::Failed(reason) = trouble {
+                            letter.failed = Some(reason);
+                        }
                         waiting.insert(letter.delivery.key.as_str().to_owned());
                     }
                     Err(Trouble::Failed(reason)) => letter.back = Some((Code::RetriesExhausted, reason)),
