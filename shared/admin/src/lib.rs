@@ -4,8 +4,8 @@
 //! of a local run, which describes itself in the same way. Nothing here prints; the `penstock` command does.
 //!
 //! What it calls, for the policy of whoever may look: `cloudformation:DescribeStacks`; `kinesis:ListShards`,
-//! `GetShardIterator` and `GetRecords` on the stream; `dynamodb:GetItem` and `BatchGetItem` on the tables; `sqs:GetQueueAttributes` on the
-//! queues. Looking at dead letters takes `sqs:ReceiveMessage` and `ChangeMessageVisibility` too, and sending them back
+//! `GetShardIterator` and `GetRecords` on the stream; `dynamodb:GetItem` and `BatchGetItem` on the tables;
+//! `sqs:GetQueueAttributes` on the queues. Looking at dead letters takes `sqs:ReceiveMessage` and `ChangeMessageVisibility` too, and sending them back
 //! `sqs:StartMessageMoveTask` with what that needs, and `ListMessageMoveTasks` to see when it is over:
 //! <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-configure-dead-letter-queue-redrive.html>
 
