@@ -1,9 +1,10 @@
 """Plants faults in the code that the simulation tests, one at a time, and sees that the simulation finds each.
 
-    python3 tests/simulation/mutants/run.py [--minutes N] [NAME ...]
+    python3 tests/simulation/mutants/run.py [--minutes N | --check] [NAME ...]
 
 With --minutes it takes as many as it can in that time: those of files that the last commits changed, then the others, from
-another one on with each commit. One that is not found when its time is up is told and is no failure.
+another one on with each commit. One that is not found when its time is up is told and is no failure. With --check it only
+sees that each compiles.
 
 A mutant is a replacement of text that must occur exactly once, so that one that no longer fits its code fails here. The
 crates are copied to target/mutants; the work tree is not touched. A fault that is not found is a hole in the simulation.
@@ -43,6 +44,7 @@ PROJECTING = "shared/core/src/settle/projecting.rs"
 AFTER = "shared/core/src/settle/projecting/after.rs"
 SINGLE = "shared/core/src/settle/projecting/single.rs"
 REDRIVE = "shared/core/src/settle/redrive.rs"
+PASSES = "shared/core/src/settle/redrive/passes.rs"
 CHAIN = "shared/core/src/settle/redrive/chain.rs"
 PORTS = "tests/simulation/src/ports.rs"
 BATCH = "shared/core/src/batch.rs"
@@ -223,8 +225,20 @@ MUTANTS = [
     (
         "a redrive does not wait for its letter's run",
         REDRIVE,
-        "if !returned.is_recorded(&delivery.position) {",
-        "if false && !returned.is_recorded(&delivery.position) {",
+        "|| !is_settled && !returned.is_recorded(&letter.delivery.position)",
+        "|| !is_settled && false",
+    ),
+    (
+        "letters of a call are redriven in the order of the queue",
+        PASSES,
+        "open.sort_by(|a, b| letters[*a].delivery.position.cmp(&letters[*b].delivery.position));",
+        "",
+    ),
+    (
+        "the third time letters of a key come in the opposite order",
+        PASSES,
+        "alone.sort_by_key(|index| std::cmp::Reverse(keys.iter().position(|other| *other == key(*index))));",
+        "alone.reverse();",
     ),
     (
         "a redrive looks at its letter's own shard alone",
@@ -448,12 +462,23 @@ def prepare():
     return workspace
 
 
-def hunt(workspace, seconds):
-    """What the simulation finds: a sentence, or None; "" if time ran out. Raises if it does not compile."""
-    build = ["cargo", "build", "--quiet", "--package", "simulation", "--example", "hunt"]
-    built = subprocess.run(build + ["--target-dir", COPY / "target"], cwd=workspace, capture_output=True, text=True)
+def cargo(command, workspace, target):
+    """Runs cargo on the hunt. Raises if it does not compile."""
+    build = ["cargo", command, "--quiet", "--package", "simulation", "--example", "hunt", "--target-dir", COPY / target]
+    built = subprocess.run(build, cwd=workspace, capture_output=True, text=True)
     if built.returncode != 0:
         raise RuntimeError(f"it does not compile:\n{built.stderr}")
+
+
+def compiles(workspace, _):
+    """That it does."""
+    cargo("check", workspace, "check")
+    return "compiles"
+
+
+def hunt(workspace, seconds):
+    """What the simulation finds: a sentence, or None; "" if time ran out. Raises if it does not compile."""
+    cargo("build", workspace, "target")
     command = [COPY / "target/debug/examples/hunt", "0", str(SEEDS)]
     try:
         ran = subprocess.run(command, capture_output=True, text=True, timeout=seconds)
@@ -482,6 +507,7 @@ def main():
     """Runs the mutants that are named, or all."""
     arguments = argparse.ArgumentParser(description="Plants faults and sees that the simulation finds them.")
     arguments.add_argument("--minutes", type=float, help="stop when so many are over")
+    arguments.add_argument("--check", action="store_true", help="only see that they compile")
     arguments.add_argument("names", nargs="*", metavar="NAME")
     arguments = arguments.parse_args()
     names = arguments.names
@@ -505,11 +531,13 @@ def main():
         path = workspace / file
         text = path.read_text()
         path.write_text(text.replace(old, new))
-        told = hunt(workspace, end and max(end - began, 1))
+        told = (compiles if arguments.check else hunt)(workspace, end and max(end - began, 1))
         path.write_text(text)
         (missed if told is None else open_ if told == "" else found).append(name)
         told = "NOT FOUND" if told is None else told or "not found before time was up"
         print(f"{number:>2}/{len(chosen)} {name}: {told} ({time.monotonic() - began:.0f} s)", flush=True)
+    if arguments.check:
+        return
     left = f", {len(open_)} not tried or not found in the time" if open_ else ""
     print(f"{len(found)} of {len(chosen)} faults found{left}")
     sys.exit(1 if missed else 0)

@@ -1,5 +1,7 @@
 //! Dead letters that were sent back to their group, from its redrive queue.
 
+use std::collections::HashMap;
+
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
 use lambda_runtime::LambdaEvent;
 use penstock::dead_letter::{Assembled, DeadLetter, assemble};
@@ -28,7 +30,8 @@ pub(super) async fn redrive<W: Work, O: Outside>(
         left.push(index);
     }
     let letters: Vec<DeadLetter> = assembled.iter().map(|Assembled { letter, .. }| letter.clone()).collect();
-    let ends = settler.redrive(&letters, &event.context.request_id, Timestamp(event.context.deadline)).await;
+    let deadline = Timestamp(event.context.deadline);
+    let ends = settler.redrive(&letters, received(&messages), &event.context.request_id, deadline).await;
     for (Assembled { messages, .. }, end) in assembled.iter().zip(&ends) {
         if matches!(end, LetterEnd::Left(_)) {
             left.extend(messages);
@@ -60,4 +63,10 @@ pub(super) async fn redrive<W: Work, O: Outside>(
     let mut response = SqsBatchResponse::default();
     response.batch_item_failures = left.into_iter().map(failure).collect();
     Ok(response)
+}
+
+/// How often SQS has handed out the message that it handed out most often.
+fn received(messages: &SqsEvent) -> u32 {
+    let count = |attributes: &HashMap<String, String>| attributes.get("ApproximateReceiveCount")?.parse().ok();
+    messages.records.iter().filter_map(|record| count(&record.attributes)).max().unwrap_or(1)
 }

@@ -9,15 +9,19 @@
 //!
 //! A projection's panic in `fold` is found the same way, a handler's is caught and counted as a retry.
 
+use std::collections::HashSet;
+
+use tracing::warn;
+
 use super::ending::Said;
 use super::lane::{Outcome, Stop};
-use super::lanes::Failed;
 use super::letters::DeadLettering;
 use super::run::{Gate, Run};
 use super::settler::{Error, Outside, Settler};
 use super::work::{LaneContext, Work};
 use crate::dead_letter::Code;
 use crate::decision::Decision;
+use crate::key::PartitionKey;
 use crate::position::Position;
 use crate::progress::Begun;
 use crate::window::Window;
@@ -29,13 +33,23 @@ pub(super) const CRASHES_TOLERATED: u32 = 2;
 /// dies at the wrong moment looks the same.
 pub(super) const SUSPICIONS_MAX: u32 = 3;
 
+/// What became of an event that was handled alone.
+enum Alone {
+    Settled,
+    /// An earlier event of its name is unsettled.
+    Waits,
+    Retry(String),
+    /// Something outside failed, or time ran out: the run ends with it.
+    Left,
+}
+
 /// The event that was being handled alone, and how often a run crashed there.
 type Suspect = Option<(Position, u32)>;
 
 impl<W: Work, O: Outside> Settler<W, O> {
     /// Handles the open events one at a time, as far as time allows; true if time ran out, and the next run has to isolate
-    /// too. An event that asks for a retry ends it: later events of its key must not overtake it. `suspect` is what earlier
-    /// runs left in the progress.
+    /// too. What asks for a retry holds up its key, and the others go on: the event that crashes may be behind it. `suspect`
+    /// is what earlier runs left in the progress.
     pub(super) async fn isolate(
         &self,
         run: &mut Run,
@@ -45,26 +59,41 @@ impl<W: Work, O: Outside> Settler<W, O> {
         context: &LaneContext<'_, O>,
         said: &mut Said,
     ) -> Result<bool, Error> {
+        let mut held: HashSet<PartitionKey> = HashSet::new();
+        let mut failing = Vec::new();
+        context.gauge.begin(run.settled_keys(), 0);
         for index in run.open_events() {
             if context.at.time_left().is_zero() {
-                return Ok(true);
-            }
-            match run.gate(index) {
-                Gate::Open => {}
-                Gate::Duplicate => {
-                    run.settle(index, Outcome::Duplicate);
-                    continue;
-                }
-                Gate::Wait => break,
-            }
-            if !self.alone(run, index, window, (begun, &suspect), context, said).await? {
                 break;
             }
+            if held.contains(&run.delivery(index).key) {
+                continue;
+            }
+            let end = match run.gate(index) {
+                Gate::Open => self.alone(run, index, window, (begun, &suspect), context, said).await?,
+                Gate::Duplicate => {
+                    run.settle(index, Outcome::Duplicate);
+                    Alone::Settled
+                }
+                Gate::Wait => Alone::Waits,
+            };
+            match end {
+                Alone::Settled => continue,
+                Alone::Waits => {}
+                Alone::Retry(cause) => failing.push((index, cause)),
+                Alone::Left => break,
+            }
+            held.insert(run.delivery(index).key.clone());
+        }
+        if context.gauge.outage() {
+            warn!(outcome = "outage", shard = %context.at.shard, "most keys fail: nothing is counted against any event");
+        } else {
+            self.fail(run, failing, context).await;
         }
         Ok(context.at.time_left().is_zero() && run.unsettled() > 0)
     }
 
-    /// Handles one event, after naming it as the suspect; false if it is left unsettled.
+    /// Handles one event, after naming it as the suspect.
     async fn alone(
         &self,
         run: &mut Run,
@@ -73,7 +102,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
         (begun, suspect): (&Begun, &Suspect),
         context: &LaneContext<'_, O>,
         said: &mut Said,
-    ) -> Result<bool, Error> {
+    ) -> Result<Alone, Error> {
         let position = run.delivery(index).position.clone();
         let suspicions = match suspect {
             Some((suspect, suspicions)) if *suspect == position => *suspicions,
@@ -84,21 +113,22 @@ impl<W: Work, O: Outside> Settler<W, O> {
                 Ok(None) => {}
                 Ok(Some(outcome)) => {
                     run.settle(index, outcome);
-                    return Ok(true);
+                    return Ok(Alone::Settled);
                 }
                 Err(error) => {
                     context.at.tell(Decision::Left, run.delivery(index), &error);
-                    return Ok(false);
+                    return Ok(Alone::Left);
                 }
             }
             let reason = format!("the function crashed {suspicions} times while handling only this event");
             let delivery = run.delivery(index);
             let event = DeadLettering { delivery, code: Code::Crashed, reason, attempts: suspicions };
             return Ok(match context.dead_letter_one(event).await {
-                Ok(()) => self.forgo(run, index, context).await,
+                Ok(()) if self.forgo(run, index, context).await => Alone::Settled,
+                Ok(()) => Alone::Left,
                 Err(error) => {
                     context.at.tell(Decision::NotDeadLettered, run.delivery(index), &error);
-                    false
+                    Alone::Left
                 }
             });
         }
@@ -107,13 +137,13 @@ impl<W: Work, O: Outside> Settler<W, O> {
         Ok(match end {
             Ok(outcome) => {
                 run.settle(index, outcome);
-                true
+                Alone::Settled
             }
-            Err(Stop::Retry(cause)) => self.fail(run, vec![(index, cause)], context).await == [Failed::Settled],
-            Err(Stop::OutOfTime) => false,
+            Err(Stop::Retry(cause)) => Alone::Retry(cause),
+            Err(Stop::OutOfTime) => Alone::Left,
             Err(Stop::Outside(error)) => {
                 context.at.tell(Decision::Left, run.delivery(index), &error);
-                false
+                Alone::Left
             }
         })
     }

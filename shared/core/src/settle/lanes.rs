@@ -58,7 +58,6 @@ impl<W: Work, O: Outside> Settler<W, O> {
     ) -> Result<(bool, Duration), Error> {
         let mut waited = Duration::ZERO;
         loop {
-            context.gauge.begin(run.settled_keys(), run.waiting(self.outside.now()));
             if self.handle_what_is_due(run, context).await {
                 return Ok((true, waited));
             }
@@ -88,6 +87,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
             }
             let events_of = |segment: &LaneSegment| segment.events.iter().map(|index| run.delivery(*index)).collect();
             let lanes: Vec<Lane<'_>> = segments.iter().map(events_of).collect();
+            context.gauge.begin(run.settled_keys(), run.waiting(self.outside.now()));
             let ends = self.work.run(&lanes, context).await;
             assert_eq!(ends.len(), segments.len(), "there is an end for each lane");
             let outage = context.gauge.outage();

@@ -10,7 +10,8 @@ use crate::time::Timestamp;
 use crate::window::{Age, Window, names_in};
 
 /// What the process remembers of shards. Runs and redrives remember apart: names age by arrival for the one, by recording for
-/// the other. All windows together stay within so many bytes; the one that was used longest ago goes first.
+/// the other. Windows and what was redriven stay within so many
+/// bytes together; what was used longest ago goes first.
 #[derive(Debug)]
 pub(super) struct Memory {
     bytes_max: usize,
@@ -90,8 +91,7 @@ impl Memory {
         {
             shards.of.remove(&oldest);
         }
-        let bytes = known.window.as_ref().map_or(0, Window::bytes);
-        shards.make_room(bytes, self.bytes_max);
+        shards.make_room(known.bytes(), self.bytes_max);
         shards.of.insert((age, shard), known);
     }
 
@@ -108,13 +108,19 @@ impl Memory {
 
 impl KnownShards {
     fn make_room(&mut self, bytes: usize, bytes_max: usize) {
-        let bytes_of = |known: &Known| known.window.as_ref().map_or(0, Window::bytes);
-        let mut all: usize = bytes + self.of.values().map(bytes_of).sum::<usize>();
+        let mut all: usize = bytes + self.of.values().map(Known::bytes).sum::<usize>();
         while all > bytes_max {
-            let with_window = self.of.values_mut().filter(|known| known.window.is_some());
-            let Some(oldest) = with_window.min_by_key(|known| known.used) else { return };
-            all -= bytes_of(oldest);
-            oldest.window = None;
+            let large = self.of.values_mut().filter(|known| known.window.is_some() || known.lately.is_some());
+            let Some(oldest) = large.min_by_key(|known| known.used) else { return };
+            all -= oldest.bytes();
+            (oldest.window, oldest.lately) = (None, None);
         }
+    }
+}
+
+impl Known {
+    /// What may be forgotten of it, and is read again.
+    fn bytes(&self) -> usize {
+        self.window.as_ref().map_or(0, Window::bytes) + self.lately.as_ref().map_or(0, RedrivenLately::bytes)
     }
 }

@@ -17,6 +17,8 @@
 //! projection's state remembers what was redriven into it and applies it once even then.
 
 mod chain;
+mod letter;
+mod passes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -28,7 +30,7 @@ use super::returned::{RedrivenLately, Returned, Trouble};
 use super::settler::{Outside, Settler};
 use super::times::{Times, within};
 use super::work::{Context, Work};
-use crate::batch::{CLOCKS_DIFFER, Delivery};
+use crate::batch::CLOCKS_DIFFER;
 use crate::dead_letter::{Code, DeadLetter};
 use crate::decision::{Decision, Why, tell};
 use crate::fingerprint::Fingerprint;
@@ -38,6 +40,8 @@ use crate::progress::Begun;
 use crate::time::Timestamp;
 use crate::window::{Age, Names, Redriven, Window};
 use chain::Chain;
+use letter::Letter;
+use passes::{Pass, passes};
 
 /// How long a redriven letter's copies are recognised: SQS keeps a message no longer.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html>
@@ -45,6 +49,8 @@ const REDRIVEN_KEPT: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 /// Between two tries of what failed.
 const PAUSES: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
+
+type Pauses = std::array::IntoIter<Duration, { PAUSES.len() }>;
 
 /// Between two looks at whose turn it is.
 const TURN_PAUSE: Duration = Duration::from_millis(500);
@@ -60,60 +66,23 @@ pub enum LetterEnd {
     Left(String),
 }
 
-/// A letter on its way through a call.
-struct Letter<'a> {
-    letter: &'a DeadLetter,
-    delivery: Delivery,
-    end: Option<LetterEnd>,
-    /// It goes back to the dead letters with this.
-    back: Option<(Code, String)>,
-    /// Why it failed when it was tried last.
-    failed: Option<String>,
-}
-
-impl Letter<'_> {
-    fn is_open(&self) -> bool {
-        self.end.is_none() && self.back.is_none()
-    }
-
-    /// It stays in the queue; if it was tried and failed, it goes back with that.
-    fn leave(&mut self, why: impl Into<String>) {
-        match self.failed.take() {
-            Some(reason) => (self.end, self.back) = (None, Some((Code::RetriesExhausted, reason))),
-            None => self.end = Some(LetterEnd::Left(why.into())),
-        }
-    }
-
-    fn name(&self) -> Option<Fingerprint> {
-        self.delivery.content.as_ref().ok().map(|content| content.fingerprint)
-    }
-}
-
 impl<W: Work, O: Outside> Settler<W, O> {
-    /// Handles dead letters that were sent back, until `deadline`. `id` is a name that no other call has. One end a letter.
-    pub async fn redrive(&self, letters: &[DeadLetter], id: &str, deadline: Timestamp) -> Vec<LetterEnd> {
+    /// Handles dead letters that were sent back, until `deadline`. `id` is a name that no other call has; the queue hands the
+    /// letters out for the `received`th time. One end a letter.
+    pub async fn redrive(
+        &self,
+        letters: &[DeadLetter],
+        received: u32,
+        id: &str,
+        deadline: Timestamp,
+    ) -> Vec<LetterEnd> {
         let times = Times::new(self.outside.now(), deadline, self.settings.margin);
-        let of = |letter| Letter {
-            letter,
-            delivery: Delivery::of_letter(letter, &self.fingerprints),
-            end: None,
-            back: None,
-            failed: None,
-        };
-        let mut letters: Vec<Letter<'_>> = letters.iter().map(of).collect();
-        for letter in &mut letters {
-            if let Err(error) = &letter.delivery.content {
-                // one that has expired has no bytes that could be mended
-                let code = if letter.letter.code == Code::Expired { Code::Expired } else { Code::NotAnEvent };
-                letter.back = Some((code, error.to_string()));
-            }
-        }
+        let mut letters: Vec<Letter<'_>> =
+            letters.iter().map(|letter| Letter::new(letter, &self.fingerprints)).collect();
         match self.take_turn(id, deadline, times).await {
             Ok(()) => {
-                self.redrive_in_turn(&mut letters, id, times).await;
-                if let Err(error) = within(&self.outside, times.answer, self.outside.end_turn(id)).await {
-                    warn!(%error, "the next call has to wait until this one's turn is over");
-                }
+                self.redrive_in_turn(&mut letters, received, id, times).await;
+                self.end_turn(id, times).await;
             }
             Err(why) => letters.iter_mut().filter(|letter| letter.is_open()).for_each(|letter| letter.leave(&why)),
         }
@@ -124,35 +93,67 @@ impl<W: Work, O: Outside> Settler<W, O> {
     async fn take_turn(&self, id: &str, deadline: Timestamp, times: Times) -> Result<(), String> {
         // what is left of the time has to be enough to do something
         let latest = times.began.plus(times.stop.since(times.began) / 2);
+        let mut may_have_it = false;
         loop {
             let now = self.outside.now();
-            let why = match within(&self.outside, latest, self.outside.take_turn(id, now, deadline.plus(CLOCKS_DIFFER)))
-                .await
-            {
+            let taken = self.outside.take_turn(id, now, deadline.plus(CLOCKS_DIFFER));
+            let why = match within(&self.outside, latest, taken).await {
                 Ok(true) => return Ok(()),
                 Ok(false) => "another call redrives".to_owned(),
-                Err(error) => error.to_string(),
+                Err(error) => {
+                    may_have_it = true;
+                    error.to_string()
+                }
             };
             if self.outside.now().plus(TURN_PAUSE) >= latest {
+                if may_have_it {
+                    self.end_turn(id, times).await;
+                }
                 return Err(why);
             }
             self.outside.sleep(TURN_PAUSE).await;
         }
     }
 
-    async fn redrive_in_turn(&self, letters: &mut [Letter<'_>], id: &str, times: Times) {
-        match within(&self.outside, times.stop, self.chains(letters)).await {
-            Ok(chains) => {
-                for (number, (chain, indices)) in chains.into_iter().enumerate() {
-                    // two chains can share a shard
-                    self.redrive_on(&chain, letters, &indices, &format!("{id}/{number}"), times).await;
-                }
+    async fn end_turn(&self, id: &str, times: Times) {
+        if let Err(error) = within(&self.outside, times.answer, self.outside.end_turn(id)).await {
+            warn!(%error, "the next call has to wait until this one's turn is over");
+        }
+    }
+
+    async fn redrive_in_turn(&self, letters: &mut [Letter<'_>], received: u32, id: &str, times: Times) {
+        let passes = passes(letters, received);
+        if !passes.is_empty() {
+            match within(&self.outside, times.stop, self.listed()).await {
+                Ok(listed) => self.redrive_passes(&passes, &listed, letters, id, times).await,
+                Err(error) => letters.iter_mut().filter(|letter| letter.is_open()).for_each(|letter| {
+                    letter.leave(format!("the shards cannot be listed: {error}"));
+                }),
             }
-            Err(error) => letters.iter_mut().filter(|letter| letter.is_open()).for_each(|letter| {
-                letter.leave(format!("the shards cannot be listed: {error}"));
-            }),
         }
         self.send_back(letters, times).await;
+    }
+
+    async fn redrive_passes(
+        &self,
+        passes: &[Pass],
+        listed: &[ListedShard],
+        letters: &mut [Letter<'_>],
+        id: &str,
+        times: Times,
+    ) {
+        // those that are alone wait so long together: they are one call's work
+        let mut pauses_alone = PAUSES.into_iter();
+        let mut number = 0;
+        for Pass { letters: indices, alone } in passes {
+            for (chain, indices) in chains(letters, indices, listed) {
+                let mut pauses = PAUSES.into_iter();
+                let pauses = if *alone { &mut pauses_alone } else { &mut pauses };
+                // two chains can share a shard
+                self.redrive_on(&chain, letters, &indices, &format!("{id}/{number}"), (times, pauses)).await;
+                number += 1;
+            }
+        }
     }
 
     fn ended(&self, letter: Letter<'_>) -> LetterEnd {
@@ -169,24 +170,6 @@ impl<W: Work, O: Outside> Settler<W, O> {
         end
     }
 
-    /// The letters by the shards on which their copies can be; each key's in the order of the stream, whatever order the
-    /// queue gave them in.
-    async fn chains(&self, letters: &[Letter<'_>]) -> Result<BTreeMap<Chain, Vec<usize>>, ports::Error> {
-        let mut chains: BTreeMap<Chain, Vec<usize>> = BTreeMap::new();
-        let mut open: Vec<usize> = (0..letters.len()).filter(|index| letters[*index].is_open()).collect();
-        if open.is_empty() {
-            return Ok(chains);
-        }
-        open.sort_by(|a, b| letters[*a].delivery.position.cmp(&letters[*b].delivery.position));
-        let listed = self.listed().await?;
-        for index in open {
-            let Letter { letter, delivery, .. } = &letters[index];
-            let chain = Chain::of(&letter.shard, delivery.key.hash_key(), &listed);
-            chains.entry(chain).or_default().push(index);
-        }
-        Ok(chains)
-    }
-
     /// All shards; each is listed after those that it came from.
     async fn listed(&self) -> Result<Vec<ListedShard>, ports::Error> {
         let mut listed = self.outside.list().await?;
@@ -194,7 +177,14 @@ impl<W: Work, O: Outside> Settler<W, O> {
         Ok(listed)
     }
 
-    async fn redrive_on(&self, chain: &Chain, letters: &mut [Letter<'_>], indices: &[usize], id: &str, times: Times) {
+    async fn redrive_on(
+        &self,
+        chain: &Chain,
+        letters: &mut [Letter<'_>],
+        indices: &[usize],
+        id: &str,
+        (times, pauses): (Times, &mut Pauses),
+    ) {
         let now = self.outside.now();
         let (mut windows, mut expired, mut redriven, mut epoch) = (Vec::new(), Vec::new(), Vec::new(), 0);
         let mut complete = Vec::new();
@@ -223,7 +213,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
             fingerprints,
             times,
         };
-        self.handle_returned(letters, indices, &context, &returned).await;
+        self.handle_returned(letters, indices, &context, &returned, pauses).await;
         let recorded = self.record_on_all(chain, letters, indices, id);
         if let Err(error) = within(&self.outside, times.commit, recorded).await {
             for index in indices {
@@ -276,9 +266,21 @@ impl<W: Work, O: Outside> Settler<W, O> {
         indices: &[usize],
         context: &Context<'_, O>,
         returned: &Returned<'_>,
+        pauses: &mut Pauses,
     ) {
         let mut names = Names::default();
-        let mut pauses = PAUSES.into_iter();
+        let mut held: BTreeSet<String> = BTreeSet::new();
+        for index in indices {
+            let letter = &mut letters[*index];
+            let is_settled = letter.name().is_some_and(|name| returned.has(name));
+            if held.contains(letter.delivery.key.as_str())
+                || !is_settled && !returned.is_recorded(&letter.delivery.position)
+            {
+                // the run that sent the letter died, and those before it are still to come
+                letter.leave("what came before it is not recorded yet");
+                held.insert(letter.delivery.key.as_str().to_owned());
+            }
+        }
         loop {
             let pause = pauses.next().filter(|pause| context.time_left() > *pause);
             let mut waiting: BTreeSet<String> = BTreeSet::new();
@@ -324,10 +326,6 @@ impl<W: Work, O: Outside> Settler<W, O> {
         let delivery = &letter.delivery;
         if returned.has(name) || names.contains(&name) {
             return Ok(Outcome::Duplicate);
-        }
-        if !returned.is_recorded(&delivery.position) {
-            // the run that sent the letter died, and those before it are still to come
-            return Err(Trouble::Outside("what came before it is not recorded yet".to_owned()));
         }
         let overtaken_by = returned.last_of(self.fingerprints.key(&delivery.key));
         if let Some(later) = overtaken_by.filter(|later| **later > delivery.position)
@@ -417,4 +415,14 @@ impl<W: Work, O: Outside> Settler<W, O> {
             });
         }
     }
+}
+
+/// Letters by the shards on which their copies can be.
+fn chains(letters: &[Letter<'_>], indices: &[usize], listed: &[ListedShard]) -> BTreeMap<Chain, Vec<usize>> {
+    let mut chains: BTreeMap<Chain, Vec<usize>> = BTreeMap::new();
+    for index in indices {
+        let Letter { letter, delivery, .. } = &letters[*index];
+        chains.entry(Chain::of(&letter.shard, delivery.key.hash_key(), listed)).or_default().push(*index);
+    }
+    chains
 }

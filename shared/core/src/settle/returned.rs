@@ -13,6 +13,11 @@ use crate::window::{Names, Redriven, Window};
 /// What was recorded so long before what was read last can be new: clocks differ, and a write can arrive late.
 pub(super) const REDRIVEN_LATE: Duration = Duration::from_secs(5 * 60);
 
+/// What a name and a control byte take in a table.
+const NAME_BYTES: usize = 9;
+/// What the last position of a key takes, with its digits.
+const LAST_BYTES: usize = 128;
+
 /// What was redriven on a shard in the last 14 days, as far as it was read: the names, and the last event of each key.
 #[derive(Debug)]
 pub(crate) struct RedrivenLately {
@@ -29,6 +34,11 @@ impl Default for RedrivenLately {
 }
 
 impl RedrivenLately {
+    /// About what it takes in memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.names.capacity() * NAME_BYTES + self.last.capacity() * LAST_BYTES
+    }
+
     /// From when on it has to be read to be complete again: all of it is read once, and then what is new.
     pub(super) fn since(&self, oldest: Timestamp) -> Timestamp {
         oldest.max(self.at.minus(REDRIVEN_LATE))

@@ -137,9 +137,10 @@ impl Simulation {
         let Some((pid, settler)) = self.environment(group, true) else { return };
         self.world.lock().note(|| format!("process {pid}: group {group} gets {} letters back", taken.len()));
         let letters: Vec<_> = taken.iter().map(|(letter, _)| letter.clone()).collect();
+        let received = taken.iter().map(|(_, receives)| receives + 1).max().unwrap_or(1);
         let (id, deadline) = (format!("{}", self.jobs), self.deadline(pid, FUNCTION_TIMEOUT));
         let task: Task = Box::pin(async move {
-            let results = settler.redrive(&letters, &id, deadline).await;
+            let results = settler.redrive(&letters, received, &id, deadline).await;
             Output::Redriven(results)
         });
         self.run(pid, Job::Redrive { group, letters: taken }, task, FUNCTION_TIMEOUT);

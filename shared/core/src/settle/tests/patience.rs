@@ -117,3 +117,19 @@ fn a_key_that_waits_for_its_next_try_is_one_of_those_that_fail() {
     let failures = world.store(|s| s.progress[&ShardId::new(SHARD)].0.failures.len());
     assert_eq!(failures, 1, "nothing is counted against the others");
 }
+
+#[test]
+fn an_event_that_kills_its_process_is_found_behind_one_that_asks_for_a_retry() {
+    let world = World::default();
+    let events = [("k", "a", "retry"), ("k", "b", "ok"), ("l", "c", "hang"), ("m", "d", "ok")];
+    let runs = (0..10).find_map(|runs| {
+        let settled = dying(&world).settle(&batch(1, &events), Timestamp(30_000)).now_or_never()?.unwrap();
+        assert_eq!((settled.isolated, settled.unsettled), (true, 2));
+        Some(runs)
+    });
+    assert_eq!(runs, Some(5), "two, and three that suspected it");
+    assert_eq!(letters(&world), [("3.0".to_owned(), Code::Crashed)]);
+    assert_eq!(handled(&world), ["d"; 3], "beside it in the two, and at last");
+    let failures = world.store(|s| s.progress[&ShardId::new(SHARD)].0.failures.clone());
+    assert_eq!(failures.values().map(|failing| failing.attempts).collect::<Vec<_>>(), [1]);
+}

@@ -1,11 +1,12 @@
 use super::*;
+use crate::dead_letter::DeadLetter;
 use crate::settle::LetterEnd;
 
 /// What redriving the letters of the queue comes to.
 fn redrive<W: Work>(settler: &Settler<W, World>, world: &World, id: &str) -> Vec<LetterEnd> {
     let letters = world.store(|s| s.letters.clone());
     let deadline = Timestamp(world.store(|s| s.now) + 10_000);
-    settler.redrive(&letters, id, deadline).now_or_never().expect("nothing waits")
+    settler.redrive(&letters, 1, id, deadline).now_or_never().expect("nothing waits")
 }
 
 /// As the bytes of an event are mended, and its letter sent back.
@@ -108,6 +109,54 @@ fn calls_redrive_one_after_the_other() {
     assert!(
         matches!(&redrive(&settler(&world), &world, "2")[..], [LetterEnd::Left(why)] if why == "another call redrives")
     );
+}
+
+/// A process that dies while it redrives, if an event makes its handler hang: its clock never wakes it.
+fn redrive_frozen(world: &World, letters: &[DeadLetter], received: u32) -> Option<Vec<LetterEnd>> {
+    world.store(|s| s.now += 60_000);
+    let (id, deadline) = (format!("{received}"), Timestamp(world.store(|s| s.now) + 10_000));
+    dying(world).redrive(letters, received, &id, deadline).now_or_never()
+}
+
+fn hang_on(letters: &mut [DeadLetter], id: &str) {
+    let letter = letters.iter_mut().find(|letter| String::from_utf8_lossy(&letter.data).contains(id)).unwrap();
+    letter.data = String::from_utf8(letter.data.to_vec()).unwrap().replace("ok", "hang").into();
+}
+
+#[test]
+fn a_letter_that_kills_the_process_costs_the_others_of_its_call_no_more_than_a_repetition() {
+    let world = World::default();
+    let ids: Vec<String> = (0..10).map(|n| format!("e{n}")).collect();
+    let events: Vec<_> = ids.iter().map(|id| (id.as_str(), id.as_str(), "refuse")).collect();
+    settle(&settler(&world), &batch(1, &events)).unwrap();
+    mend(&world);
+    let mut letters = world.store(|s| std::mem::take(&mut s.letters));
+    hang_on(&mut letters, "e4");
+    for received in 1..=3 {
+        assert!(redrive_frozen(&world, &letters, received).is_none(), "it dies");
+    }
+    let times = |id: &str| handled(&world).iter().filter(|handled| *handled == id).count();
+    let counts: Vec<usize> = ids.iter().map(|id| times(id)).collect();
+    assert_eq!(counts, [2, 2, 2, 2, 0, 1, 1, 1, 1, 1], "those before it again, once");
+    letters.retain(|letter| !String::from_utf8_lossy(&letter.data).contains("hang"));
+    assert_eq!(redrive_frozen(&world, &letters, 4), Some(vec![LetterEnd::Settled(Outcome::Duplicate); 9]));
+}
+
+#[test]
+fn what_crashed_before_it_was_dead_lettered_is_redriven_last_and_its_key_in_order() {
+    let world = World::default();
+    let events = [("k", "a", "refuse"), ("l", "b", "refuse"), ("k", "c", "refuse"), ("m", "d", "refuse")];
+    settle(&settler(&world), &batch(1, &events)).unwrap();
+    mend(&world);
+    let mut letters = world.store(|s| std::mem::take(&mut s.letters));
+    letters.sort_by(|a, b| a.position.cmp(&b.position));
+    letters[0].code = Code::Crashed;
+    hang_on(&mut letters, "\"c\"");
+    assert!(redrive_frozen(&world, &letters, 1).is_none(), "it dies");
+    assert_eq!(handled(&world), ["b", "d", "a"]);
+    // what was settled before is recorded
+    letters.remove(2);
+    assert_eq!(redrive_frozen(&world, &letters, 2), Some(vec![LetterEnd::Settled(Outcome::Duplicate); 3]));
 }
 
 #[test]
