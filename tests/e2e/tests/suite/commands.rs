@@ -178,8 +178,13 @@ async fn a_demo_that_is_interrupted_says_how_far_it_came_and_leaves_nothing_behi
             let line = line.unwrap_or_else(|| panic!("it ended before it was interrupted: {said:?}"));
             if line.starts_with("functions are up") {
                 // or the demo might be over before the signal reaches it
-                let alerts = functions(pid).into_iter().find(|child| child.name == "order-alerts").unwrap();
-                assert!(e2e::signal(alerts.pid, Signal::STOP));
+                while !functions(pid)
+                    .iter()
+                    .any(|child| child.name == "order-alerts" && e2e::signal(child.pid, Signal::STOP))
+                {
+                    assert!(demo.try_wait().unwrap().is_none(), "it ended: {said:?}");
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
             }
             said.push(line);
         }
