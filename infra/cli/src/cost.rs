@@ -5,6 +5,7 @@ mod count;
 mod input;
 mod model;
 mod prices;
+mod states;
 
 use std::process::ExitCode;
 

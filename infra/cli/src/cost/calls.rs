@@ -7,6 +7,8 @@ use anyhow::{Context, ensure};
 use penstock_local::count::{Call, Count};
 use serde::{Deserialize, Serialize};
 
+use super::states::StateCalls;
+
 const FILE: &str = include_str!("calls.json");
 
 /// A count.
@@ -26,6 +28,8 @@ pub(crate) struct Calls {
 pub(crate) struct Milliseconds {
     /// CPU of a call to AWS.
     pub(crate) call: f64,
+    /// CPU of a projection's state that is loaded, folded and stored, beside its share of the calls.
+    pub(crate) state: f64,
     /// CPU of an event beside the calls.
     pub(crate) event: f64,
     pub(crate) source: String,
@@ -80,13 +84,13 @@ pub(crate) struct Figures {
     pub(crate) segment_bytes_per_event: f64,
     /// Read units of the window, a batch of a group that is running.
     pub(crate) window_reads: f64,
-    /// Units of a projection's state, for each key of a batch.
+    /// Units of a projection's state that is loaded, and of one that is stored.
     pub(crate) state_reads: f64,
     pub(crate) state_writes: f64,
-    pub(crate) state_calls: f64,
     pub(crate) group_log_bytes: f64,
     pub(crate) group_log_lines: f64,
     pub(crate) call_ms: f64,
+    pub(crate) state_ms: f64,
     pub(crate) event_ms: f64,
 }
 
@@ -99,9 +103,12 @@ impl Calls {
     /// What requests, batches, events and keys take.
     ///
     /// # Errors
-    /// When the count lacks what a figure is made of.
+    /// When the count lacks what a figure is made of, or states were not called for as the model has it.
     pub(crate) fn figures(&self) -> anyhow::Result<Figures> {
         let whole = Totals::of(&self.runs)?;
+        for run in &self.runs {
+            Totals::of([run])?.check_states()?;
+        }
         let smallest = Totals::of(self.runs.iter().min_by_key(|run| run.events_per_request))?;
         let largest = Totals::of(self.runs.iter().max_by_key(|run| run.events_per_request))?;
         // a segment is so much a batch and so much an event: two sizes of batch tell the two apart
@@ -121,12 +128,12 @@ impl Calls {
             segment_bytes: smallest.segment_bytes() - per_event * few,
             segment_bytes_per_event: per_event,
             window_reads: whole.window_reads.read_units / batches,
-            state_reads: whole.states.read_units / (events * whole.projections),
-            state_writes: whole.states.write_units / (events * whole.projections),
-            state_calls: whole.states.calls as f64 / (events * whole.projections),
+            state_reads: whole.loads.read_units / whole.states(),
+            state_writes: whole.stores.write_units / whole.states(),
             group_log_bytes: whole.group_log_bytes / batches,
             group_log_lines: whole.group_log_lines / batches,
             call_ms: self.milliseconds.call,
+            state_ms: self.milliseconds.state,
             event_ms: self.milliseconds.event,
         })
     }
@@ -139,13 +146,16 @@ struct Totals {
     events: f64,
     /// Of all groups.
     batches: f64,
+    /// Of projections.
+    state_batches: f64,
     groups: f64,
     projections: f64,
     put: Count,
     progress: Count,
     window_puts: Count,
     window_reads: Count,
-    states: Count,
+    loads: Count,
+    stores: Count,
     edge_log_bytes: f64,
     edge_log_lines: f64,
     group_log_bytes: f64,
@@ -168,6 +178,7 @@ impl Totals {
             }
             for function in groups {
                 sums.batches += function.invocations as f64;
+                sums.state_batches += if function.projection { function.invocations as f64 } else { 0.0 };
                 sums.group_log_bytes += function.log_bytes as f64;
                 sums.group_log_lines += function.log_lines as f64;
             }
@@ -179,8 +190,8 @@ impl Totals {
         }
         let there = [sums.requests, sums.events, sums.batches, sums.projections, sums.progress.write_units];
         ensure!(there.iter().all(|sum| *sum > 0.0), "calls.json lacks events, batches, a projection or its progress");
-        let calls = [sums.put.calls, sums.window_puts.calls, sums.states.calls];
-        ensure!(calls.iter().all(|calls| *calls > 0), "calls.json lacks puts, window segments or states");
+        let calls = [sums.put.calls, sums.window_puts.calls, sums.loads.calls, sums.stores.calls];
+        ensure!(calls.iter().all(|calls| *calls > 0), "calls.json lacks puts, window segments or batches of states");
         Ok(sums)
     }
 
@@ -193,7 +204,8 @@ impl Totals {
             ("DynamoDB", _) if table("Progress") => Some(&mut self.progress),
             ("DynamoDB", "PutItem") if table("Window") => Some(&mut self.window_puts),
             ("DynamoDB", _) if table("Window") => Some(&mut self.window_reads),
-            ("DynamoDB", _) if call.function != "ingest" => Some(&mut self.states),
+            ("DynamoDB", "BatchGetItem") => Some(&mut self.loads),
+            ("DynamoDB", "BatchExecuteStatement") => Some(&mut self.stores),
             _ => None,
         }
     }
@@ -201,6 +213,26 @@ impl Totals {
     /// Each group is given every event.
     fn events_per_batch(&self) -> f64 {
         self.events * self.groups / self.batches
+    }
+
+    /// Loads of states, and stores: every event had a key of its own, that no process remembered.
+    fn states(&self) -> f64 {
+        self.events * self.projections
+    }
+
+    /// The model rounds the calls for states up by itself, since the count knows no batch of other sizes: they have to be
+    /// such calls.
+    fn check_states(&self) -> anyhow::Result<()> {
+        let counted = StateCalls { loads: self.loads.calls as f64, stores: self.stores.calls as f64, turns: 0.0 };
+        ensure!(
+            counted.may_come_from(self.state_batches, self.states()),
+            "calls.json: {} loads and {} stores for {} states in {} batches are not what the model reckons with",
+            counted.loads,
+            counted.stores,
+            self.states(),
+            self.state_batches
+        );
+        Ok(())
     }
 
     fn segment_bytes(&self) -> f64 {
@@ -226,13 +258,19 @@ mod tests {
             figures.state_writes,
             figures.group_log_bytes,
             figures.call_ms,
+            figures.state_ms,
             figures.event_ms,
         ];
         assert!(above_zero.iter().all(|figure| *figure > 0.0), "{figures:?}");
-        // one call a request, a record a key, two updates a batch: more means that something was tried again
-        for (figure, expected) in
-            [(figures.edge_calls_per_request, 1.0), (figures.records_per_key, 1.0), (figures.progress_calls, 2.0)]
-        {
+        // one call a request, a record a key, two updates a batch, a unit a small state: more means that something was tried
+        // again
+        for (figure, expected) in [
+            (figures.edge_calls_per_request, 1.0),
+            (figures.records_per_key, 1.0),
+            (figures.progress_calls, 2.0),
+            (figures.state_reads, 1.0),
+            (figures.state_writes, 1.0),
+        ] {
             assert!((expected..expected * 1.1).contains(&figure), "{figures:?}");
         }
     }

@@ -36,6 +36,9 @@ pub(crate) struct Options {
     /// a projection reads and writes a state for each key of a batch
     #[arg(long, value_name = "K", default_value_t = 1.0)]
     events_per_key: f64,
+    /// The share of a batch's states, from 0 to 1, that the process wrote lately and remembers: it does not read them
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    states_remembered: f64,
     /// StreamMode ON_DEMAND
     #[arg(long)]
     on_demand: bool,
@@ -68,6 +71,7 @@ pub(crate) struct Load {
     pub(crate) projection_groups: u64,
     pub(crate) request_events: u64,
     pub(crate) events_per_key: f64,
+    pub(crate) states_remembered: f64,
     pub(crate) on_demand: bool,
     pub(crate) enhanced_fan_out: bool,
     pub(crate) retention_hours: u64,
@@ -88,6 +92,7 @@ impl Options {
             projection_groups: self.projection_groups,
             request_events: self.request_events,
             events_per_key: self.events_per_key,
+            states_remembered: self.states_remembered,
             on_demand: self.on_demand,
             enhanced_fan_out: self.enhanced_fan_out,
             retention_hours: self.retention_hours,
@@ -111,6 +116,7 @@ impl Load {
         within("projection-groups", self.projection_groups as f64, 0.0, self.groups as f64)?;
         within("request-events", self.request_events as f64, 1.0, REQUEST_EVENTS_MAX as f64)?;
         within("events-per-key", self.events_per_key, 1.0, 500.0)?;
+        within("states-remembered", self.states_remembered, 0.0, 1.0)?;
         within("retention-hours", self.retention_hours as f64, 24.0, 8760.0)?;
         within("batch-window", self.batch_window as f64, 0.0, 300.0)?;
         within("memory", self.memory as f64, 128.0, 10_240.0)?;
@@ -137,6 +143,7 @@ pub(super) mod tests {
             projection_groups: 1,
             request_events: 20,
             events_per_key: 1.0,
+            states_remembered: 0.0,
             on_demand: false,
             enhanced_fan_out: false,
             retention_hours: 24,
@@ -156,6 +163,7 @@ pub(super) mod tests {
             Load { groups: 0, ..load() },
             Load { projection_groups: 3, ..load() },
             Load { request_events: 501, ..load() },
+            Load { states_remembered: 1.1, ..load() },
             Load { retention_hours: 1, ..load() },
             Load { bytes: 200_000, request_events: 500, ..load() },
         ];

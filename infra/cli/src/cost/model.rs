@@ -191,8 +191,9 @@ fn groups(bill: &mut Bill<'_>, load: &Load, figures: &Figures, flow: &Flow) -> a
     let records = load.events_per_second * SECONDS * groups * IDEMPOTENCY_CALLS;
     bill.add("DynamoDB: idempotency records, writes", "write_units", 0.0, records)?;
     let states = batches * projections * flow.batch_keys;
+    let read = states * (1.0 - load.states_remembered);
     bill.same("DynamoDB: states, writes", "write_units", states * figures.state_writes)?;
-    bill.same("DynamoDB: states, reads", "read_units", states * figures.state_reads)?;
+    bill.same("DynamoDB: states, reads", "read_units", read * figures.state_reads)?;
     let pollers = groups * REDRIVE_POLLERS + GIVE_UPS_POLLERS;
     bill.same("SQS: idle polling", "queue_requests", pollers * SECONDS / POLL_SECONDS)
 }

@@ -2,6 +2,7 @@
 
 use super::super::calls::{Calls, Figures};
 use super::super::input::Load;
+use super::super::states::StateCalls;
 use super::Assumption;
 
 /// A shard takes so much a second. <https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html>
@@ -24,7 +25,7 @@ const CPU_MB: f64 = 1769.0;
 /// Milliseconds that a call is waited for.
 const DYNAMODB_MS: f64 = 5.0;
 const KINESIS_MS: f64 = 15.0;
-/// Calls that a run has under way at once: `Settings::concurrency`.
+/// Events that per-event idempotency has under way at once, as many as a run has lanes: `Settings::concurrency`.
 const AT_ONCE: f64 = 64.0;
 /// CPU of a request beside its call and its events.
 const REQUEST_MS: f64 = 0.2;
@@ -56,6 +57,7 @@ pub(super) struct Flow {
     pub(super) batches: f64,
     pub(super) batch_events: f64,
     pub(super) batch_keys: f64,
+    state_calls: StateCalls,
     /// Billed milliseconds of a request and of a batch.
     pub(super) edge_ms: f64,
     pub(super) handler_ms: f64,
@@ -112,7 +114,8 @@ impl Flow {
             shards,
             batches: shard_batches * shards,
             batch_events,
-            batch_keys: batch_events / load.events_per_key,
+            batch_keys: keys_of(load, batch_events),
+            state_calls: states_of(load, batch_events),
             edge_ms: edge_cpu * slow + figures.edge_calls_per_request * KINESIS_MS,
             handler_ms: took.handler,
             projection_ms: took.projection,
@@ -154,7 +157,7 @@ impl Flow {
     pub(super) fn assumptions(&self, load: &Load, calls: &Calls) -> Vec<Assumption> {
         let count = format!("{} at {}, {}", calls.command, calls.commit, calls.date);
         let assumption = |what, value: String, source: &str| Assumption { what, value, source: source.to_owned() };
-        vec![
+        let mut assumptions = vec![
             assumption("calls and units of a request, a batch and a key", "counted".to_owned(), &count),
             assumption(
                 "shards",
@@ -185,13 +188,14 @@ impl Flow {
                     "{:.1} a batch of a handler, {:.1} of a projection; {:.1} and {:.1} with per-event idempotency",
                     self.handler_ms, self.projection_ms, self.usual_handler_ms, self.usual_projection_ms
                 ),
-                "a call waits 5 ms, 64 at once; what a handler itself does is not counted",
+                "a call waits 5 ms, also one for many states; with per-event idempotency 64 events at once; what a handler itself does is not counted",
             ),
             assumption(
                 "CPU",
                 format!(
-                    "{} ms a call and {} ms an event, {:.1} times that at {} MB",
+                    "{} ms a call, {} ms a state and {} ms an event, {:.1} times that at {} MB",
                     calls.milliseconds.call,
+                    calls.milliseconds.state,
                     calls.milliseconds.event,
                     (CPU_MB / load.memory as f64).max(1.0),
                     load.memory
@@ -213,8 +217,29 @@ impl Flow {
                 "a conditional PutItem and an UpdateItem an event and group, two write units".to_owned(),
                 "https://docs.aws.amazon.com/powertools/python/latest/utilities/idempotency/: 2 WCUs an invocation if the result is under 1 KB",
             ),
-        ]
+        ];
+        if load.projection_groups > 0 {
+            assumptions.push(assumption(
+                "calls for states, a projection",
+                format!(
+                    "{} loads and {} stores a batch, with per-event idempotency too",
+                    self.state_calls.loads, self.state_calls.stores
+                ),
+                "100 states a BatchGetItem, 25 a BatchExecuteStatement; what --states-remembered says is not read",
+            ));
+        }
+        assumptions
     }
+}
+
+/// Keys of a batch of so many events.
+fn keys_of(load: &Load, events: f64) -> f64 {
+    (events / load.events_per_key).max(1.0)
+}
+
+fn states_of(load: &Load, events: f64) -> StateCalls {
+    let keys = keys_of(load, events);
+    StateCalls::of(keys, keys * (1.0 - load.states_remembered))
 }
 
 /// Billed milliseconds of a batch.
@@ -227,19 +252,20 @@ struct Time {
 
 impl Time {
     fn of(load: &Load, figures: &Figures, events: f64, slow: f64) -> Self {
-        let ms = |in_turn: f64, at_once: f64| {
-            let cpu = (in_turn + at_once) * figures.call_ms + events * figures.event_ms;
-            cpu * slow + (in_turn + (at_once / AT_ONCE)) * DYNAMODB_MS
+        // `turns` is how often calls are waited for
+        let ms = |calls: f64, turns: f64, states: f64| {
+            let cpu = calls * figures.call_ms + states * figures.state_ms + events * figures.event_ms;
+            cpu * slow + turns * DYNAMODB_MS
         };
         // begin, segment and commit follow each other
         let ledger = figures.progress_calls + figures.window_calls;
-        let states = events / load.events_per_key * figures.state_calls;
+        let (keys, states) = (keys_of(load, events), states_of(load, events));
         let records = events * super::IDEMPOTENCY_CALLS;
         Self {
-            handler: ms(ledger, 0.0),
-            projection: ms(ledger, states),
-            usual_handler: ms(0.0, records),
-            usual_projection: ms(0.0, records + states),
+            handler: ms(ledger, ledger, 0.0),
+            projection: ms(ledger + states.calls(), ledger + states.turns, keys),
+            usual_handler: ms(records, records / AT_ONCE, 0.0),
+            usual_projection: ms(records + states.calls(), records / AT_ONCE + states.turns, keys),
         }
     }
 }

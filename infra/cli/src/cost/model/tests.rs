@@ -6,7 +6,7 @@ use super::*;
 use penstock_local::count::{Call, Count};
 
 /// A count with round figures: an event has 400 bytes on the stream, a batch one segment of 100 + 10 an event bytes, a
-/// state one read and one write.
+/// state one read and one write unit, and each batch's states the calls that they need.
 fn calls() -> Calls {
     let run = |per_request: u64, requests: u64, batches: u64| {
         let events = per_request * requests;
@@ -31,8 +31,9 @@ fn calls() -> Calls {
         let both = 2 * batches;
         let progress = Count { calls: 2 * both, write_units: (2 * both) as f64, ..none };
         let window = Count { calls: both, bytes: both * 100 + 2 * events * 10, write_units: both as f64, ..none };
-        let read = Count { calls: events, read_units: events as f64, ..none };
-        let write = Count { calls: events, write_units: events as f64, ..none };
+        let load = Count { calls: batches, read_units: events as f64, ..none };
+        let stores = (events / batches).div_ceil(25);
+        let store = Count { calls: batches * stores, write_units: events as f64, ..none };
         Run {
             events_per_request: per_request,
             requests,
@@ -46,8 +47,8 @@ fn calls() -> Calls {
                 entry("ingest", "Kinesis", "PutRecords", "penstock-Events-1", put),
                 entry("p", "DynamoDB", "UpdateItem", "penstock-Progress-1", progress),
                 entry("p", "DynamoDB", "PutItem", "penstock-Window-1", window),
-                entry("p", "DynamoDB", "GetItem", "penstock-State-1", read),
-                entry("p", "DynamoDB", "PutItem", "penstock-State-1", write),
+                entry("p", "DynamoDB", "BatchGetItem", "penstock-State-1", load),
+                entry("p", "DynamoDB", "BatchExecuteStatement", "penstock-State-1", store),
             ],
         }
     };
@@ -56,7 +57,7 @@ fn calls() -> Calls {
         command: "by hand".to_owned(),
         commit: "0".to_owned(),
         event_bytes: 300,
-        milliseconds: Milliseconds { call: 0.5, event: 0.01, source: "by hand".to_owned() },
+        milliseconds: Milliseconds { call: 0.5, state: 0.02, event: 0.01, source: "by hand".to_owned() },
         runs: vec![run(1, 100, 50), run(100, 10, 10)],
     }
 }
@@ -85,9 +86,8 @@ fn a_thousand_events_a_second_cost_what_they_do_by_hand() {
     // 0.2 + 0.5 + 20 * 0.01 of CPU and 15 of waiting: 15.9 ms
     close(item(&estimate, "Lambda ingest: time").quantity, 50.0 * seconds * 0.0159 * 1769.0 / 1024.0);
 
-    // 1,000 records of 400 bytes. A full batch of 500 takes a projection 3 calls in turn and 1,000 of which 64 at once:
-    // 1003 * 0.5 + 500 * 0.01 + (3 + 1000 / 64) * 5 = 599.625 ms, so that a shard bears 833.85 a second, and 1,000 with
-    // half as much again are 1.8 shards: 2
+    // 1,000 records of 400 bytes, with half as much again: 1.5 shards, so 2. A projection is no reason for more: a full
+    // batch of 500 takes it 74 ms, as below
     close(item(&estimate, "Kinesis: shards").quantity, 2.0 * 730.0);
     close(item(&estimate, "Kinesis: shards").dollars, 21.9);
     close(item(&estimate, "Kinesis: puts").quantity, 1000.0 * seconds);
@@ -97,11 +97,12 @@ fn a_thousand_events_a_second_cost_what_they_do_by_hand() {
     // two updates, and a segment of 100 + 5,000 bytes: 5 units
     close(item(&estimate, "DynamoDB: progress and windows, writes").quantity, 4.0 * seconds * 7.0);
     close(item(&estimate, "DynamoDB: progress and windows, writes").dollars, 45.99);
-    // of the handler 3 * 0.5 + 5 + 15 = 21.5 ms, of the projection 599.625
+    // of the handler 3 * 0.5 + 500 * 0.01 + 3 * 5 = 21.5 ms. The projection has 5 loads and 20 stores more and 500 states,
+    // and waits for five hundreds of them, two at a time, twice: 28 * 0.5 + 500 * 0.02 + 5 + (3 + 6) * 5 = 74
     let time = item(&estimate, "Lambda groups: time");
-    close(time.quantity, 2.0 * seconds * (0.0215 + 0.599625) * 1769.0 / 1024.0);
-    // the usual way: 1,000 calls of the handler, 64 at once: 500 + 5 + 78.125; 2,000 of the projection
-    let usual = 2.0 * seconds * (0.583125 + 1.16125) * 1769.0 / 1024.0;
+    close(time.quantity, 2.0 * seconds * (0.0215 + 0.074) * 1769.0 / 1024.0);
+    // the usual way: 1,000 calls of the handler, 64 at once: 500 + 5 + 78.125; of the projection 12.5 + 10 + 30 more
+    let usual = 2.0 * seconds * (0.583125 + 0.635625) * 1769.0 / 1024.0;
     close(time.quantity_per_event_idempotency, usual);
 
     // one read and one write an event of the one projection
@@ -123,6 +124,42 @@ fn a_thousand_events_a_second_cost_what_they_do_by_hand() {
 
     close(estimate.dollars, estimate.items.iter().map(|item| item.dollars).sum());
     assert!(estimate.dollars_per_event_idempotency > estimate.dollars);
+}
+
+#[test]
+fn a_remembered_state_is_written_and_not_read() {
+    let prices = Prices::of_build().unwrap();
+    let of = |states_remembered| {
+        let load = Load { memory: 1769, states_remembered, ..load() };
+        estimate(&load, &calls(), &prices).unwrap()
+    };
+    let reads =
+        |share: f64| of(share).items.iter().find(|item| item.item == "DynamoDB: states, reads").map(|i| i.quantity);
+    close(reads(0.75).unwrap(), 250.0 * 2_628_000.0);
+    assert_eq!(reads(1.0), None);
+    close(item(&of(1.0), "DynamoDB: states, writes").quantity, 1000.0 * 2_628_000.0);
+    // 74 ms less five loads' CPU, and less three times that one is waited for
+    let time = 2.0 * 2_628_000.0 * (0.0215 + 0.074 - 0.0025 - 0.015) * 1769.0 / 1024.0;
+    close(item(&of(1.0), "Lambda groups: time").quantity, time);
+}
+
+#[test]
+fn a_batch_has_a_key_at_least() {
+    let load = Load { events_per_second: 0.5, request_events: 1, events_per_key: 5.0, ..load() };
+    let estimate = estimate(&load, &calls(), &Prices::of_build().unwrap()).unwrap();
+    close(item(&estimate, "DynamoDB: states, writes").quantity, 0.5 * 2_628_000.0);
+}
+
+#[test]
+fn a_count_with_a_call_for_each_state_is_refused() {
+    let mut calls = calls();
+    for entry in calls.runs.iter_mut().flat_map(|run| &mut run.calls) {
+        if entry.call.operation == "BatchExecuteStatement" {
+            entry.count.calls = entry.count.write_units as u64;
+        }
+    }
+    let error = calls.figures().unwrap_err().to_string();
+    assert!(error.contains("100 states in 50 batches are not what the model reckons with"), "{error}");
 }
 
 #[test]
