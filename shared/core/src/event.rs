@@ -78,11 +78,6 @@ pub enum DataError {
 }
 
 impl Event {
-    /// Starts an event.
-    pub fn builder() -> EventBuilder {
-        EventBuilder::default()
-    }
-
     /// `id`: unique within `source`.
     pub fn id(&self) -> &str {
         &self.id

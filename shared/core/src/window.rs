@@ -18,7 +18,7 @@ use crate::fingerprint::Fingerprint;
 use crate::position::Position;
 use crate::time::Timestamp;
 
-pub use wanted::{Age, Wanted};
+pub use wanted::Wanted;
 
 /// Events of one segment. A DynamoDB item holds 400 KB; an event takes at most 16 bytes.
 pub const SEGMENT_EVENTS_MAX: usize = 20_000;
@@ -102,6 +102,15 @@ pub fn names_in(bytes: usize) -> usize {
 
 /// Fingerprints. They are hashes already.
 pub(crate) type Names = HashSet<Fingerprint, BuildHasherDefault<AsItIs>>;
+
+/// What names age by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Age {
+    /// The arrival of their events: a run looks back from the arrival of its batch.
+    Arrival,
+    /// The time at which they were recorded: a redrive looks back from now.
+    Recording,
+}
 
 /// The window of one shard, in memory: about 20 to 40 bytes an event.
 #[derive(Debug)]

@@ -28,6 +28,13 @@ pub struct EventBuilder {
     duplicate: Option<String>,
 }
 
+impl Event {
+    /// Starts an event.
+    pub fn builder() -> EventBuilder {
+        EventBuilder::default()
+    }
+}
+
 impl EventBuilder {
     /// Sets a text attribute, a required one or an extension.
     #[must_use]

@@ -19,7 +19,6 @@ use std::sync::Arc;
 use after::{DeadPlaces, full, next_state, raced};
 use cache::Cache;
 use fold::{Folded, Step};
-use futures_util::stream::{self, StreamExt};
 
 use super::lane::{LaneEnd, Outcome, Stop};
 use super::letters::DeadLettering;

@@ -43,6 +43,8 @@ use chain::Chain;
 use letter::Letter;
 use passes::{Pass, passes};
 
+pub use letter::LetterEnd;
+
 /// How long a redriven letter's copies are recognised: SQS keeps a message no longer.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html>
 const REDRIVEN_KEPT: Duration = Duration::from_secs(14 * 24 * 60 * 60);
@@ -54,17 +56,6 @@ type Pauses = std::array::IntoIter<Duration, { PAUSES.len() }>;
 
 /// Between two looks at whose turn it is.
 const TURN_PAUSE: Duration = Duration::from_millis(500);
-
-/// What became of a letter that was sent back.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LetterEnd {
-    /// Its event is settled.
-    Settled(Outcome),
-    /// It is in the dead letters again, with this reason.
-    SentBack(Code),
-    /// Nothing: it stays in the queue and comes again. Why.
-    Left(String),
-}
 
 impl<W: Work, O: Outside> Settler<W, O> {
     /// Handles dead letters that were sent back, until `deadline`. `id` is a name that no other call has; the queue hands the

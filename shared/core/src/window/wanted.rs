@@ -1,16 +1,7 @@
 //! Which segments of a shard are looked for.
 
-use super::Segment;
+use super::{Age, Segment};
 use crate::time::Timestamp;
-
-/// What names age by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Age {
-    /// The arrival of their events: a run looks back from the arrival of its batch.
-    Arrival,
-    /// The time at which they were recorded: a redrive looks back from now.
-    Recording,
-}
 
 /// Which segments of a shard are to be loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

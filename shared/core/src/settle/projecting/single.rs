@@ -2,11 +2,19 @@
 
 use std::sync::Arc;
 
-use super::after::{full, next_state};
-use super::*;
-use crate::projection::Refusal;
+use futures_util::stream::{self, StreamExt};
+
+use super::after::{full, next_state, raced};
+use super::{KEYS_AT_ONCE, Projecting, RACES_MAX, SIDE_BY_SIDE, name};
+use crate::batch::Delivery;
+use crate::dead_letter::Code;
+use crate::key::PartitionKey;
+use crate::ports::{self, StateWrite, States};
+use crate::projection::{Projection, Refusal, Stored, StoredState};
+use crate::settle::lane::{LaneEnd, Outcome};
 use crate::settle::returned::{Returned, Trouble};
-use crate::settle::work::Work;
+use crate::settle::settler::Outside;
+use crate::settle::work::{Context, Lane, LaneContext, Work};
 
 /// Places of dead letters that an item has room for beyond its limit: events that are dead-lettered unrun, one a run.
 const FORGONE_MAX: usize = 100;

@@ -1,9 +1,20 @@
 //! A letter on its way through a call.
 
-use super::LetterEnd;
 use crate::batch::Delivery;
 use crate::dead_letter::{Code, DeadLetter};
 use crate::fingerprint::{Fingerprint, Fingerprinter};
+use crate::settle::lane::Outcome;
+
+/// What became of a letter that was sent back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LetterEnd {
+    /// Its event is settled.
+    Settled(Outcome),
+    /// It is in the dead letters again, with this reason.
+    SentBack(Code),
+    /// Nothing: it stays in the queue and comes again. Why.
+    Left(String),
+}
 
 #[derive(Debug)]
 pub(super) struct Letter<'a> {
