@@ -8,6 +8,7 @@ use penstock_admin::findings::{Finding, findings};
 use penstock_admin::status::{GroupStatus, ShardStatus, Status};
 use serde_json::json;
 
+use crate::tail::clock;
 use crate::target::Target;
 use crate::terminal::{self, complain, figures, say};
 
@@ -66,7 +67,7 @@ async fn print(options: &Options) -> anyhow::Result<bool> {
 }
 
 fn lines(status: &Status, found: &[Finding]) -> Vec<String> {
-    let header = ["group", "shard", "position", "oldest unsettled", "epoch", "attempts", "retried"];
+    let header = ["group", "shard", "position", "oldest unsettled", "epoch", "attempts", "retried", "failing since"];
     let rows: Vec<_> = status.groups.iter().flat_map(rows).collect();
     let mut lines = vec![format!("stack {}, stream {}", status.stack, status.stream), figures(&header, &rows)];
     for group in &status.groups {
@@ -105,6 +106,7 @@ fn rows(group: &GroupStatus) -> Vec<Vec<String>> {
             shard.epoch.to_string(),
             shard.attempts.to_string(),
             shard.retried.to_string(),
+            failing_since(shard),
         ]
     })
     .collect()
@@ -123,7 +125,57 @@ fn oldest(shard: &ShardStatus) -> String {
     }
 }
 
+/// When the first of the events that are retried failed for the first time, and how often it has.
+fn failing_since(shard: &ShardStatus) -> String {
+    let first = shard.failing.first();
+    first.map_or("-".to_owned(), |event| {
+        let times = if event.attempts == 1 { "once".to_owned() } else { format!("{} times", event.attempts) };
+        format!("{}, {times}", clock(event.since_ms))
+    })
+}
+
 fn wrong(finding: &Finding) -> String {
     let group = finding.group.as_ref().map(|group| format!("{group}: ")).unwrap_or_default();
     format!("WRONG {group}{} - {}", finding.what, finding.page)
+}
+
+#[cfg(test)]
+mod tests {
+    use penstock::ShardId;
+    use penstock_admin::status::FailingEvent;
+
+    use super::*;
+
+    #[test]
+    fn a_shard_says_since_when_its_event_fails() {
+        let shard = |number: u32, failing: Vec<FailingEvent>| ShardStatus {
+            shard: ShardId::new(&format!("shardId-{number:012}")),
+            position: Some("49500000000000000.3".to_owned()),
+            iterator_age_ms: Some(61_234),
+            drained: false,
+            unknown: false,
+            epoch: 7,
+            attempts: 0,
+            retried: failing.len(),
+            failing,
+            suspect: None,
+        };
+        let event =
+            |position: &str, attempts, since_ms| FailingEvent { position: position.to_owned(), attempts, since_ms };
+        let failing = vec![event("495.9", 4, 1_795_457_250_000), event("495.4", 1, 1_795_457_300_000)];
+        let (group, function) = ("orders".to_owned(), "orders-1".to_owned());
+        let shards = vec![shard(0, failing.clone()), shard(1, Vec::new()), shard(2, failing[1..].to_vec())];
+        let group = GroupStatus { group, function, shards, dead_letters: 0, redriven: 0 };
+        let (stack, stream) = ("shop".to_owned(), "events".to_owned());
+        let status = Status { stack, stream, groups: vec![group], give_ups: 0, failed_give_ups: 0 };
+
+        let text = lines(&status, &[]).join("\n");
+        let row = |shard: &str| text.lines().find(|line| line.contains(shard)).unwrap().to_owned();
+        assert!(row("shardId-000000000000").ends_with("2026-11-23T18:07:30Z, 4 times"), "{text}");
+        assert!(row("shardId-000000000001").ends_with('-'), "{text}");
+        assert!(row("shardId-000000000002").ends_with("2026-11-23T18:08:20Z, once"), "{text}");
+
+        let json = terminal::json(&status).unwrap();
+        assert!(json.contains(r#""since_ms": 1795457250000"#), "{json}");
+    }
 }

@@ -87,7 +87,7 @@ fn line(shard: &ShardId, event: &Delivery) -> String {
 }
 
 /// Milliseconds since the epoch as `2026-11-02T07:01:14.696Z`.
-fn clock(ms: u64) -> String {
+pub(crate) fn clock(ms: u64) -> String {
     let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000);
     at.ok().and_then(|at| at.format(&Rfc3339).ok()).unwrap_or_else(|| ms.to_string())
 }

@@ -102,6 +102,7 @@ mod tests {
             epoch: 7,
             attempts: 2,
             retried: 0,
+            failing: Vec::new(),
             suspect: None,
         };
         let (group, function) = ("orders".to_owned(), "orders-1".to_owned());

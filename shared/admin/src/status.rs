@@ -1,7 +1,10 @@
 //! How the groups of a stack are doing, shard by shard.
 
+use std::collections::BTreeMap;
+
 use futures_util::{StreamExt, TryStreamExt, stream};
 use penstock::ports::{Error, Shards};
+use penstock::progress::Failing;
 use penstock::time::Timestamp;
 use penstock::{Position, ShardId};
 use penstock_aws::deployment::GroupParts;
@@ -63,8 +66,36 @@ pub struct ShardStatus {
     pub attempts: u32,
     /// Events whose handler asked for a retry.
     pub retried: usize,
+    /// Each of them, the one that has failed for longest first.
+    pub failing: Vec<FailingEvent>,
     /// The event that may crash the function, which is handled alone: its position.
     pub suspect: Option<String>,
+}
+
+/// An event whose handler asked for a retry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FailingEvent {
+    /// Its position.
+    pub position: String,
+    /// How often it has failed.
+    pub attempts: u32,
+    /// When it did for the first time, in milliseconds since 1970; of an event that failed before a release which keeps
+    /// that, the shard's last commit under it.
+    pub since_ms: u64,
+}
+
+impl FailingEvent {
+    fn of(failures: &BTreeMap<Position, Failing>) -> Vec<Self> {
+        let one = |(position, failing): (&Position, &Failing)| Self {
+            position: position.to_string(),
+            attempts: failing.attempts,
+            since_ms: failing.since.0,
+        };
+        let mut failing: Vec<Self> = failures.iter().map(one).collect();
+        // stable: those of one moment stay in the order of the stream
+        failing.sort_by_key(|event| event.since_ms);
+        failing
+    }
 }
 
 impl Operator {
@@ -124,7 +155,24 @@ impl Operator {
             epoch: progress.epoch,
             attempts: progress.attempts,
             retried: progress.failures.len(),
+            failing: FailingEvent::of(&progress.failures),
             suspect: progress.suspect.map(|(position, _)| position.to_string()),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_event_that_has_failed_for_longest_comes_first() {
+        let position = |index| Position::new("495".parse().unwrap(), index);
+        let failing = |attempts, since| Failing { attempts, since: Timestamp(since) };
+        let failures = [(0, failing(1, 9_000)), (1, failing(5, 2_000)), (2, failing(4, 2_000))];
+        let found = FailingEvent::of(&failures.map(|(index, failing)| (position(index), failing)).into());
+        let found: Vec<_> =
+            found.iter().map(|event| (event.position.as_str(), event.attempts, event.since_ms)).collect();
+        assert_eq!(found, [("495.1", 5, 2_000), ("495.2", 4, 2_000), ("495.0", 1, 9_000)]);
     }
 }
