@@ -9,6 +9,7 @@ pub mod history;
 pub mod lint;
 pub mod name;
 pub mod policy;
+pub mod registry;
 mod schema;
 pub mod validate;
 mod views;
