@@ -3,6 +3,7 @@
 //! The edge judges an event by a schema and says on the event which one it was, and from which version on readers can read
 //! it. A consumer group therefore asks no registry: what is on the event and what the group declares is enough.
 
+use std::fmt;
 use std::ops::RangeInclusive;
 
 use crate::event::{Event, ExtensionValue};
@@ -21,6 +22,23 @@ pub struct Judged {
     pub readable_from: u32,
 }
 
+impl Judged {
+    /// Whether an earlier version's readers can read it.
+    fn is_readable_earlier(self) -> bool {
+        self.readable_from != self.version
+    }
+}
+
+/// As it is written into an event's JSON.
+impl fmt::Display for Judged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_readable_earlier() {
+            write!(f, r#","{SCHEMA_READABLE}":{}"#, self.readable_from)?;
+        }
+        write!(f, r#","{SCHEMA_VERSION}":{}"#, self.version)
+    }
+}
+
 impl Event {
     /// What the edge has found of the data; `None` if it has no schema of it.
     pub fn judged(&self) -> Option<Judged> {
@@ -36,7 +54,7 @@ impl Event {
     pub fn set_judged(&mut self, judged: Option<Judged>) {
         let number = |number: u32| i32::try_from(number).ok().map(ExtensionValue::Integer);
         self.set_extension(SCHEMA_VERSION, judged.and_then(|judged| number(judged.version)));
-        let readable = judged.filter(|judged| judged.readable_from != judged.version);
+        let readable = judged.filter(|judged| judged.is_readable_earlier());
         self.set_extension(SCHEMA_READABLE, readable.and_then(|judged| number(judged.readable_from)));
     }
 }
@@ -96,10 +114,11 @@ mod tests {
 
     #[test]
     fn what_the_edge_says_is_on_the_event_and_what_a_sender_says_is_not() {
-        let judged = Some(Judged { version: 3, readable_from: 1 });
-        let stored = event("t", judged).to_json();
-        assert!(stored.contains(r#""schemareadable":1,"schemaversion":3"#), "{stored}");
-        assert_eq!(Event::from_json(&stored, &Limits::DEFAULT).unwrap().judged(), judged);
+        let judged = Judged { version: 3, readable_from: 1 };
+        let stored = event("t", Some(judged)).to_json();
+        assert!(stored.contains(r#","schemareadable":1,"schemaversion":3"#), "{stored}");
+        assert!(stored.contains(&judged.to_string()), "{stored}");
+        assert_eq!(Event::from_json(&stored, &Limits::DEFAULT).unwrap().judged(), Some(judged));
         assert_eq!(event("t", None).judged(), None);
         let alone = Some(Judged { version: 2, readable_from: 2 });
         assert_eq!(event("t", alone).judged(), alone);
