@@ -64,7 +64,7 @@ pub struct Refused {
     /// What is wrong.
     pub error: EventError,
     /// All that is wrong with its data, if that is what it is.
-    pub faults: Vec<Fault>,
+    pub faults: Box<[Fault]>,
 }
 
 /// One event of a request.

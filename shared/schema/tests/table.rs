@@ -5,8 +5,9 @@ use penstock_schema::{Comparison, Effect, Schema, SchemaId};
 
 const PAGE: &str = include_str!("../../../docs/schemas.md");
 
+#[track_caller]
 fn schema(version: u32, text: &str) -> Schema {
-    let id = SchemaId { kind: "a.b".parse().unwrap(), version };
+    let id = SchemaId { kind: "a.b".parse().expect("a name"), version };
     Schema::parse(id, text).unwrap_or_else(|problems| panic!("{problems:?} in {text}"))
 }
 

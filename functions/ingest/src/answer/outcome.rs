@@ -51,7 +51,7 @@ pub enum EventResult {
 impl From<Refused> for EventResult {
     fn from(refused: Refused) -> Self {
         let Refused { id, place, error, faults } = refused;
-        Self::Rejected { id, code: error.code(), detail: error.to_string(), place, faults }
+        Self::Rejected { id, code: error.code(), detail: error.to_string(), place, faults: faults.into_vec() }
     }
 }
 

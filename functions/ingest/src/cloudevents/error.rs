@@ -98,7 +98,7 @@ pub enum EventError {
     Key(#[from] key::Error),
     /// Its data does not pass.
     #[error(transparent)]
-    Schema(#[from] SchemaFault),
+    Schema(Box<SchemaFault>),
     /// A header does not hold an attribute's value.
     #[error("the header `ce-{attribute}` cannot be read: {problem}")]
     Header {
@@ -116,6 +116,12 @@ pub enum EventError {
         /// The first byte at fault, from 0.
         offset: usize,
     },
+}
+
+impl From<SchemaFault> for EventError {
+    fn from(fault: SchemaFault) -> Self {
+        Self::Schema(Box::new(fault))
+    }
 }
 
 /// One of the things that are wrong with an event's data.
@@ -156,8 +162,9 @@ impl EventError {
     }
 
     /// All that is wrong with its data, each with its place.
-    pub(super) fn faults(&self, mode: Mode, index: usize) -> Vec<Fault> {
-        let Self::Schema(SchemaFault::Invalid { violations, .. }) = self else { return Vec::new() };
+    pub(super) fn faults(&self, mode: Mode, index: usize) -> Box<[Fault]> {
+        let Self::Schema(fault) = self else { return Box::default() };
+        let SchemaFault::Invalid { violations, .. } = &**fault else { return Box::default() };
         let fault = |violation: &Violation| Fault {
             place: mode.place(index, &format!("/data{}", violation.pointer)),
             keyword: violation.keyword.clone(),
