@@ -32,6 +32,9 @@ pub const FRESH_FOR: Duration = Duration::from_secs(60);
 /// How long a request waits for what the process has not read yet.
 const WAIT_MAX: Duration = Duration::from_millis(500);
 
+/// The index is read again sooner for an event that names what is not in it, but not more often than this.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
+
 /// After a failure the registry is not asked for so long.
 const PAUSE: Duration = Duration::from_secs(5);
 
@@ -56,6 +59,8 @@ struct Known {
     index: Option<Arc<Index>>,
     /// When the index is to be read next.
     due: Timestamp,
+    /// When it was read last.
+    read: Timestamp,
     reading: bool,
     validators: LruCache<SchemaId, Option<Validator>>,
 }
@@ -87,7 +92,13 @@ impl<R: Registry + 'static> Schemas<R> {
     }
 
     fn of(registry: Option<Arc<R>>, bundle: Bundle, undeclared_types: Undeclared) -> Self {
-        let known = Known { index: None, due: Timestamp(0), reading: false, validators: LruCache::new(VALIDATORS_MAX) };
+        let known = Known {
+            index: None,
+            due: Timestamp(0),
+            read: Timestamp(0),
+            reading: false,
+            validators: LruCache::new(VALIDATORS_MAX),
+        };
         Self { registry, bundle, undeclared_types, known: Arc::new(Mutex::new(known)) }
     }
 
@@ -96,11 +107,20 @@ impl<R: Registry + 'static> Schemas<R> {
     }
 
     /// What these events are judged by, read as far as it can be read soon.
-    pub async fn prepare(&self, events: impl Iterator<Item = &Event>, now: Timestamp) -> View<'_> {
-        self.read_index(now).await;
-        let index = self.known().index.clone();
-        let (bundle, undeclared_types) = (&self.bundle, self.undeclared_types);
-        let mut view = View { index, bundle, undeclared_types, validators: BTreeMap::new() };
+    pub async fn prepare(&self, events: impl Iterator<Item = &Event> + Clone, now: Timestamp) -> View<'_> {
+        self.read_index(now, false).await;
+        let view = || {
+            let (bundle, undeclared_types) = (&self.bundle, self.undeclared_types);
+            View { index: self.known().index.clone(), bundle, undeclared_types, validators: BTreeMap::new() }
+        };
+        let mut view = {
+            let known = view();
+            let is_new = events.clone().any(|event| matches!(known.wanted(event), Err(fault) if fault.may_be_new()));
+            if is_new {
+                self.read_index(now, true).await;
+            }
+            view()
+        };
         let wanted: BTreeSet<SchemaId> =
             events.filter_map(|event| view.wanted(event).ok().flatten()).map(|(id, _)| id).collect();
         let missing: Vec<SchemaId> = {
@@ -141,17 +161,19 @@ impl<R: Registry + 'static> Schemas<R> {
         found
     }
 
-    /// Reads the index: the first time at once, then beside what goes on with the one that there is.
-    async fn read_index(&self, now: Timestamp) {
+    /// Reads the index when it is due: the first time at once, then beside what goes on with the one that there is.
+    /// `at_once`, it is due sooner, and waited for.
+    async fn read_index(&self, now: Timestamp, at_once: bool) {
         let Some(registry) = self.registry.clone() else { return };
-        let is_first = {
+        let waits = {
             let mut known = self.known();
-            if known.reading || now < known.due {
+            let due = if at_once { known.due.min(known.read.plus(AGAIN_AFTER)) } else { known.due };
+            if known.reading || now < due {
                 return;
             }
             known.reading = true;
-            known.due = now.plus(FRESH_FOR);
-            known.index.is_none()
+            (known.due, known.read) = (now.plus(FRESH_FOR), now);
+            known.index.is_none() || at_once
         };
         let known = Arc::clone(&self.known);
         let reading = tokio::spawn(async move {
@@ -166,7 +188,7 @@ impl<R: Registry + 'static> Schemas<R> {
                 }
             }
         });
-        if is_first && tokio::time::timeout(WAIT_MAX, reading).await.is_err() {
+        if waits && tokio::time::timeout(WAIT_MAX, reading).await.is_err() {
             tracing::warn!("the index of schemas was not read in time; what is built in holds until it is");
         }
     }

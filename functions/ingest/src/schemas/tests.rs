@@ -157,6 +157,20 @@ fn what_was_read_last_holds_while_the_registry_is_away_and_what_is_new_is_found_
 }
 
 #[test]
+fn a_version_that_was_published_a_moment_ago_is_found_when_an_event_names_it() {
+    let runtime = runtime();
+    let scripted = Arc::new(Scripted { index: Mutex::new(Some(index("{}", &[1]))), ..registry("{}") });
+    let schemas = Schemas::of(Some(Arc::clone(&scripted)), Bundle::default(), Undeclared::Pass);
+    let two = event(r#","dataschema":"urn:penstock:schema:a.b:2","data":{"n":1.5}"#);
+    let at = |now| judged_at(&schemas, now, &two, &runtime);
+    assert!(at(1000).is_err());
+    *scripted.index.lock().unwrap() = Some(index("{}", &[1, 1]));
+    assert!(at(1500).is_err());
+    assert_eq!(scripted.asked.load(Ordering::Relaxed), 1, "once a second at most");
+    assert_eq!(at(2000), Ok(judgement(2, 1)));
+}
+
+#[test]
 fn a_version_that_nobody_can_give_passes_and_is_not_said_to_be_judged() {
     let lost = Scripted { versions: Vec::new(), ..registry("{}") };
     let schemas = Schemas::of(Some(Arc::new(lost)), Bundle::default(), Undeclared::Pass);
