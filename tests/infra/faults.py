@@ -358,6 +358,24 @@ FAULTS = [
     ("the_edge_is_bounded", "no log", lambda t: props(t, "HttpApiApiGatewayDefaultStage").pop("AccessLogSettings")),
     ("the_edge_is_bounded", "no limit of functions", lambda t: props(t, "Ingest").pop("ReservedConcurrentExecutions")),
     ("the_edge_is_bounded", "patient for half a minute", lambda t: t["Parameters"]["PutSeconds"].update(Default=28)),
+    ("the_edge_reads_published_schemas", "no table", lambda t: env(t, "Ingest").pop("PENSTOCK_SCHEMAS_TABLE")),
+    (
+        "the_edge_reads_published_schemas",
+        "a table without such items",
+        lambda t: env(t, "Ingest").update(PENSTOCK_SCHEMAS_TABLE={"Ref": "Window"}),
+    ),
+    ("the_edge_reads_published_schemas", "no right to it", lambda t: statements(t, "IngestRole").pop(2)),
+    (
+        "the_edge_reads_published_schemas",
+        "a right to write it",
+        lambda t: statement(t, "IngestRole", 2)["Action"].append("dynamodb:PutItem"),
+    ),
+    (
+        "the_edge_reads_published_schemas",
+        "schemas that expire",
+        lambda t: props(t, "Schemas").update(TimeToLiveSpecification={"AttributeName": "expires_at", "Enabled": True}),
+    ),
+    ("the_edge_reads_published_schemas", "nobody finds it", lambda t: t["Outputs"].pop("SchemasTable")),
     (
         "metrics_of_two_stacks_stay_apart",
         "one namespace for all",

@@ -28,6 +28,9 @@ RECOVERY_ACTIONS = {
     "PENSTOCK_WINDOW_TABLE": ["dynamodb:Query", "dynamodb:GetItem", "dynamodb:PutItem"],
 }
 
+# How the edge reads schemas.
+SCHEMA_ACTIONS = ["dynamodb:GetItem", "dynamodb:BatchGetItem"]
+
 # What Lambda does with a consumer of a stream.
 FAN_OUT_ACTIONS = ["kinesis:DescribeStreamConsumer", "kinesis:SubscribeToShard"]
 
@@ -468,6 +471,29 @@ def the_edge_is_bounded(stack):
                 yield f"{name}: a request waits {seconds} s for a stream that throttles"
 
 
+def the_edge_reads_published_schemas(stack):
+    """And cannot write them: only who publishes adds versions, and none is ever deleted."""
+    for _, permission in stack.of("AWS::Lambda::Permission"):
+        if permission["Principal"] != "apigateway.amazonaws.com":
+            continue
+        name = target(permission["FunctionName"])
+        function = stack.resources[name]["Properties"]
+        table = target(variables(function).get("PENSTOCK_SCHEMAS_TABLE"))
+        if stack.kind({"Ref": table}) != "AWS::DynamoDB::Table":
+            yield f"{name}: knows no table of schemas"
+            continue
+        if "TimeToLiveSpecification" in stack.resources[table]["Properties"]:
+            yield f"{table}: its items expire"
+        if stack.template["Outputs"].get("SchemasTable", {}).get("Value") != {"Ref": table}:
+            yield f"SchemasTable: is not {table}, which {name} reads"
+        for action in SCHEMA_ACTIONS:
+            if not stack.may(function, action, table):
+                yield f"{name}: may not use {action} on {table}"
+        for statement in stack.statements(function):
+            if table in map(target, listed(statement["Resource"])) and set(listed(statement["Action"])) - set(SCHEMA_ACTIONS):
+                yield f"{name}: may do more than read {table}"
+
+
 RULES = [
     one_run_a_shard_at_a_time,
     groups_share_a_shard_or_fan_out,
@@ -497,6 +523,7 @@ RULES = [
     notices_that_fail_are_kept_and_told,
     the_edge_answers_before_the_api_gives_up,
     the_edge_is_bounded,
+    the_edge_reads_published_schemas,
     *watching.RULES,
 ]
 

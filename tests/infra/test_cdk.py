@@ -48,6 +48,7 @@ OTHER = {
     "requestsBurst": 300,
     "ingestConcurrency": 40,
     "putSeconds": 8,
+    "undeclaredTypes": "reject",
     "kmsKeyArn": "arn:aws:kms:us-east-1:000000000000:key/of-my-own",
     "tableDeletionProtection": True,
     "logLevel": "debug",

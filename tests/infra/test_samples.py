@@ -15,7 +15,7 @@ EVENTS = pathlib.Path(__file__).resolve().parents[2] / "events"
 SAMPLES = EVENTS / "samples"
 SCHEMAS = {
     f"urn:penstock:schema:{path.parent.name}:{path.stem}": json.loads(path.read_text(encoding="utf-8"))
-    for path in sorted(EVENTS.glob("schemas/*/*.json"))
+    for path in sorted(EVENTS.glob("schemas/*/[0-9]*.json"))
 }
 
 

@@ -5,6 +5,7 @@ import { Construct } from 'constructs';
 
 import { LASTING, mathAlarm } from './alarms.ts';
 import { keyAccess, METRICS_NAMESPACE, PenstockFunction, type Surroundings } from './function.ts';
+import type { RetainedTable } from './tables.ts';
 
 /** An HTTP API waits 30 seconds at most. The function has to answer before, or the client learns nothing. */
 const TIMEOUT_SECONDS = 29;
@@ -40,15 +41,23 @@ export class Edge extends Construct {
   /** POST events to /v1/events below it. */
   readonly endpoint: string;
 
-  constructor(scope: Construct, id: string, surroundings: Surroundings) {
+  constructor(scope: Construct, id: string, surroundings: Surroundings, schemas: RetainedTable) {
     super(scope, id);
     const { settings, stream } = surroundings;
     const ingest = new PenstockFunction(this, 'Ingest', surroundings, {
       binary: 'ingest',
       policy: 'ingest',
       timeout: TIMEOUT_SECONDS,
-      environment: { PENSTOCK_PUT_SECONDS: String(settings.putSeconds) },
-      statements: [{ Effect: 'Allow', Action: 'kinesis:PutRecords', Resource: stream.arn }, ...keyAccess(settings)],
+      environment: {
+        PENSTOCK_PUT_SECONDS: String(settings.putSeconds),
+        PENSTOCK_SCHEMAS_TABLE: schemas.tableName,
+        PENSTOCK_UNDECLARED_TYPES: settings.undeclaredTypes,
+      },
+      statements: [
+        { Effect: 'Allow', Action: 'kinesis:PutRecords', Resource: stream.arn },
+        { Effect: 'Allow', Action: ['dynamodb:GetItem', 'dynamodb:BatchGetItem'], Resource: schemas.arn },
+        ...keyAccess(settings),
+      ],
       // Without a number of its own, an edge that is open to the world can take all the concurrency of the account, and
       // the groups get none.
       ...(settings.ingestConcurrency !== 0 && { reservedConcurrency: settings.ingestConcurrency }),

@@ -10,7 +10,7 @@ import { keyAccess, type Surroundings } from './function.ts';
 import { GiveUps } from './give-ups.ts';
 import { groupName, logicalName, type PipelineSettings, type Settings, settled } from './props.ts';
 import { EventStream } from './stream.ts';
-import { progressTable, type RetainedTable, windowTable } from './tables.ts';
+import { progressTable, type RetainedTable, schemasTable, windowTable } from './tables.ts';
 
 /** What `recover` and the `penstock` commands expect of the stack's outputs. */
 const FORMAT_VERSION = '1';
@@ -25,7 +25,7 @@ export interface EventPipelineProps extends PipelineSettings {
 }
 
 /**
- * The edge, the stream, the tables that groups share, what is given up and `recover`, the dashboard, and the alarms on all of
+ * The edge, the stream, the schemas, the tables that groups share, what is given up and `recover`, the dashboard, and the alarms on all of
  * it. Groups are added with `addConsumerGroup`; a pipeline without one is refused at synthesis.
  *
  * One pipeline a stack: its metrics and its dashboard have the stack's name.
@@ -33,6 +33,8 @@ export interface EventPipelineProps extends PipelineSettings {
 export class EventPipeline extends Construct {
   readonly edge: Edge;
   readonly stream: EventStream;
+  /** Published schemas. */
+  readonly schemas: RetainedTable;
   /** One item a group and shard. */
   readonly progress: RetainedTable;
   /** What each group settled lately. */
@@ -55,7 +57,8 @@ export class EventPipeline extends Construct {
     this.kmsKeyArn = settings.kmsKeyArn;
     this.stream = new EventStream(this, 'Events', settings);
     this.#surroundings = { settings, stream: this.stream, functions };
-    this.edge = new Edge(this, 'Edge', this.#surroundings);
+    this.schemas = schemasTable(this, settings);
+    this.edge = new Edge(this, 'Edge', this.#surroundings, this.schemas);
     this.progress = progressTable(this, settings);
     this.window = windowTable(this, settings);
     this.giveUps = new GiveUps(this, 'Recovery', this.#surroundings, this);
@@ -94,6 +97,7 @@ export class EventPipeline extends Construct {
     output(this, 'StreamName', this.stream.streamName);
     output(this, 'ProgressTable', this.progress.tableName);
     output(this, 'WindowTable', this.window.tableName);
+    output(this, 'SchemasTable', this.schemas.tableName, 'Where `penstock schema publish` adds versions.');
     output(this, 'GiveUpsQueueUrl', this.giveUps.notices.url);
     output(
       this,

@@ -57,6 +57,11 @@ export interface PipelineSettings {
   /** How long a request waits for a stream that throttles, before its sender is told to come again, in seconds. */
   readonly putSeconds?: number;
   /**
+   * Whether events of a type that has no published schema pass unchecked or are rejected. What becomes of an unpublished
+   * version of a type that has some is for the type's policy to say.
+   */
+  readonly undeclaredTypes?: 'pass' | 'reject';
+  /**
    * The ARN of a KMS key of your own for the stream, the tables and the queues; empty takes keys that AWS manages. The key's
    * policy has to leave its use to the account's IAM policies, as the default policy of a key does.
    */
@@ -111,6 +116,7 @@ export const RANGES: Readonly<Record<keyof PipelineSettings, Range>> = {
   requestsBurst: { default: 1000, min: 1, max: 100_000 },
   ingestConcurrency: { default: 0, min: 0, max: 10_000 },
   putSeconds: { default: 5, min: 1, max: 28 },
+  undeclaredTypes: { default: 'pass', allowed: ['pass', 'reject'] },
   // An alias would do for the stream and be denied in every role.
   kmsKeyArn: { default: '', pattern: /^(|arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key\/[A-Za-z0-9-]+)$/ },
   tableDeletionProtection: { default: false, allowed: [true, false] },

@@ -1,4 +1,4 @@
-// Tables: the two that all consumer groups share, and the states of projections.
+// Tables: the two that all consumer groups share, the schemas, and the states of projections.
 
 import { aws_dynamodb as dynamodb } from 'aws-cdk-lib';
 import { Construct } from 'constructs';
@@ -75,5 +75,14 @@ export function windowTable(scope: Construct, settings: Settings): RetainedTable
     expiresBy: 'expires_at',
     what: 'the window table',
     consequence: 'groups slow down, or runs fail when they record',
+  });
+}
+
+/** Published schemas, an item a version, and one that says which there are. Whoever publishes adds to it. */
+export function schemasTable(scope: Construct, settings: Settings): RetainedTable {
+  return new RetainedTable(scope, 'Schemas', settings, {
+    sortKey: 'sk',
+    what: 'the schema table',
+    consequence: 'new versions reach `ingest` late',
   });
 }

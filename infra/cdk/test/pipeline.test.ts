@@ -31,6 +31,7 @@ suite('settings', () => {
     [{ architecture: 'arm' }, 'architecture: "arm" is not one of arm64, x86_64'],
     [{ logShare: 2 }, 'logShare: 2 is not a number from 0 to 1'],
     [{ streamMode: 'BOTH' }, 'streamMode: "BOTH" is not one of PROVISIONED, ON_DEMAND'],
+    [{ undeclaredTypes: 'ignore' }, 'undeclaredTypes: "ignore" is not one of pass, reject'],
     [{ logRetentionDays: 2 }, 'logRetentionDays: 2 is not one of 1, 3, 5, 7, 14, 30, 60, 90, 180, 365'],
     [{ tableDeletionProtection: 'false' }, 'tableDeletionProtection: "false" is not one of true, false'],
     [{ alarmTopicArn: 7 }, 'alarmTopicArn: 7 is not a string'],
@@ -121,11 +122,12 @@ suite('groups', () => {
     const groups = names.map((name) => made.addConsumerGroup(name, { projection: name === 'three' }));
     const stack = Stack.of(made);
     const template = synthesized(made).toJSON();
-    const { stream, progress, window, giveUps } = made;
+    const { stream, progress, window, schemas, giveUps } = made;
     assert.equal(template.Outputs.FormatVersion.Value, '1');
     assert.deepEqual(template.Outputs.StreamName.Value, stack.resolve(stream.streamName));
     assert.deepEqual(template.Outputs.ProgressTable.Value, stack.resolve(progress.tableName));
     assert.deepEqual(template.Outputs.WindowTable.Value, stack.resolve(window.tableName));
+    assert.deepEqual(template.Outputs.SchemasTable.Value, stack.resolve(schemas.tableName));
     assert.deepEqual(template.Outputs.GiveUpsQueueUrl.Value, stack.resolve(giveUps.notices.url));
     assert.deepEqual(template.Outputs.FailedGiveUpsQueueUrl.Value, stack.resolve(giveUps.failed.url));
     for (const [n, id] of ['OneGroup', 'TwoMoreGroup', 'ThreeGroup'].entries()) {
@@ -147,7 +149,7 @@ suite('groups', () => {
     const made = pipeline();
     assert.equal(made.addConsumerGroup('handler').state, undefined);
     const { state } = made.addConsumerGroup('projection', { projection: true });
-    synthesized(made).resourceCountIs('AWS::DynamoDB::Table', 3);
+    synthesized(made).resourceCountIs('AWS::DynamoDB::Table', 4);
     synthesized(made).hasResourceProperties('AWS::Lambda::Function', {
       Environment: {
         Variables: Match.objectLike({

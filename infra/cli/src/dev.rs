@@ -5,11 +5,13 @@ mod services;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
+use penstock_admin::Operator;
+use penstock_aws::Clients;
 use penstock_local::gateway;
 use penstock_local::lambda::OnTimeout;
 use penstock_local::metrics::StateChange;
@@ -17,7 +19,7 @@ use penstock_local::{Profile, Stack};
 
 use crate::alarm;
 use crate::record::Record;
-use crate::terminal::{note, say};
+use crate::terminal::{harmless, note, say};
 
 /// The port that `penstock dev` listens on unless told otherwise.
 pub(crate) const PORT: u16 = 7070;
@@ -166,6 +168,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
         }
         // somebody's own credentials are not for the screen
         let exports = exports::are_made_up(&record.environment).then(|| exports::lines(&record.environment));
+        publish_schemas(&record, &root).await;
         let _published = record.publish(stack.port())?;
         if demo {
             crate::demo::run(&stack, &root, interrupted).await
@@ -178,6 +181,18 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let code = result?;
     stopped?;
     Ok(code)
+}
+
+/// Publishes the project's schemas. Without them the pipeline works all the same.
+async fn publish_schemas(record: &Record, root: &Path) {
+    let published = async {
+        let operator = Operator::find(Clients::from_environment(&record.environment), &record.stack).await?;
+        crate::schema::publish_own(&operator, root).await
+    };
+    match published.await {
+        Ok(told) => told.iter().for_each(|line| note(line)),
+        Err(error) => note(&harmless(&format!("the schemas are not published: {error:#}"))),
+    }
 }
 
 /// Two pipelines on the same streams and tables would take turns at fencing each other off.
@@ -209,7 +224,7 @@ async fn serve(
     say("post an event:");
     say(&format!("  curl -i {endpoint}/v1/events -H 'content-type: application/cloudevents+json' \\"));
     say(
-        r#"    -d '{"specversion":"1.0","id":"1","source":"shop/web","type":"shop.order.placed","subject":"ORDER-1","data":{"order_id":"ORDER-1","total_cents":1999}}'"#,
+        r#"    -d '{"specversion":"1.0","id":"1","source":"shop/web","type":"shop.order.placed","subject":"ORDER-1","data":{"order_id":"ORDER-1","customer_id":"CUST-1","currency":"EUR","total_cents":1999,"items":[{"sku":"SKU-1","quantity":1,"unit_price_cents":1999}]}}'"#,
     );
     say("see what became of it:");
     say(&format!("  cargo penstock state{flag} order-status ORDER-1"));

@@ -11,6 +11,7 @@ mod new;
 mod private;
 mod queue;
 mod record;
+mod schema;
 mod send;
 mod simulate;
 mod state;
@@ -69,6 +70,9 @@ enum Command {
     /// Look at dead letters, or send them back
     #[command(subcommand)]
     Dlq(dlq::Command),
+    /// Check schemas, see what changes between versions and whom it breaks, and publish them
+    #[command(subcommand)]
+    Schema(schema::Command),
     /// Add something to the project
     #[command(subcommand)]
     New(New),
@@ -109,6 +113,7 @@ async fn main() -> ExitCode {
         Command::New(New::Group(options)) => new::run(&options),
         Command::Queue(options) => queue::run(options).await,
         Command::Dlq(command) => dlq::run(command).await,
+        Command::Schema(command) => Ok(schema::run(command).await),
     };
     result.unwrap_or_else(|error| {
         terminal::complain(&format!("{error:#}"));

@@ -8,6 +8,7 @@
 //! `sqs:GetQueueAttributes` on the queues. Looking at dead letters takes `sqs:ReceiveMessage` and `ChangeMessageVisibility` too, and sending them back
 //! `sqs:StartMessageMoveTask` with what that needs, and `ListMessageMoveTasks` to see when it is over:
 //! <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-configure-dead-letter-queue-redrive.html>
+//! Publishing schemas takes `dynamodb:PutItem` on their table.
 
 pub mod account;
 mod backlog;
@@ -16,6 +17,7 @@ pub mod dead_letters;
 pub mod findings;
 mod queue;
 pub mod redrive;
+pub mod schemas;
 pub mod states;
 pub mod status;
 pub mod tail;

@@ -36,6 +36,8 @@ pub struct Deployment {
     pub progress_table: String,
     /// The name of the window table.
     pub window_table: String,
+    /// The name of the table of schemas; none in a stack of before there was one.
+    pub schema_table: Option<String>,
     /// The URL of the queue of what mappings gave up.
     pub give_ups: String,
     /// The URL of the queue of what could not be recovered.
@@ -171,6 +173,7 @@ impl Deployment {
             stream: output("StreamName")?,
             progress_table: output("ProgressTable")?,
             window_table: output("WindowTable")?,
+            schema_table: outputs.get("SchemasTable").cloned(),
             give_ups: output("GiveUpsQueueUrl")?,
             failed_give_ups: output("FailedGiveUpsQueueUrl")?,
             queues,
@@ -213,10 +216,13 @@ mod tests {
     #[test]
     fn each_output_of_a_group_is_a_group_and_no_other_output_is() {
         let alerts = r#"{"group":"order-alerts","function":"f-2","deadLetters":"u/2","redrive":"u/3"}"#;
-        let found = Deployment::of(&stack(StackStatus::UpdateInProgress, &[("OrderAlertsGroup", alerts)])).unwrap();
+        let more = [("OrderAlertsGroup", alerts), ("SchemasTable", "schemas")];
+        let found = Deployment::of(&stack(StackStatus::UpdateInProgress, &more)).unwrap();
         assert_eq!(found.groups.keys().collect::<Vec<_>>(), ["order-alerts", "order-status"]);
         assert_eq!(found.queues.keys().collect::<Vec<_>>(), ["FailedGiveUps", "GiveUps"]);
         assert_eq!(found.groups["order-status"].states.as_deref(), Some("s"));
+        assert_eq!(found.schema_table.as_deref(), Some("schemas"));
+        assert_eq!(Deployment::of(&stack(StackStatus::CreateComplete, &[])).unwrap().schema_table, None);
         assert_eq!((found.stack.as_str(), found.stream.as_str()), ("shop", "events"));
     }
 

@@ -1,5 +1,5 @@
 //! DynamoDB, as the core's [`Progress`](penstock::ports::Progress), [`Windows`](penstock::ports::Windows) and
-//! [`States`](penstock::ports::States). One file a table: its keys, its item, its encoder and decoder.
+//! [`States`](penstock::ports::States), and as the [`Registry`](penstock_schema::registry::Registry) of schemas. One file a table: its keys, its item, its encoder and decoder.
 
 mod fingerprints;
 #[cfg(test)]
@@ -8,10 +8,12 @@ mod item;
 mod progress;
 mod recovery;
 mod redriven;
+mod schema_table;
 mod state;
 mod state_table;
 mod window;
 
 pub use progress::ProgressTable;
+pub use schema_table::SchemaTable;
 pub use state_table::{StateTable, StateWrites};
 pub use window::WindowTable;

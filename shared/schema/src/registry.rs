@@ -3,6 +3,8 @@
 //! Versions are only ever added. One item, the index, says which there are; whoever publishes writes it over the revision
 //! that was read, together with the new versions or not at all, so that of two publishers one has to look again.
 
+mod memory;
+
 use std::collections::BTreeMap;
 use std::future::Future;
 
@@ -11,6 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::{SchemaId, TypeName, Version};
 use crate::policy::Policy;
+
+pub use memory::Memory;
 
 /// What is published.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -56,4 +60,16 @@ pub trait Registry: Send + Sync {
     fn versions(&self, ids: &[SchemaId]) -> impl Future<Output = Result<Vec<Kept>, Error>> + Send;
     /// Adds versions, and writes the index, over the revision `index.revision - 1`: all of it or nothing.
     fn publish(&self, index: &Index, new: &[Kept]) -> impl Future<Output = Result<Published, Error>> + Send;
+}
+
+impl<R: Registry> Registry for &R {
+    fn index(&self, fresh: bool) -> impl Future<Output = Result<Index, Error>> + Send {
+        (**self).index(fresh)
+    }
+    fn versions(&self, ids: &[SchemaId]) -> impl Future<Output = Result<Vec<Kept>, Error>> + Send {
+        (**self).versions(ids)
+    }
+    fn publish(&self, index: &Index, new: &[Kept]) -> impl Future<Output = Result<Published, Error>> + Send {
+        (**self).publish(index, new)
+    }
 }

@@ -7,6 +7,7 @@
 pub mod progress;
 pub mod recoveries;
 pub mod redrives;
+pub mod schemas;
 pub mod states;
 pub mod stream;
 pub mod windows;
@@ -16,6 +17,7 @@ use std::future::Future;
 use penstock::dead_letter::DeadLetter;
 use penstock::ports::{DeadLetters, Ledger, Records, Recoveries, Shards, States, Stream, Turns};
 use penstock::{Position, ShardId};
+use penstock_schema::registry::Registry;
 
 /// The ports of a group, and what only an operator does.
 pub trait World {
@@ -25,6 +27,8 @@ pub trait World {
     fn group(&self, name: &str) -> Self::Group;
     /// The states of a projection.
     fn states(&self) -> impl States;
+    /// The registry of schemas.
+    fn schemas(&self) -> impl Registry;
     /// The stream, which has one shard.
     fn stream(&self) -> impl Stream;
     /// Splits a shard in the middle of its hash keys.
@@ -63,6 +67,10 @@ macro_rules! suite {
         $crate::suite!(@ $world, states:
             there_is_no_state_at_first, a_state_is_written_over_the_one_that_was_read,
             a_state_is_not_written_over_another, large_states_are_kept, each_state_of_a_call_is_judged_alone);
+        $crate::suite!(@ $world, schemas:
+            nothing_is_published_at_first, what_is_published_is_read_back, an_index_is_published_without_versions,
+            a_revision_is_published_once, a_version_is_never_overwritten,
+            many_versions_are_read_and_the_missing_left_out);
         $crate::suite!(@ $world, stream:
             what_is_put_is_read_back_in_order, reading_back_goes_on_after_a_number, a_page_says_what_follows_it,
             a_shard_that_is_not_there_is_no_error, a_child_knows_its_ancestors, a_letter_comes_back_with_its_bytes);

@@ -12,10 +12,11 @@ use penstock::dead_letter::{DeadLetter, assemble};
 use penstock::hash::HashRange;
 use penstock::ports::{Shards, States, Stream};
 use penstock_aws::config::process_environment;
-use penstock_aws::{Clients, GroupConfig, KinesisStream, Ports, StateTable, StateWrites};
+use penstock_aws::{Clients, GroupConfig, KinesisStream, Ports, SchemaTable, StateTable, StateWrites};
 use penstock_local::Endpoints;
 use penstock_local::services::{self, Services};
 use penstock_local::template::model;
+use penstock_schema::registry::Registry;
 
 const ACCOUNT: &str = "000000000000";
 const REGION: &str = "eu-central-1";
@@ -72,7 +73,8 @@ impl Served {
             message_max: 1_048_576,
             redrive: None,
         };
-        let tables = [table("progress", None), table("window", Some("sk")), table("state", None)];
+        let tables =
+            [table("progress", None), table("window", Some("sk")), table("state", None), table("schemas", Some("sk"))];
         let names = ["g", "h", "one", "other"];
         services::create(&clients, "", (&[stream], &tables, &names.map(queue))).await.unwrap();
         let mut queues = BTreeMap::new();
@@ -122,6 +124,10 @@ impl World for Served {
 
     fn states(&self) -> impl States {
         StateTable::new(self.clients.dynamodb.clone(), self.named("state"), state_writes())
+    }
+
+    fn schemas(&self) -> impl Registry {
+        SchemaTable::new(self.clients.dynamodb.clone(), self.named("schemas"))
     }
 
     fn stream(&self) -> impl Stream {

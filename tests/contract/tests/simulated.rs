@@ -5,9 +5,10 @@ use contract::World;
 use penstock::ShardId;
 use penstock::dead_letter::DeadLetter;
 use penstock::ports::{States, Stream};
+use penstock_schema::registry::{Memory, Registry};
 use simulation::Calm;
 
-struct Simulated(Calm);
+struct Simulated(Calm, Memory);
 
 impl World for Simulated {
     type Group = Calm;
@@ -16,6 +17,9 @@ impl World for Simulated {
     }
     fn states(&self) -> impl States {
         self.0.group("projection")
+    }
+    fn schemas(&self) -> impl Registry {
+        &self.1
     }
     fn stream(&self) -> impl Stream {
         self.0.group("edge")
@@ -28,4 +32,4 @@ impl World for Simulated {
     }
 }
 
-contract::suite!(async { Simulated(Calm::new()) });
+contract::suite!(async { Simulated(Calm::new(), Memory::default()) });

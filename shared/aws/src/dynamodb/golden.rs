@@ -27,6 +27,7 @@ fn attribute(value: &Value) -> AttributeValue {
         "S" => AttributeValue::S(text()),
         "N" => AttributeValue::N(text()),
         "B" => AttributeValue::B(Blob::new(BASE64_STANDARD.decode(text()).unwrap())),
+        "L" => AttributeValue::L(value.as_array().unwrap().iter().map(attribute).collect()),
         "M" => AttributeValue::M(attributes(value.as_object().unwrap())),
         other => panic!("no format of ours has {other}"),
     }
@@ -42,6 +43,7 @@ fn show_one(value: &AttributeValue) -> Value {
         AttributeValue::S(text) => json!({ "S": text }),
         AttributeValue::N(digits) => json!({ "N": digits }),
         AttributeValue::B(bytes) => json!({ "B": BASE64_STANDARD.encode(bytes) }),
+        AttributeValue::L(values) => json!({ "L": values.iter().map(show_one).collect::<Vec<_>>() }),
         AttributeValue::M(members) => json!({ "M": show(members) }),
         other => panic!("no format of ours has {other:?}"),
     }

@@ -18,7 +18,7 @@ pub(super) struct Item<'a> {
 }
 
 impl Item<'_> {
-    fn damaged(&self, name: &str) -> Error {
+    pub(super) fn damaged(&self, name: &str) -> Error {
         Error::Damaged(format!("a {} item has no readable attribute `{name}`", self.what))
     }
 
@@ -34,6 +34,12 @@ impl Item<'_> {
     pub(super) fn number<T: FromStr>(&self, name: &str) -> Result<T, Error> {
         let value = self.attributes.get(name).and_then(|value| value.as_n().ok());
         value.and_then(|digits| digits.parse().ok()).ok_or_else(|| self.damaged(name))
+    }
+
+    pub(super) fn numbers<T: FromStr>(&self, name: &str) -> Result<Vec<T>, Error> {
+        let list = self.attributes.get(name).and_then(|value| value.as_l().ok()).ok_or_else(|| self.damaged(name))?;
+        let number = |value: &AttributeValue| value.as_n().ok().and_then(|digits| digits.parse().ok());
+        list.iter().map(|value| number(value).ok_or_else(|| self.damaged(name))).collect()
     }
 
     pub(super) fn position(&self, name: &str) -> Result<Position, Error> {
