@@ -1,6 +1,7 @@
 //! `penstock schema`: schemas as files, what is wrong with them, what changes from one version to the next, and the registry.
 
 mod check;
+mod consumers;
 mod diff;
 mod git;
 mod publish;

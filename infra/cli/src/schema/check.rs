@@ -1,7 +1,7 @@
 //! `penstock schema lint` and `check`: what is wrong with a folder of schemas.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use penstock_admin::schemas::{self, Fault, Folder, Judged, POLICY};
 use penstock_schema::history::Refused;
@@ -9,7 +9,7 @@ use penstock_schema::registry::Registry;
 use penstock_schema::{Catalogue, Policy, SchemaId, TypeName, Version, name};
 use serde_json::{Value, json};
 
-use super::{At, FINE, REFUSED, git, told};
+use super::{At, FINE, REFUSED, consumers, git, told};
 use crate::target::Target;
 use crate::terminal::{self, harmless_lines, many, note, say};
 
@@ -24,6 +24,12 @@ pub(crate) struct Options {
     /// Refuse versions that are other than those that are published, or that could not follow them
     #[arg(long)]
     against_table: bool,
+    /// Refuse versions that would reach a consumer group of the template which does not understand them: builds and asks each
+    #[arg(long)]
+    consumers: bool,
+    /// The template, for --consumers
+    #[arg(long, value_name = "FILE", default_value = "template.yaml")]
+    template: PathBuf,
     /// Print what was found as JSON
     #[arg(long)]
     json: bool,
@@ -66,6 +72,12 @@ pub(super) async fn run(options: Options) -> anyhow::Result<u8> {
         let published = schemas::load(&registry, &index, |_| true).await?;
         beside = format!(" and against revision {} of the registry", index.revision);
         published_before(&found, &published, &mut report);
+    }
+    if options.consumers {
+        let root = crate::project()?;
+        let groups = consumers::ask(&root, &root.join(&options.template)).await?;
+        consumers::compare(&found, &groups, &mut report);
+        beside += &format!(", for {}", many(groups.len(), "group"));
     }
     report.faults.extend(found.faults);
     report.warnings.extend(found.warnings);
