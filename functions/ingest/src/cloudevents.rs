@@ -24,9 +24,10 @@ use serde::Deserialize;
 
 pub(crate) use mode::ACCEPTED;
 
+use crate::schemas::{EXPLAINED_BYTES, View};
 use crate::trace::RequestTrace;
 
-pub use error::{Error, EventError, HeaderProblem};
+pub use error::{Error, EventError, Fault, HeaderProblem};
 pub use mode::{Mode, Place};
 
 /// An event that can be put on the stream.
@@ -62,6 +63,8 @@ pub struct Refused {
     pub place: Option<Place>,
     /// What is wrong.
     pub error: EventError,
+    /// All that is wrong with its data, if that is what it is.
+    pub faults: Box<[Fault]>,
 }
 
 /// One event of a request.
@@ -72,60 +75,95 @@ const TRACE_BYTES: usize = 72;
 /// Bytes of `,"tracestate":""`.
 const STATE_BYTES: usize = 16;
 
+/// One event of a request, as far as it could be read.
+#[derive(Debug)]
+pub struct Read {
+    mode: Mode,
+    index: usize,
+    event: Result<Event, EventError>,
+    /// Its `id`, if it could be made out although it is no event.
+    id: Option<String>,
+}
+
+impl Read {
+    /// The event, if it is one.
+    pub fn event(&self) -> Option<&Event> {
+        self.event.as_ref().ok()
+    }
+
+    fn new(mode: Mode, index: usize, event: Result<Event, EventError>, id: impl FnOnce() -> Option<String>) -> Self {
+        let id = if event.is_err() { id() } else { None };
+        Self { mode, index, event, id }
+    }
+
+    fn json(mode: Mode, index: usize, json: &str, limits: &Limits) -> Self {
+        Self::new(mode, index, Event::from_json(json, limits).map_err(EventError::from), || id(json, limits))
+    }
+}
+
+/// The events of a request, in the order they were sent.
+///
+/// # Errors
+/// When the request as a whole cannot be read; then none of its events may be stored.
+pub fn read(limits: &Limits, headers: &HeaderMap, body: &[u8]) -> Result<Vec<Read>, Error> {
+    match Mode::of(headers)? {
+        mode @ Mode::Structured => Ok(vec![Read::json(mode, 0, text(body)?, limits)]),
+        mode @ Mode::Batched => {
+            let events = batch::split(text(body)?, limits.events_per_request)?;
+            Ok(events.iter().enumerate().map(|(index, raw)| Read::json(mode, index, raw.get(), limits)).collect())
+        }
+        mode @ Mode::Binary { .. } => {
+            let event = binary::read(mode, headers, body, limits);
+            Ok(vec![Read::new(mode, 0, event, || header::id(headers, limits))])
+        }
+    }
+}
+
 /// What events are judged by.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Rules<'a> {
     /// The bounds.
     pub limits: &'a Limits,
     /// What gives an event its partition key.
     pub keys: &'a KeyRules,
+    /// What its data has to be.
+    pub schemas: &'a View<'a>,
     /// The trace that its events belong to.
     pub trace: &'a RequestTrace,
 }
 
 impl Rules<'_> {
-    /// The events of a request, each judged, in the order they were sent.
-    ///
-    /// # Errors
-    /// When the request as a whole cannot be read; then none of its events may be stored.
-    pub fn read(self, headers: &HeaderMap, body: &[u8]) -> Result<Vec<Judged>, Error> {
-        match Mode::of(headers)? {
-            mode @ Mode::Structured => Ok(vec![self.judge_json(mode, 0, text(body)?)]),
-            mode @ Mode::Batched => {
-                let events = batch::split(text(body)?, self.limits.events_per_request)?;
-                Ok(events.iter().enumerate().map(|(index, raw)| self.judge_json(mode, index, raw.get())).collect())
-            }
-            mode @ Mode::Binary { .. } => {
-                let event = binary::read(mode, headers, body, self.limits);
-                Ok(vec![self.judge(mode, 0, event, || header::id(headers, self.limits))])
-            }
-        }
+    /// The events, each judged.
+    pub fn judge(self, read: Vec<Read>) -> Vec<Judged> {
+        let mut budget = EXPLAINED_BYTES;
+        read.into_iter().map(|read| self.judge_one(read, &mut budget)).collect()
     }
 
-    fn judge_json(self, mode: Mode, index: usize, json: &str) -> Judged {
-        let event = Event::from_json(json, self.limits).map_err(EventError::from);
-        self.judge(mode, index, event, || id(json, self.limits))
+    fn judge_one(&self, read: Read, budget: &mut usize) -> Judged {
+        let Read { mode, index, event, id } = read;
+        let refused = |id, error: EventError| Refused {
+            id,
+            place: error.place(mode, index),
+            faults: error.faults(mode, index),
+            error,
+        };
+        let event = event.map_err(|error| refused(id, error))?;
+        let id = event.id().to_owned();
+        self.prepare(event, budget).map_err(|error| refused(Some(id), error))
     }
 
-    fn judge(
-        self,
-        mode: Mode,
-        index: usize,
-        event: Result<Event, EventError>,
-        id: impl FnOnce() -> Option<String>,
-    ) -> Judged {
-        let ready = event.and_then(|event| self.prepare(event));
-        ready.map_err(|error| Refused { id: id(), place: error.place(mode, index), error })
-    }
-
-    fn prepare(self, mut event: Event) -> Result<Ready, EventError> {
-        let key = self.keys.key_of(&event)?;
+    fn prepare(&self, mut event: Event, budget: &mut usize) -> Result<Ready, EventError> {
+        event.set_judged(None);
+        let judged = self.schemas.judge(&event, budget)?;
+        let key = self.keys.key_of_or(&event, || self.schemas.partition_key(&event))?;
         let trace = self.trace.of_event();
         event.set_trace(&trace, self.trace.state());
+        event.set_judged(judged);
         let body = event.to_json();
         // what the server adds is not the sender's
-        let added = TRACE_BYTES + self.trace.state().map_or(0, |state| STATE_BYTES + state.len());
-        let (bytes, max) = (body.len() - added, self.limits.event_bytes);
+        let of_trace = TRACE_BYTES + self.trace.state().map_or(0, |state| STATE_BYTES + state.len());
+        let of_schema = judged.map_or(0, |judged| judged.to_string().len());
+        let (bytes, max) = (body.len() - of_trace - of_schema, self.limits.event_bytes);
         // Looked at again although `from_json` has: escapes and base64 can make the stored form the longer one.
         if bytes > max {
             return Err(event::Error::TooLarge { bytes, max }.into());

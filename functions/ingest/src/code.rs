@@ -58,6 +58,9 @@ codes! {
     EventTooLarge = "event_too_large", 413, "The event is too large";
     UnsupportedMediaType = "unsupported_media_type", 415, "This Content-Type is not understood";
     UnsupportedEncoding = "unsupported_encoding", 415, "This Content-Encoding is not understood";
+    SchemaViolation = "schema_violation", 422, "The data is not what its schema asks for";
+    UnknownSchema = "unknown_schema", 422, "The event names a schema that is not there";
+    UndeclaredType = "undeclared_type", 422, "The event's type has no schema";
     Throttled = "throttled", 429, "The stream takes no more just now";
     StreamRefused = "stream_refused", 503, "The stream takes no events from this endpoint just now";
     StreamUnavailable = "stream_unavailable", 503, "The stream cannot be reached just now";

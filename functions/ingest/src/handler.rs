@@ -16,13 +16,15 @@ use penstock::producer::{Fate, Producer};
 use penstock::time::Timestamp;
 use penstock_aws::metrics::Metrics;
 use penstock_aws::trace::Traces;
+use penstock_schema::registry::Registry;
 use serde_json::value::RawValue;
 
 use crate::answer::{Answer, EventResult, Tally};
-use crate::cloudevents::{Judged, Named, Refused, Rules};
+use crate::cloudevents::{self, Judged, Named, Read, Refused, Rules};
 use crate::code::RefusalCode;
 use crate::edge::{self, Request, Response};
 use crate::request;
+use crate::schemas::{NoRegistry, Schemas};
 use crate::telling::{self, Told};
 use crate::trace::{RequestTrace, Times};
 
@@ -35,10 +37,11 @@ const PUT_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// The function.
 #[derive(Debug)]
-pub struct Ingest<S, C> {
+pub struct Ingest<S, C, R = NoRegistry> {
     producer: Producer<S, C>,
     clock: C,
     keys: KeyRules,
+    schemas: Schemas<R>,
     limits: Limits,
     put_time_max: Duration,
     log_share: f64,
@@ -59,10 +62,11 @@ enum Resource {
     Health,
 }
 
-impl<S: Stream, C: Clock> Ingest<S, C> {
+impl<S: Stream, C: Clock, R: Registry + 'static> Ingest<S, C, R> {
     /// A function that puts events on the stream of `producer`. `clock` is the one that the producer has.
-    pub fn new(producer: Producer<S, C>, clock: C, keys: KeyRules, limits: Limits) -> Self {
-        Self { producer, clock, keys, limits, put_time_max: PUT_TIME_MAX, log_share: 0.0, metrics: None, traces: None }
+    pub fn new(producer: Producer<S, C>, clock: C, keys: KeyRules, schemas: Schemas<R>, limits: Limits) -> Self {
+        let (put_time_max, log_share) = (PUT_TIME_MAX, 0.0);
+        Self { producer, clock, keys, schemas, limits, put_time_max, log_share, metrics: None, traces: None }
     }
 
     /// Waits so long at most for the stream to take the events of a request.
@@ -142,20 +146,23 @@ impl<S: Stream, C: Clock> Ingest<S, C> {
     async fn take(&self, request: Request, trace: &RequestTrace, deadline: Timestamp) -> Answer {
         // for spans, which want more than milliseconds; whatever is decided is decided by `clock`
         let began = SystemTime::now();
-        match self.read(request, trace) {
-            Ok(judged) => Answer::of(&self.publish(judged, trace, began, deadline).await),
+        match self.read(request) {
+            Ok(read) => {
+                let schemas = self.schemas.prepare(read.iter().filter_map(Read::event), self.clock.now()).await;
+                let rules = Rules { limits: &self.limits, keys: &self.keys, schemas: &schemas, trace };
+                Answer::of(&self.publish(rules.judge(read), trace, began, deadline).await)
+            }
             Err(answer) => *answer,
         }
     }
 
     /// The events of a request; or the answer, if the request as a whole is refused.
-    fn read(&self, request: Request, trace: &RequestTrace) -> Result<Vec<Judged>, Box<Answer>> {
+    fn read(&self, request: Request) -> Result<Vec<Read>, Box<Answer>> {
         let Request { headers, body, is_base64_encoded, .. } = request;
         let body = request::body(body, is_base64_encoded, &headers, &self.limits)
             .map_err(|error| Answer::problem(error.code(), &error.to_string()))?;
-        let rules = Rules { limits: &self.limits, keys: &self.keys, trace };
-        let judged = rules.read(&headers, &body);
-        Ok(judged.map_err(|error| Answer::problem(error.code(), &error.to_string()))?)
+        let read = cloudevents::read(&self.limits, &headers, &body);
+        Ok(read.map_err(|error| Answer::problem(error.code(), &error.to_string()))?)
     }
 
     /// Puts what is ready on the stream and says of every event, in its place, what became of it.

@@ -18,6 +18,7 @@ pub mod encoding;
 pub mod handler;
 pub mod media_type;
 pub mod request;
+pub mod schemas;
 mod telling;
 pub mod trace;
 

@@ -12,13 +12,18 @@
 
 mod queue;
 
-use penstock::{Event, EventHandler, Failure, HandlerContext};
+use std::ops::RangeInclusive;
+
+use penstock::{Accepts, Event, EventHandler, Failure, HandlerContext};
 use serde::{Deserialize, Serialize};
 
 pub use queue::AlertQueue;
 
 /// Orders above this want a second look.
 pub const LARGE_ORDER_CENTS: i64 = 100_000;
+
+/// The versions that are understood here.
+const VERSIONS: &[(&str, RangeInclusive<u32>)] = &[("shop.order.placed", 1..=1), ("shop.order.cancelled", 1..=1)];
 
 /// A message for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +70,10 @@ impl<A: Alerts> OrderAlerts<A> {
 }
 
 impl<A: Alerts> EventHandler for OrderAlerts<A> {
+    fn accepts(&self) -> Accepts {
+        Accepts::Versions(VERSIONS)
+    }
+
     async fn handle(&self, event: &Event, context: &HandlerContext<'_>) -> Result<(), Failure> {
         let Some((order_id, kind, text)) = judge(event)? else {
             return Ok(());

@@ -7,8 +7,10 @@
 //!
 //! Events of other types do not concern it. Any other step is refused and dead-lettered with the reason; the order stays as it was.
 
+use std::ops::RangeInclusive;
+
 use penstock::projection::Refusal;
-use penstock::{Event, Projection};
+use penstock::{Accepts, Event, Projection};
 use serde::{Deserialize, Serialize};
 
 /// Where an order is.
@@ -43,6 +45,9 @@ struct Placed {
     total_cents: i64,
 }
 
+/// The versions that are understood here: of all but the first step no more is read than that it came.
+const VERSIONS: &[(&str, RangeInclusive<u32>)] = &[("shop.order.placed", 1..=1)];
+
 /// The projection.
 #[derive(Debug, Clone, Copy)]
 pub struct OrderStatus;
@@ -52,6 +57,10 @@ impl Projection for OrderStatus {
 
     fn concerns(&self, event: &Event) -> bool {
         event.kind().starts_with("shop.order.")
+    }
+
+    fn accepts(&self) -> Accepts {
+        Accepts::Versions(VERSIONS)
     }
 
     fn fold(&self, order: Option<Order>, event: &Event) -> Result<Order, Refusal> {

@@ -1,5 +1,7 @@
 //! A consumer group as a Lambda function: configuration, clients, and the loop.
 
+mod describe;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +27,8 @@ use crate::metrics::{self, Metrics};
 use crate::sdk::Sdk;
 use crate::sqs::DeadLetterQueue;
 use crate::trace::Traces;
+
+pub use describe::{DESCRIBE, Description};
 
 /// What a consumer group's environment says.
 #[derive(Debug, Clone)]
@@ -132,6 +136,8 @@ pub struct Group {
     sdk: Sdk,
     config: GroupConfig,
     traces: Option<Arc<Traces>>,
+    /// It only says what it is.
+    describes: bool,
 }
 
 impl Group {
@@ -146,9 +152,12 @@ impl Group {
         let mut reader = Reader::new(config::process_environment as fn(&str) -> Option<String>);
         let config = GroupConfig::read(&mut reader);
         let more = more(&mut reader);
-        let traces = crate::trace::start(&config.group);
-        reader.finish()?;
-        Ok((Self { sdk: Sdk::from_env().await, config, traces }, more))
+        let describes = reader.optional(DESCRIBE).is_some();
+        let traces = if describes { None } else { crate::trace::start(&config.group) };
+        if !describes {
+            reader.finish()?;
+        }
+        Ok((Self { sdk: Sdk::from_env().await, config, traces, describes }, more))
     }
 
     /// The SDK, for clients of the group's own.
@@ -161,6 +170,9 @@ impl Group {
     /// # Errors
     /// When the Runtime API fails.
     pub async fn handle(self, handler: impl EventHandler) -> Result<(), lambda_runtime::Error> {
+        if self.describes {
+            return Description::of(handler.accepts()).print();
+        }
         self.serve(Handling(handler)).await
     }
 
@@ -169,6 +181,9 @@ impl Group {
     /// # Errors
     /// When the Runtime API fails.
     pub async fn project(self, projection: impl Projection, state_table: String) -> Result<(), lambda_runtime::Error> {
+        if self.describes {
+            return Description::of(projection.accepts()).print();
+        }
         let states = StateTable::new(self.sdk.dynamodb(), state_table, self.config.state_writes);
         let cache_bytes = self.config.state_cache_bytes();
         self.serve(Projecting::new(projection, states, cache_bytes)).await

@@ -23,7 +23,7 @@ pub mod trace;
 pub use clients::Clients;
 pub use deployment::Deployment;
 pub use dynamodb::{ProgressTable, SchemaTable, StateTable, StateWrites, WindowTable};
-pub use group::{Group, GroupConfig, Ports};
+pub use group::{DESCRIBE, Description, Group, GroupConfig, Ports};
 pub use kinesis::{KinesisShards, KinesisStream, stored_record};
 pub use recovery::recover_from_env;
 pub use sdk::Sdk;

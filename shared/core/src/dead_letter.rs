@@ -22,6 +22,9 @@ pub enum Code {
     NotAnEvent,
     /// The handler or the projection refused it.
     Refused,
+    /// Its data has a version of its type's schema that the group does not understand.
+    #[serde(rename = "schema.unknown_version")]
+    UnknownVersion,
     /// With it, the state of its key would take more bytes than one can have.
     StateTooLarge,
     /// The handler asked for a retry until the limit.
@@ -42,6 +45,7 @@ impl Code {
         match self {
             Self::NotAnEvent => "not_an_event",
             Self::Refused => "refused",
+            Self::UnknownVersion => "schema.unknown_version",
             Self::StateTooLarge => "state_too_large",
             Self::RetriesExhausted => "retries_exhausted",
             Self::Crashed => "crashed",

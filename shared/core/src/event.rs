@@ -133,12 +133,15 @@ impl Event {
 
     /// Sets the trace that the event belongs to. What a sender has said of it is overwritten: the server says it.
     pub fn set_trace(&mut self, context: &TraceContext, state: Option<&str>) {
-        self.extensions.insert(trace::TRACEPARENT.to_owned(), ExtensionValue::String(context.to_string()));
-        match state {
-            Some(state) => {
-                self.extensions.insert(trace::TRACESTATE.to_owned(), ExtensionValue::String(state.to_owned()))
-            }
-            None => self.extensions.remove(trace::TRACESTATE),
+        self.set_extension(trace::TRACEPARENT, Some(ExtensionValue::String(context.to_string())));
+        self.set_extension(trace::TRACESTATE, state.map(|state| ExtensionValue::String(state.to_owned())));
+    }
+
+    /// Sets an extension attribute that the server says, or takes it away.
+    pub(crate) fn set_extension(&mut self, name: &str, value: Option<ExtensionValue>) {
+        match value {
+            Some(value) => self.extensions.insert(name.to_owned(), value),
+            None => self.extensions.remove(name),
         };
     }
 

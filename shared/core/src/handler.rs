@@ -5,6 +5,7 @@ use std::future::Future;
 use crate::event::{DataError, Event};
 use crate::fingerprint::Fingerprinter;
 use crate::position::{Position, ShardId};
+use crate::schema::Accepts;
 use crate::time::Timestamp;
 
 /// Acts on events: one at a time for each partition key, in their order; keys side by side.
@@ -12,6 +13,12 @@ use crate::time::Timestamp;
 /// At least once: after a crash an event can be handled again, with the same
 /// [idempotency key](HandlerContext::idempotency_key). Pass that on to whatever the handler calls.
 pub trait EventHandler: Send + Sync {
+    /// The versions of events that it understands. An event of another version is dead-lettered (`schema.unknown_version`), unless
+    /// it can be read as one of these; redriven after an upgrade it is handled. Everything, unless this is written.
+    fn accepts(&self) -> Accepts {
+        Accepts::Everything
+    }
+
     /// Handles one event. `Ok` settles it.
     ///
     /// # Errors

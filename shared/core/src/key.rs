@@ -110,12 +110,20 @@ impl KeyRules {
     /// # Errors
     /// When a pointer is configured for the event's type and does not lead to a key.
     pub fn key_of(&self, event: &Event) -> Result<PartitionKey, Error> {
+        self.key_of_or(event, || None)
+    }
+
+    /// The key of `event`; `otherwise` gives the pointer of a type that has none here.
+    ///
+    /// # Errors
+    /// When a pointer is configured for the event's type and does not lead to a key.
+    pub fn key_of_or(&self, event: &Event, otherwise: impl FnOnce() -> Option<String>) -> Result<PartitionKey, Error> {
         if let Some(ExtensionValue::String(key)) = event.extension(PARTITION_KEY) {
             // The event's own rules have bounded it.
             return Ok(PartitionKey(key.clone()));
         }
-        if let Some(pointer) = self.pointers.get(event.kind()) {
-            return by_pointer(event, pointer);
+        if let Some(pointer) = self.pointers.get(event.kind()).cloned().or_else(otherwise) {
+            return by_pointer(event, &pointer);
         }
         Ok(match event.subject() {
             Some(subject) => PartitionKey(subject.to_owned()),

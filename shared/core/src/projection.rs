@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use crate::event::Event;
 use crate::fingerprint::Fingerprint;
 use crate::position::Position;
+use crate::schema::Accepts;
 
 /// Folds the events of a partition key into a state.
 ///
@@ -21,6 +22,12 @@ pub trait Projection: Send + Sync {
     fn concerns(&self, event: &Event) -> bool {
         _ = event;
         true
+    }
+
+    /// The versions of events that it understands. An event of another version is dead-lettered (`schema.unknown_version`), unless
+    /// it can be read as one of these. Everything, unless this is written.
+    fn accepts(&self) -> Accepts {
+        Accepts::Everything
     }
 
     /// The state after `event`. It must depend on nothing but its arguments: it may be run again.

@@ -7,7 +7,7 @@ use penstock::producer::Fate;
 use penstock::{SequenceNumber, ShardId};
 use serde::Serialize;
 
-use crate::cloudevents::{Place, Refused};
+use crate::cloudevents::{Fault, Place, Refused};
 use crate::code::RefusalCode;
 
 /// What became of one event.
@@ -32,6 +32,8 @@ pub enum EventResult {
         detail: String,
         /// Where in the request the fault is.
         place: Option<Place>,
+        /// All that is wrong with its data, if its schema says so.
+        faults: Vec<Fault>,
     },
     /// Perhaps not stored; to be sent again.
     Retry {
@@ -48,8 +50,8 @@ pub enum EventResult {
 
 impl From<Refused> for EventResult {
     fn from(refused: Refused) -> Self {
-        let Refused { id, place, error } = refused;
-        Self::Rejected { id, code: error.code(), detail: error.to_string(), place }
+        let Refused { id, place, error, faults } = refused;
+        Self::Rejected { id, code: error.code(), detail: error.to_string(), place, faults: faults.into_vec() }
     }
 }
 
@@ -168,12 +170,22 @@ enum State<'a> {
         pointer: Option<&'a str>,
         #[serde(skip_serializing_if = "Option::is_none")]
         header: Option<&'a str>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        violations: Vec<ViolationEntry<'a>>,
     },
     Retry {
         code: &'static str,
         detail: &'a str,
         retry_after_ms: u64,
     },
+}
+
+/// One of the things that are wrong with the data of an event.
+#[derive(Serialize)]
+struct ViolationEntry<'a> {
+    pointer: &'a str,
+    keyword: &'a str,
+    detail: &'a str,
 }
 
 /// The outcomes, each with its place in the request.
@@ -187,17 +199,28 @@ fn entry(index: usize, outcome: &EventResult) -> Entry<'_> {
             let state = State::Accepted { shard: shard.as_str(), sequence: sequence.as_str() };
             Entry { index, id: Some(id), state }
         }
-        EventResult::Rejected { id, code, detail, place } => {
+        EventResult::Rejected { id, code, detail, place, faults } => {
             let (pointer, header) = match place {
                 Some(Place::Pointer(pointer)) => (Some(pointer.as_str()), None),
                 Some(Place::Header(header)) => (None, Some(header.as_str())),
                 None => (None, None),
             };
-            Entry { index, id: id.as_deref(), state: State::Rejected { code: code.name(), detail, pointer, header } }
+            let violations = faults.iter().map(violation).collect();
+            let state = State::Rejected { code: code.name(), detail, pointer, header, violations };
+            Entry { index, id: id.as_deref(), state }
         }
         EventResult::Retry { id, code, detail, retry_after } => {
             let retry_after_ms = u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX);
             Entry { index, id: Some(id), state: State::Retry { code: code.name(), detail, retry_after_ms } }
         }
     }
+}
+
+fn violation(fault: &Fault) -> ViolationEntry<'_> {
+    let pointer = match &fault.place {
+        Some(Place::Pointer(pointer)) => pointer.as_str(),
+        // the body is the data, and all of it is meant
+        Some(Place::Header(_)) | None => "",
+    };
+    ViolationEntry { pointer, keyword: &fault.keyword, detail: &fault.detail }
 }

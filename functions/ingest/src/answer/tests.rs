@@ -14,7 +14,7 @@ fn accepted(id: &str) -> EventResult {
 
 fn rejected(code: RefusalCode) -> EventResult {
     let place = Some(Place::Pointer("/0/id".to_owned()));
-    EventResult::Rejected { id: None, code, detail: "a sentence".to_owned(), place }
+    EventResult::Rejected { id: None, code, detail: "a sentence".to_owned(), place, faults: Vec::new() }
 }
 
 fn retry(code: RefusalCode, millis: u64) -> EventResult {
@@ -128,6 +128,7 @@ fn a_fault_in_a_header_is_told_by_the_headers_name() {
         code: RefusalCode::InvalidAttribute,
         detail: String::new(),
         place,
+        faults: Vec::new(),
     };
     let entry = &body(&Answer::of(&[outcome]))["events"][0];
     assert_eq!((&entry["header"], &entry["id"], entry.get("pointer")), (&json!("ce-id"), &json!("7"), None));

@@ -1,9 +1,11 @@
 //! Why a request, or one event of it, cannot be read.
 
 use penstock::{event, key};
+use penstock_schema::Violation;
 
 use super::mode::{Mode, Place};
 use crate::code::RefusalCode;
+use crate::schemas::SchemaFault;
 
 /// What is wrong with a request as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -94,6 +96,9 @@ pub enum EventError {
     /// It has no partition key.
     #[error(transparent)]
     Key(#[from] key::Error),
+    /// Its data does not pass.
+    #[error(transparent)]
+    Schema(Box<SchemaFault>),
     /// A header does not hold an attribute's value.
     #[error("the header `ce-{attribute}` cannot be read: {problem}")]
     Header {
@@ -111,6 +116,23 @@ pub enum EventError {
         /// The first byte at fault, from 0.
         offset: usize,
     },
+}
+
+impl From<SchemaFault> for EventError {
+    fn from(fault: SchemaFault) -> Self {
+        Self::Schema(Box::new(fault))
+    }
+}
+
+/// One of the things that are wrong with an event's data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// Where in the request; `None` if the data is the whole request, and it is the whole data.
+    pub place: Option<Place>,
+    /// The keyword of the schema that it violates.
+    pub keyword: String,
+    /// What is wrong.
+    pub detail: String,
 }
 
 /// Why the value of a `ce-` header cannot be read.
@@ -133,9 +155,22 @@ impl EventError {
         match self {
             Self::Event(error) => error.into(),
             Self::Key(_) => RefusalCode::InvalidPartitionKey,
+            Self::Schema(fault) => fault.code(),
             Self::Header { .. } | Self::DataContentTypeHeader => RefusalCode::InvalidAttribute,
             Self::Utf8 { .. } => RefusalCode::InvalidUtf8,
         }
+    }
+
+    /// All that is wrong with its data, each with its place.
+    pub(super) fn faults(&self, mode: Mode, index: usize) -> Box<[Fault]> {
+        let Self::Schema(fault) = self else { return Box::default() };
+        let SchemaFault::Invalid { violations, .. } = &**fault else { return Box::default() };
+        let fault = |violation: &Violation| Fault {
+            place: mode.place(index, &format!("/data{}", violation.pointer)),
+            keyword: violation.keyword.clone(),
+            detail: violation.text.clone(),
+        };
+        violations.iter().map(fault).collect()
     }
 
     /// Where in a request the fault is, for event `index` of it.
@@ -147,6 +182,7 @@ impl EventError {
             }
             (Self::Event(error), _) => mode.place(index, &error.pointer()),
             (Self::Key(error), _) => mode.place(index, &error.pointer()),
+            (Self::Schema(fault), _) => mode.place(index, &fault.pointer()),
             (Self::Header { attribute, .. }, _) => Some(Place::Header(format!("ce-{attribute}"))),
             (Self::DataContentTypeHeader, _) => Some(Place::Header("ce-datacontenttype".to_owned())),
             (Self::Utf8 { .. }, _) => None,

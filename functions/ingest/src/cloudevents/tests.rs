@@ -16,7 +16,9 @@ fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
 fn read_with(limits: &Limits, pairs: &[(&str, &str)], body: &[u8]) -> Result<Vec<Judged>, Error> {
     let keys = serde_json::from_str(r#"{"keyed":"/order/id"}"#).unwrap();
     let headers = headers(pairs);
-    Rules { limits, keys: &keys, trace: &RequestTrace::of(&headers, None) }.read(&headers, body)
+    let (schemas, trace) = (View::none(), RequestTrace::of(&headers, None));
+    let read = super::read(limits, &headers, body)?;
+    Ok(Rules { limits, keys: &keys, schemas: &schemas, trace: &trace }.judge(read))
 }
 
 fn read(pairs: &[(&str, &str)], body: impl AsRef<[u8]>) -> Result<Vec<Judged>, Error> {
@@ -256,10 +258,9 @@ fn a_fault_of_a_binary_event_names_the_header() {
 fn a_header_that_comes_twice_is_a_duplicate_attribute() {
     let mut twice = headers(&[("ce-specversion", "1.0"), ("ce-id", "1"), ("ce-source", "/s"), ("ce-type", "t")]);
     twice.append("ce-id", HeaderValue::from_static("2"));
-    let keys = KeyRules::default();
-    let judged = Rules { limits: &Limits::DEFAULT, keys: &keys, trace: &RequestTrace::of(&twice, None) }
-        .read(&twice, b"")
-        .unwrap();
+    let (keys, schemas, trace) = (KeyRules::default(), View::none(), RequestTrace::of(&twice, None));
+    let rules = Rules { limits: &Limits::DEFAULT, keys: &keys, schemas: &schemas, trace: &trace };
+    let judged = rules.judge(super::read(&Limits::DEFAULT, &twice, b"").unwrap());
     assert_eq!(fault(&judged[0]), ("duplicate_attribute", in_header("ce-id")));
 }
 

@@ -61,7 +61,7 @@ impl Clock for &Ticks {
 
 fn answer_by(memory: &Memory, clock: &Ticks, request: Value, deadline: u64) -> Answer {
     let producer = Producer::new(memory, clock, (|| 0.5) as fn() -> f64);
-    let ingest = Ingest::new(producer, clock, KeyRules::default(), Limits::DEFAULT);
+    let ingest = Ingest::new(producer, clock, KeyRules::default(), Schemas::none(), Limits::DEFAULT);
     let request = Request::read(&serde_json::value::to_raw_value(&request).unwrap()).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let trace = RequestTrace::of(&request.headers, None);
@@ -300,7 +300,13 @@ fn every_recorded_payload_is_taken_with_all_its_events() {
 #[test]
 fn the_lambda_event_is_answered_with_a_lambda_response() {
     let (memory, clock) = (Memory::default(), Ticks::default());
-    let ingest = Ingest::new(Producer::new(&memory, &clock, || 0.5), &clock, KeyRules::default(), Limits::DEFAULT);
+    let ingest = Ingest::new(
+        Producer::new(&memory, &clock, || 0.5),
+        &clock,
+        KeyRules::default(),
+        Schemas::none(),
+        Limits::DEFAULT,
+    );
     let payload = serde_json::value::to_raw_value(&post(STRUCTURED, event("1", "k"))).unwrap();
     let mut context = lambda_runtime::Context::default();
     context.deadline = 3_000;

@@ -78,7 +78,7 @@ fn event(key: &str, id: String, kind: &str, random: &mut fastrand::Rng) -> Outgo
             format!(r#"{{"order_id":"{key}","total_cents":{total}}}"#)
         }
         Some("cancelled") => {
-            let reason = random.choice(["customer", "fraud", "stock"]).unwrap_or("customer");
+            let reason = random.choice(["customer", "fraud", "out_of_stock"]).unwrap_or("customer");
             format!(r#"{{"order_id":"{key}","reason":"{reason}"}}"#)
         }
         _ => format!(r#"{{"order_id":"{key}"}}"#),

@@ -45,6 +45,9 @@ impl<H: EventHandler> Work for Handling<H> {
         _: &Returned<'_>,
     ) -> Result<Outcome, Trouble> {
         let left = context.time_left();
+        if let Some(reason) = self.refuses(event) {
+            return Err(Trouble::Never(Code::UnknownVersion, reason));
+        }
         match self.attempt(event, context, left).await {
             Some(Ok(())) => Ok(Outcome::Handled),
             Some(Err(Failure::Refuse(reason))) => Err(Trouble::Never(Code::Refused, reason)),
@@ -76,18 +79,24 @@ impl<H: EventHandler> Handling<H> {
         if left.is_zero() {
             return Err(Stop::OutOfTime);
         }
-        match self.attempt(delivery, &context.at, left).await {
-            Some(Ok(())) => Ok(Outcome::Handled),
-            Some(Err(Failure::Refuse(reason))) => {
-                let attempts = delivery.failures + 1;
-                let event = DeadLettering { delivery, code: Code::Refused, reason, attempts };
-                context.dead_letter_one(event).await.map_err(Stop::Outside)?;
-                // its name is not recorded: a redrive sends it again and must not be swallowed
-                Ok(Outcome::DeadLettered)
-            }
-            Some(Err(Failure::Retry(cause))) => Err(Stop::Retry(cause)),
-            None => Err(context.at.out_of_time(left)),
-        }
+        let (code, reason, attempts) = match self.refuses(delivery) {
+            Some(reason) => (Code::UnknownVersion, reason, delivery.failures),
+            None => match self.attempt(delivery, &context.at, left).await {
+                Some(Ok(())) => return Ok(Outcome::Handled),
+                Some(Err(Failure::Refuse(reason))) => (Code::Refused, reason, delivery.failures + 1),
+                Some(Err(Failure::Retry(cause))) => return Err(Stop::Retry(cause)),
+                None => return Err(context.at.out_of_time(left)),
+            },
+        };
+        let event = DeadLettering { delivery, code, reason, attempts };
+        context.dead_letter_one(event).await.map_err(Stop::Outside)?;
+        // its name is not recorded: a redrive sends it again and must not be swallowed
+        Ok(Outcome::DeadLettered)
+    }
+
+    /// Why the event's version is not one for this handler.
+    fn refuses(&self, delivery: &Delivery) -> Option<String> {
+        self.0.accepts().refuses(&delivery.content.as_ref().ok()?.event)
     }
 
     /// What the handler says of an event; `None` if it has not said anything when its time is over. A panic asks for a retry.

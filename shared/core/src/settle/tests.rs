@@ -22,6 +22,7 @@ mod patience;
 mod projections;
 mod recovery;
 mod redrive;
+mod versions;
 mod world;
 
 use projections::{projecting, state};

@@ -40,9 +40,9 @@ fn orders(random: &mut fastrand::Rng) -> (Vec<String>, Expected) {
             1 if random.u8(..10) == 0 => {
                 ("cancelled", format!(r#"{{"order_id":"{id}","reason":"customer"}}"#), Status::Cancelled)
             }
-            1 => ("paid", "{}".to_owned(), Status::Paid),
-            2 => ("shipped", "{}".to_owned(), Status::Shipped),
-            _ => ("delivered", "{}".to_owned(), Status::Delivered),
+            1 => ("paid", format!(r#"{{"order_id":"{id}"}}"#), Status::Paid),
+            2 => ("shipped", format!(r#"{{"order_id":"{id}"}}"#), Status::Shipped),
+            _ => ("delivered", format!(r#"{{"order_id":"{id}"}}"#), Status::Delivered),
         };
         if step == 0 && total > LARGE_ORDER_CENTS {
             expected.large.insert(id.clone());

@@ -12,7 +12,8 @@ async fn post(pipeline: &Pipeline, order: &str, kinds: &[&str], settled: u64) {
     let events: Vec<_> = kinds
         .iter()
         .map(|kind| {
-            let data = format!(r#"{{"order_id":"{order}","total_cents":100}}"#);
+            let total = if *kind == "placed" { r#","total_cents":100"# } else { "" };
+            let data = format!(r#"{{"order_id":"{order}"{total}}}"#);
             event(&format!("{order}-{kind}"), order, &format!("shop.order.{kind}"), &data)
         })
         .collect();

@@ -80,7 +80,7 @@ impl<'a, P: Projection> Folded<'a, P> {
                 self.stop = Some(stop);
                 return Ok(());
             }
-            let step = match self.projection.fold(self.state.clone(), event(delivery)) {
+            let step = match fold(self.projection, self.state.clone(), event(delivery)) {
                 Ok(next) if looks_at_each_size => {
                     let (most, after) = (self.state_bytes_max, serde_json::to_string(&next)?.len());
                     // one that was too large before may become smaller
@@ -97,7 +97,7 @@ impl<'a, P: Projection> Folded<'a, P> {
                     self.state = Some(next);
                     Step::Apply
                 }
-                Err(Refusal(reason)) => Step::Refuse(Code::Refused, reason),
+                Err((code, reason)) => Step::Refuse(code, reason),
             };
             refused += usize::from(matches!(step, Step::Refuse(..)));
             self.steps.push(step);
@@ -189,5 +189,17 @@ fn event(delivery: &Delivery) -> &Event {
     match &delivery.content {
         Ok(content) => &content.event,
         Err(_) => unreachable!("lanes hold events only"),
+    }
+}
+
+/// The state after an event; or why the event is refused.
+pub(super) fn fold<P: Projection>(
+    projection: &P,
+    state: Option<P::State>,
+    event: &Event,
+) -> Result<P::State, (Code, String)> {
+    match projection.accepts().refuses(event) {
+        Some(reason) => Err((Code::UnknownVersion, reason)),
+        None => projection.fold(state, event).map_err(|Refusal(reason)| (Code::Refused, reason)),
     }
 }

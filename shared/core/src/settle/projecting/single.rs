@@ -5,12 +5,13 @@ use std::sync::Arc;
 use futures_util::stream::{self, StreamExt};
 
 use super::after::{full, next_state, raced};
+use super::fold::fold;
 use super::{KEYS_AT_ONCE, Projecting, RACES_MAX, SIDE_BY_SIDE, name};
 use crate::batch::Delivery;
 use crate::dead_letter::Code;
 use crate::key::PartitionKey;
 use crate::ports::{self, StateWrite, States};
-use crate::projection::{Projection, Refusal, Stored, StoredState};
+use crate::projection::{Projection, Stored, StoredState};
 use crate::settle::lane::{LaneEnd, Outcome};
 use crate::settle::returned::{Returned, Trouble};
 use crate::settle::settler::Outside;
@@ -45,8 +46,8 @@ impl<P: Projection, S: States> Projecting<P, S> {
         let unreadable = |error: serde_json::Error| Trouble::Outside(format!("the state of its key: {error}"));
         let json = before.as_ref().and_then(|stored| stored.state.as_deref());
         let state = json.map(serde_json::from_str).transpose().map_err(unreadable)?;
-        let folded = self.projection.fold(state, &content.event);
-        let state = folded.map_err(|Refusal(reason)| Trouble::Never(Code::Refused, reason))?;
+        let folded = fold(&self.projection, state, &content.event);
+        let state = folded.map_err(|(code, reason)| Trouble::Never(code, reason))?;
         let json = serde_json::to_string(&state).map_err(unreadable)?;
         let (bytes, most) = (json.len(), context.settings.item.state_bytes);
         let bytes_before = before.as_ref().and_then(|stored| stored.state.as_ref()).map_or(0, String::len);

@@ -55,6 +55,8 @@ impl World {
             Code::NotAnEvent => event.key == GARBAGE,
             Code::GivenUp => deeds.given_up.contains(&letter.position),
             Code::Expired => unreachable!("it is seen elsewhere"),
+            // no group here says which versions it understands
+            Code::UnknownVersion => false,
             Code::Refused => kind == Some(Kind::Refused),
             Code::StateTooLarge => {
                 let before = look.and_then(Option::as_ref);
