@@ -15,7 +15,7 @@ use anyhow::Context;
 use penstock_admin::schemas::Folder;
 
 use crate::target::Target;
-use crate::terminal::complain;
+use crate::terminal::{complain, harmless_lines, has_colours, say};
 
 pub(crate) use publish::publish_own;
 
@@ -108,6 +108,37 @@ pub(crate) async fn run(command: Command) -> ExitCode {
         complain(&format!("{error:#}"));
         UNKNOWN
     }))
+}
+
+/// Prints lines, with colours if somebody sees them.
+fn show(lines: &[String]) {
+    let colours = has_colours();
+    for line in lines {
+        let line = harmless_lines(line);
+        say(&if colours { painted(&line) } else { line });
+    }
+}
+
+/// A line with its verdict in colour: red for what breaks, yellow for what may, green for what does not.
+fn painted(line: &str) -> String {
+    let verdicts = [
+        ("BREAKS", 31),
+        ("CANNOT", 31),
+        (": refused", 31),
+        ("  refused", 31),
+        ("UNCERTAIN", 33),
+        (": warning", 33),
+        ("  fine", 32),
+        ("  new", 32),
+    ];
+    for (word, colour) in verdicts {
+        if let Some((before, after)) = line.split_once(word) {
+            let sign = word.trim_start_matches([':', ' ']);
+            let space = &word[..word.len() - sign.len()];
+            return format!("{before}{space}\u{1b}[{colour}m{sign}\u{1b}[0m{after}");
+        }
+    }
+    line.to_owned()
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::io::{ErrorKind, IsTerminal, Write};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 pub(crate) use penstock::text::harmless;
 use penstock::text::is_harmful;
+use penstock_aws::config::process_environment;
 
 /// Writes a line of the result.
 pub(crate) fn say(line: &str) {
@@ -45,6 +46,13 @@ pub(crate) fn harmless_lines(text: &str) -> String {
 /// Whether somebody may be looking at what [`say`] writes.
 pub(crate) fn is_terminal() -> bool {
     std::io::stdout().is_terminal()
+}
+
+/// Whether somebody sees colours who has not refused them: <https://no-color.org>.
+pub(crate) fn has_colours() -> bool {
+    let refused = process_environment("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let plain = process_environment("TERM").is_some_and(|value| value == "dumb");
+    is_terminal() && !refused && !plain
 }
 
 /// A value as JSON over several lines, harmless too.

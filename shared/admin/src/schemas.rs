@@ -12,7 +12,7 @@ use penstock_schema::{Catalogue, History, Schema, SchemaId, TypeName, Version};
 
 use crate::Operator;
 
-pub use folder::{Fault, Folder, InFolder, Judged, POLICY};
+pub use folder::{Fault, Folder, InFolder, Judged, POLICY, file_of};
 pub use publish::{Changes, Error, PolicyChange, Publication, Refusal, Unfit, publish};
 
 /// The stack has no registry.

@@ -215,7 +215,7 @@ fn window_reads(load: &Load, figures: &Figures, flow: &Flow, prices: &Prices) ->
 }
 
 fn watching(bill: &mut Bill<'_>, load: &Load, figures: &Figures, flow: &Flow) -> anyhow::Result<()> {
-    let (groups, tables) = (load.groups as f64, 2.0 + load.projection_groups as f64);
+    let (groups, tables) = (load.groups as f64, 3.0 + load.projection_groups as f64);
     bill.same("CloudWatch: metrics", "metrics", EDGE_METRICS + GROUP_METRICS * groups)?;
     bill.same("CloudWatch: alarms", "alarms", STACK_ALARMS + GROUP_ALARMS * groups + TABLE_ALARMS * tables)?;
     bill.same("CloudWatch: dashboard", "dashboards", 1.0)?;

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use penstock_admin::schemas::{self, Fault, Folder, Judged, POLICY};
+use penstock_admin::schemas::{self, Fault, Folder, Judged, POLICY, file_of};
 use penstock_schema::history::Refused;
 use penstock_schema::registry::Registry;
-use penstock_schema::{Catalogue, Policy, SchemaId, TypeName, Version, name};
+use penstock_schema::{Catalogue, Policy, SchemaId, TypeName, name};
 use serde_json::{Value, json};
 
 use super::{At, FINE, REFUSED, consumers, git, told};
@@ -91,10 +91,6 @@ fn fault(file: String, text: String) -> Fault {
     Fault { file, pointer: String::new(), text }
 }
 
-fn file_of(kind: &TypeName, version: Version) -> String {
-    format!("{kind}/{version}.json")
-}
-
 /// Compares a folder with its files at a commit, which may have been anything.
 pub(super) fn since(found: &Folder, before: &BTreeMap<String, Vec<u8>>, reference: &str, report: &mut Report) {
     for (file, bytes) in before {
@@ -118,7 +114,7 @@ pub(super) fn since(found: &Folder, before: &BTreeMap<String, Vec<u8>>, referenc
                 report.faults.push(fault(file.clone(), text));
             }
             // a file that cannot be read is told of already
-            None if found.faults.iter().any(|fault| fault.file == *file && !fault.text.starts_with("is missing")) => {}
+            None if found.has(&id) => {}
             None => {
                 let text = format!("is gone since {reference}: a version is never taken away; put it back");
                 report.faults.push(fault(file.clone(), text));
@@ -157,10 +153,7 @@ pub(super) fn published_before(found: &Folder, published: &Catalogue, report: &m
                     );
                     report.faults.push(fault(file, text));
                 }
-                None if found
-                    .faults
-                    .iter()
-                    .any(|fault| fault.file == file && !fault.text.starts_with("is missing")) => {}
+                None if in_folder.files.contains(&version) => {}
                 None => {
                     let text = "is published, and not in this folder: is it an old checkout?".to_owned();
                     report.faults.push(fault(file, text));
@@ -181,7 +174,7 @@ impl Report {
         if json {
             say(&terminal::json(&self.json())?);
         } else {
-            self.lines(folder).iter().for_each(|line| say(&harmless_lines(line)));
+            super::show(&self.lines(folder));
         }
         let wrong = self.faults.len() + self.refused().count();
         let warnings = many(self.warnings.len(), "warning");

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::told::{self, Names};
 use super::{At, FINE, REFUSED, UNKNOWN};
-use crate::terminal::{self, harmless_lines, say};
+use crate::terminal::{self, say};
 
 /// Options of `penstock schema diff`.
 ///
@@ -58,7 +58,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<u8> {
         say(&terminal::json(&told)?);
     } else {
         let names = Names { old: options.a.clone(), new: options.b.clone() };
-        lines(&found, &names, readers).iter().for_each(|line| say(&harmless_lines(line)));
+        super::show(&lines(&found, &names, readers));
     }
     Ok(code(&found))
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{At, FINE, FOLDER, REFUSED, told};
 use crate::target::Target;
-use crate::terminal::{self, harmless_lines, many, note, say};
+use crate::terminal::{self, many, note, say};
 
 /// Options of `penstock schema publish`.
 #[derive(Debug, clap::Args)]
@@ -41,7 +41,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<u8> {
                 told["dry_run"] = options.dry_run.into();
                 say(&terminal::json(&told)?);
             } else {
-                lines(&publication, options.dry_run).iter().for_each(|line| say(&harmless_lines(line)));
+                super::show(&lines(&publication, options.dry_run));
             }
             Ok(FINE)
         }
@@ -57,7 +57,7 @@ fn refuse(options: &Options, lines: &[String], told: Value) -> anyhow::Result<u8
     if options.json {
         say(&terminal::json(&told)?);
     } else {
-        lines.iter().for_each(|line| say(&harmless_lines(line)));
+        super::show(lines);
     }
     note("nothing was published");
     Ok(REFUSED)

@@ -184,3 +184,10 @@ fn what_is_published_is_said_by_version() {
     let table = published::table(&Index { revision: 1, types: [(id(1).kind, listed)].into() });
     assert!(table.lines().last().unwrap().starts_with("shop.order"), "{table}");
 }
+
+#[test]
+fn colours_are_those_of_the_verdict_and_change_no_word() {
+    assert_eq!(painted("  backward  fine"), "  backward  \u{1b}[32mfine\u{1b}[0m");
+    assert_eq!(painted("a/2.json: refused, the policy"), "a/2.json: \u{1b}[31mrefused\u{1b}[0m, the policy");
+    assert_eq!(painted("/properties/fine  added"), "/properties/fine  added");
+}

@@ -51,6 +51,8 @@ pub struct InFolder {
     pub policy: Policy,
     /// Its versions, as far as they can be read.
     pub versions: BTreeMap<Version, Schema>,
+    /// The versions that have a file, whether it can be read or not.
+    pub files: BTreeSet<Version>,
 }
 
 /// What a folder has.
@@ -102,7 +104,6 @@ impl Folder {
 
     fn read_type(&mut self, kind: TypeName, folder: &Path) -> io::Result<()> {
         let mut read = InFolder::default();
-        let mut named: BTreeSet<Version> = BTreeSet::new();
         for (entry, path) in entries(folder)? {
             let file = format!("{kind}/{entry}");
             if entry == BESIDE {
@@ -121,7 +122,7 @@ impl Folder {
                     continue;
                 }
             };
-            named.extend(version);
+            read.files.extend(version);
             let text = match text_of(&path)? {
                 Ok(text) => text,
                 Err(fault) => {
@@ -144,12 +145,12 @@ impl Folder {
                 Err(problems) => self.faults.extend(problems.into_iter().map(|problem| Fault::of(&file, problem))),
             }
         }
-        let gap = (1..).zip(&named).find(|(expected, version)| expected != *version);
+        let gap = (1..).zip(&read.files).find(|(expected, version)| expected != *version);
         if let Some((missing, version)) = gap {
             let text = format!("is missing, and there is a version {version}; versions go from 1 without a gap");
             self.faults.push(Fault::new(file_of(&kind, missing), text));
         }
-        if named.is_empty() {
+        if read.files.is_empty() {
             self.faults.push(Fault::new(kind.as_str(), "has no version; the first one is `1.json`"));
         }
         self.types.insert(kind, read);
@@ -160,7 +161,7 @@ impl Folder {
     /// the next one all the same, so that each is told of its own faults.
     pub fn judge(&self) -> Vec<Judged> {
         let mut judged = Vec::new();
-        for (kind, InFolder { policy, versions }) in &self.types {
+        for (kind, InFolder { policy, versions, .. }) in &self.types {
             let mut history = History::new(kind.clone(), policy.clone());
             for (version, schema) in versions {
                 // what cannot be read was told; those behind the gap cannot be judged
@@ -181,10 +182,15 @@ impl Folder {
     pub fn get(&self, id: &SchemaId) -> Option<&Schema> {
         self.types.get(&id.kind)?.versions.get(&id.version)
     }
+
+    /// Whether a version has a file, be it one that cannot be read.
+    pub fn has(&self, id: &SchemaId) -> bool {
+        self.types.get(&id.kind).is_some_and(|kind| kind.files.contains(&id.version))
+    }
 }
 
 /// The file of a version, from the folder on.
-pub(super) fn file_of(kind: &TypeName, version: Version) -> String {
+pub fn file_of(kind: &TypeName, version: Version) -> String {
     format!("{kind}/{version}.json")
 }
 

@@ -115,9 +115,9 @@ fn a_thousand_events_a_second_cost_what_they_do_by_hand() {
 
     // five pollers of each redrive mapping and two of the give-ups, three calls a minute each
     close(item(&estimate, "SQS: idle polling").quantity, 12.0 * seconds / 20.0);
-    // 4 + 2 * 5; 14 + 2 * 7 + 3 tables * 2
+    // 4 + 2 * 5; 14 + 2 * 7 + 4 tables * 2
     close(item(&estimate, "CloudWatch: metrics").dollars, 4.2);
-    close(item(&estimate, "CloudWatch: alarms").dollars, 3.4);
+    close(item(&estimate, "CloudWatch: alarms").dollars, 3.6);
     // a request: 1,000 + 2 * 26 + 350 + 550; a batch: 900 + 2 * 26 + 550
     let logs = item(&estimate, "CloudWatch: logs of ingest, API and groups");
     close(logs.quantity, (50.0 * 1952.0 + 4.0 * 1502.0) * seconds / 1_073_741_824.0);
