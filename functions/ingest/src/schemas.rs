@@ -32,8 +32,9 @@ pub const FRESH_FOR: Duration = Duration::from_secs(60);
 /// How long a request waits for what the process has not read yet.
 const WAIT_MAX: Duration = Duration::from_millis(500);
 
-/// The index is read again sooner for an event that names what is not in it, but not more often than this.
-const AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// The index is read again sooner for an event that names what is not in it, but not more often than this. Who names something
+/// that is nowhere waits so long for the answer.
+const AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// After a failure the registry is not asked for so long.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -116,8 +117,10 @@ impl<R: Registry + 'static> Schemas<R> {
         let mut view = {
             let known = view();
             let is_new = events.clone().any(|event| matches!(known.wanted(event), Err(fault) if fault.may_be_new()));
-            if is_new {
-                self.read_index(now, true).await;
+            if is_new && self.registry.is_some() {
+                let again = self.known().read.plus(AGAIN_AFTER);
+                tokio::time::sleep(again.since(now)).await;
+                self.read_index(now.max(again), true).await;
             }
             view()
         };

@@ -4,6 +4,8 @@
 //! between storing events and saying so, the client sends them again. Each group must have settled exactly what is on
 //! the stream, and its dead-letter queue must hold what it says it dead-lettered.
 
+mod versions;
+
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::path::Path;
@@ -14,12 +16,14 @@ use anyhow::Context;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use penstock::dead_letter::Message;
 use penstock::window::Counts;
+use penstock_admin::Operator;
 use penstock_admin::dead_letters::peek;
 use penstock_local::{Stack, StreamReader};
 
 use crate::dev::INTERRUPTED;
 use crate::send::{Report, Sender};
 use crate::terminal::{figures, note, say};
+use versions::Versions;
 
 const SAMPLES: &str = "events/samples/orders.ndjson";
 
@@ -30,6 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) async fn run(
     stack: &Stack,
     root: &Path,
+    operator: &Operator,
     interrupted: impl Future<Output = anyhow::Result<()>>,
 ) -> anyhow::Result<ExitCode> {
     let file = root.join(SAMPLES);
@@ -40,12 +45,26 @@ pub(crate) async fn run(
     let lines = text.lines().count() as u64;
     let screen = Screen::new(stack, lines)?;
     let sender = Sender::new(stack.endpoint(), 50, 30)?;
+    let versions = Versions::of(operator, root)?;
+    let half = text.lines().count() / 2;
+    let text = if versions.is_some() { versions::upgrade(&text, half) } else { text };
+    if let Some(versions) = &versions {
+        versions.first().await?;
+    }
     let began = Instant::now();
 
     let mut report = Report::default();
     let mut figures = before.clone().since(&before);
     let ended = {
-        let sending = sender.send_into(&text, &mut report, |lines| screen.sent(lines as u64));
+        let sending = async {
+            let sent = |lines| screen.sent(lines as u64);
+            let numbered = (1..).zip(text.lines());
+            sender.send_lines(numbered.clone().take(half), &mut report, sent).await?;
+            if let Some(versions) = &versions {
+                versions.second().await?;
+            }
+            sender.send_lines(numbered.skip(half), &mut report, sent).await
+        };
         let settling = settle(stack, &mut reader, &before, &screen, &mut figures, sending);
         tokio::select! {
             ended = settling => Some(ended?),

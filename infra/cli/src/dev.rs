@@ -168,11 +168,12 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
         }
         // somebody's own credentials are not for the screen
         let exports = exports::are_made_up(&record.environment).then(|| exports::lines(&record.environment));
-        publish_schemas(&record, &root).await;
         let _published = record.publish(stack.port())?;
+        let operator = Operator::find(Clients::from_environment(&record.environment), &record.stack).await;
         if demo {
-            crate::demo::run(&stack, &root, interrupted).await
+            Box::pin(crate::demo::run(&stack, &root, &operator?, interrupted)).await
         } else {
+            publish_schemas(operator, &root).await;
             serve(&mut stack, exports, interrupted).await
         }
     };
@@ -184,11 +185,11 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
 }
 
 /// Publishes the project's schemas. Without them the pipeline works all the same.
-async fn publish_schemas(record: &Record, root: &Path) {
-    let published = async {
-        let operator = Operator::find(Clients::from_environment(&record.environment), &record.stack).await?;
-        crate::schema::publish_own(&operator, root).await
-    };
+async fn publish_schemas<E>(operator: Result<Operator, E>, root: &Path)
+where
+    anyhow::Error: From<E>,
+{
+    let published = async { crate::schema::publish_own(&operator?, root).await };
     match published.await {
         Ok(told) => told.iter().for_each(|line| note(line)),
         Err(error) => note(&harmless(&format!("the schemas are not published: {error:#}"))),

@@ -27,7 +27,7 @@ const REFUSED: u8 = 1;
 const UNKNOWN: u8 = 2;
 
 /// Where schemas are, below the project.
-const FOLDER: &str = "events/schemas";
+pub(crate) const FOLDER: &str = "events/schemas";
 
 /// What is done with schemas. The exit code is 0 when all is well, 1 when something is refused, 2 when it could not be told.
 #[derive(Debug, clap::Subcommand)]

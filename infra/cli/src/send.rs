@@ -210,9 +210,19 @@ impl Sender {
 
     /// As above; what has an answer is in `report` even if this is dropped on the way.
     pub(crate) async fn send_into(&self, text: &str, report: &mut Report, done: impl Fn(usize)) -> anyhow::Result<()> {
+        self.send_lines((1..).zip(text.lines()), report, done).await
+    }
+
+    /// As above, of lines with their numbers.
+    pub(crate) async fn send_lines<'a>(
+        &self,
+        lines: impl Iterator<Item = (usize, &'a str)>,
+        report: &mut Report,
+        done: impl Fn(usize),
+    ) -> anyhow::Result<()> {
         let mut batch: Vec<Line<'_>> = Vec::new();
         let mut bytes = 0;
-        for (number, text) in (1..).zip(text.lines()) {
+        for (number, text) in lines {
             if text.trim().is_empty() {
                 done(1);
                 continue;
