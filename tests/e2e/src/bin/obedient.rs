@@ -1,6 +1,8 @@
 //! A consumer group for tests: its handler does what each event's data says.
 
-use penstock::{Event, EventHandler, Failure, HandlerContext};
+use std::collections::BTreeMap;
+
+use penstock::{Accepts, Event, EventHandler, Failure, HandlerContext};
 use penstock_aws::Group;
 use serde::Deserialize;
 
@@ -20,11 +22,16 @@ enum Order {
 }
 
 struct Obedient {
+    accepts: Accepts,
     effects: aws_sdk_sqs::Client,
     url: String,
 }
 
 impl EventHandler for Obedient {
+    fn accepts(&self) -> Accepts {
+        self.accepts
+    }
+
     async fn handle(&self, event: &Event, context: &HandlerContext<'_>) -> Result<(), Failure> {
         match event.data_as::<Order>()? {
             Order::Succeed => {}
@@ -46,7 +53,16 @@ impl EventHandler for Obedient {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    let (group, url) = Group::from_env(|env| env.required("EFFECTS_QUEUE_URL", "where effects go")).await?;
+    let (group, (url, versions)) = Group::from_env(|env| {
+        let versions: Option<BTreeMap<String, (u32, u32)>> = env.json("OBEDIENT_VERSIONS");
+        (env.required("EFFECTS_QUEUE_URL", "where effects go"), versions)
+    })
+    .await?;
+    let accepts = versions.map_or(Accepts::Everything, |versions| {
+        // the process has it to its end
+        let versions = versions.into_iter().map(|(kind, (from, to))| (&*kind.leak(), from..=to));
+        Accepts::Versions(Vec::leak(versions.collect()))
+    });
     let effects = group.sdk().sqs();
-    group.handle(Obedient { effects, url }).await
+    group.handle(Obedient { accepts, effects, url }).await
 }

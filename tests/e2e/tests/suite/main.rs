@@ -12,6 +12,7 @@ mod operator;
 mod recovered;
 mod redrive;
 mod restart;
+mod rollout;
 mod schemas;
 mod told;
 mod traced;
