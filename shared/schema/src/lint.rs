@@ -102,6 +102,19 @@ fn depth(value: &Value) -> usize {
     }
 }
 
+const TYPES: [&str; 7] = ["null", "boolean", "object", "array", "number", "integer", "string"];
+
+fn are_types(value: &Value) -> bool {
+    let is_type = |value: &Value| value.as_str().is_some_and(|name| TYPES.contains(&name));
+    match value {
+        Value::Array(names) => {
+            let distinct: BTreeSet<_> = names.iter().filter_map(Value::as_str).collect();
+            !names.is_empty() && names.iter().all(is_type) && distinct.len() == names.len()
+        }
+        one => is_type(one),
+    }
+}
+
 /// What can be said of one schema of the document.
 fn look_at(id: &SchemaId, places: &BTreeSet<&str>, pointer: &str, schema: &Value, problems: &mut Vec<Problem>) {
     let Some(keywords) = schema.as_object() else {
@@ -128,6 +141,10 @@ fn look_at(id: &SchemaId, places: &BTreeSet<&str>, pointer: &str, schema: &Value
                     ),
                 )),
             },
+            ("type", _) if !are_types(value) => problems.push(Problem::new(
+                at,
+                format!("{value} is no type; there are {}, and lists of them without repetition", TYPES.join(", ")),
+            )),
             ("$anchor" | "$dynamicAnchor" | "$dynamicRef" | "$recursiveRef", _) => {
                 problems.push(Problem::new(at, "is not taken: use `$ref` to a JSON pointer, as in `#/$defs/item`"));
             }
