@@ -76,6 +76,14 @@ pub struct Comparison {
     pub whole: Effects,
 }
 
+impl Effects {
+    /// What a later version does to readers, all of it together.
+    pub fn between(old: &Schema, new: &Schema, readers: Readers) -> Self {
+        let unknown = Self { backward: Effect::CannotTell, forward: Effect::CannotTell };
+        effects(old.value(), new.value(), readers).unwrap_or(unknown)
+    }
+}
+
 impl Comparison {
     /// Compares an earlier version with a later one.
     pub fn of(old: &Schema, new: &Schema, readers: Readers) -> Self {
@@ -94,8 +102,7 @@ impl Comparison {
                 Change { alone, ..change }
             })
             .collect();
-        let unknown = Effects { backward: Effect::CannotTell, forward: Effect::CannotTell };
-        Self { changes: judged, whole: effects(old.value(), new.value(), readers).unwrap_or(unknown) }
+        Self { changes: judged, whole: Effects::between(old, new, readers) }
     }
 
     /// What breaks a policy: for each direction that it asks for and that does not hold, which one.

@@ -1,7 +1,7 @@
 //! The table of changes in docs/schemas.md is what the engine says.
 
 use penstock_schema::policy::Readers;
-use penstock_schema::{Comparison, Effect, Schema, SchemaId};
+use penstock_schema::{Effect, Effects, Schema, SchemaId};
 
 const PAGE: &str = include_str!("../../../docs/schemas.md");
 
@@ -33,7 +33,7 @@ fn every_row_is_as_the_engine_has_it() {
     for row in rows {
         let [what, before, after, backward, forward] = row[..] else { panic!("{row:?}") };
         let (old, new) = (schema(1, before.trim_matches('`')), schema(2, after.trim_matches('`')));
-        let effects = Comparison::of(&old, &new, Readers::Tolerant).whole;
+        let effects = Effects::between(&old, &new, Readers::Tolerant);
         let engine = (said(&effects.backward), said(&effects.forward));
         if engine != (backward, forward) {
             wrong.push(format!("{what}: {engine:?}, and the page says {:?}: {effects:?}", (backward, forward)));
