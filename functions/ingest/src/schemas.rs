@@ -63,6 +63,8 @@ struct Known {
     /// When it was read last.
     read: Timestamp,
     reading: bool,
+    /// Versions are not asked for before: they could not be had.
+    versions_due: Timestamp,
     validators: LruCache<SchemaId, Option<Validator>>,
 }
 
@@ -98,6 +100,7 @@ impl<R: Registry + 'static> Schemas<R> {
             due: Timestamp(0),
             read: Timestamp(0),
             reading: false,
+            versions_due: Timestamp(0),
             validators: LruCache::new(VALIDATORS_MAX),
         };
         Self { registry, bundle, undeclared_types, known: Arc::new(Mutex::new(known)) }
@@ -130,7 +133,7 @@ impl<R: Registry + 'static> Schemas<R> {
             let known = self.known();
             wanted.iter().filter(|id| !known.validators.contains(id)).cloned().collect()
         };
-        let found = if missing.is_empty() { Vec::new() } else { self.read_versions(&missing).await };
+        let found = if missing.is_empty() { Vec::new() } else { self.read_versions(&missing, now).await };
         let mut known = self.known();
         for Kept { id, text } in found {
             let validator = Schema::parse(id.clone(), &text).map(|schema| Validator::new(&schema));
@@ -148,13 +151,18 @@ impl<R: Registry + 'static> Schemas<R> {
     }
 
     /// Versions from the registry, and from the bundle what it does not give.
-    async fn read_versions(&self, wanted: &[SchemaId]) -> Vec<Kept> {
+    async fn read_versions(&self, wanted: &[SchemaId], now: Timestamp) -> Vec<Kept> {
         let mut found = Vec::new();
-        if let Some(registry) = &self.registry {
-            match tokio::time::timeout(WAIT_MAX, registry.versions(wanted)).await {
-                Ok(Ok(versions)) => found = versions,
-                Ok(Err(error)) => tracing::warn!(%error, "schemas cannot be read"),
-                Err(_) => tracing::warn!("schemas were not read in time"),
+        let is_due = now >= self.known().versions_due;
+        if let Some(registry) = self.registry.as_ref().filter(|_| is_due) {
+            let read = tokio::time::timeout(WAIT_MAX, registry.versions(wanted)).await;
+            let late = || Err(Error::Unavailable(format!("no answer in {} ms", WAIT_MAX.as_millis())));
+            match read.unwrap_or_else(|_| late()) {
+                Ok(versions) => found = versions,
+                Err(error) => {
+                    tracing::warn!(%error, "schemas cannot be read; what is built in holds");
+                    self.known().versions_due = now.plus(PAUSE);
+                }
             }
         }
         let bundled = self.bundle.versions.iter().filter(|kept| wanted.contains(&kept.id));

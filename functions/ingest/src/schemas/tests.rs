@@ -13,6 +13,7 @@ struct Scripted {
     versions: Vec<Kept>,
     hangs: bool,
     asked: AtomicU32,
+    versions_asked: AtomicU32,
 }
 
 impl Registry for Scripted {
@@ -25,6 +26,7 @@ impl Registry for Scripted {
     }
 
     async fn versions(&self, ids: &[SchemaId]) -> Result<Vec<Kept>, Error> {
+        self.versions_asked.fetch_add(1, Ordering::Relaxed);
         if self.index.lock().unwrap().is_none() {
             return Err(Error::Throttled("too much".to_owned()));
         }
@@ -168,6 +170,19 @@ fn a_version_that_was_published_a_moment_ago_is_found_when_an_event_names_it() {
     let began = std::time::Instant::now();
     assert_eq!(at(1060), Ok(judgement(2, 1)));
     assert!(began.elapsed() >= Duration::from_millis(40), "it is not asked more often than that");
+}
+
+#[test]
+fn versions_that_cannot_be_had_are_not_asked_for_with_each_request() {
+    let runtime = runtime();
+    let scripted = Arc::new(Scripted::default());
+    let schemas = Schemas::of(Some(Arc::clone(&scripted)), Bundle::default(), Undeclared::Pass);
+    schemas.known().index = Some(Arc::new(index("{}", &[1])));
+    let event = event(r#","data":{"n":1}"#);
+    for now in [100_000, 100_001, 104_999, 105_000] {
+        assert_eq!(judged_at(&schemas, now, &event, &runtime), Ok(None));
+    }
+    assert_eq!(scripted.versions_asked.load(Ordering::Relaxed), 2);
 }
 
 #[test]
