@@ -70,6 +70,9 @@ pub mod odd_shapes {
             #[serde(deserialize_with = "serde::Deserialize::deserialize")]
             pub parent: Option<Box<Node>>,
             pub payment: Payment,
+            /// May be null, and may be missing.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub perhaps: Option<Box<Perhaps>>,
             #[serde(skip_serializing_if = "Option::is_none")]
             pub ratio: Option<f64>,
             #[serde(skip_serializing_if = "Option::is_none")]
@@ -113,6 +116,12 @@ pub mod odd_shapes {
                 #[serde(skip_serializing_if = "Option::is_none")]
                 currency: Option<String>,
             },
+        }
+
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        pub struct Perhaps {
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub again: Option<Box<Perhaps>>,
         }
 
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

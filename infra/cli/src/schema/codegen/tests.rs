@@ -145,6 +145,7 @@ fn each_shape_is_read_and_written_again() {
         "parent": { "name": "b", "next": { "name": "c", "leaves": [{ "name": "d" }] } },
         "either": 3, "counts": { "x": 4 }, "grid": [[5], [], [6, 7]], "state": "closed", "ratio": 8.0, "at": "now",
         "vector": [1.0, "x"], "colliding": "a-b", "both": { "name": "e", "size": 9 }, "anything": { "z": [] },
+        "perhaps": { "again": {} },
     });
     let text = cash
         .to_string()

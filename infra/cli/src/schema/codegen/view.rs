@@ -58,13 +58,21 @@ impl View {
         let mut root = maker.definition(&pointer, root, ROOT);
         root["title"] = ROOT.into();
         let mut definitions = Map::new();
+        let mut nullable = BTreeSet::new();
         while let Some((pointer, own)) = maker.waiting.pop() {
             let Some(schema) = schema.pointer(&pointer) else { continue };
             let mut view = maker.definition(&pointer, schema, &own);
+            if let Some(content) = content_or_null(&mut view) {
+                view = content;
+                nullable.insert(format!("#/definitions/{own}"));
+            }
             if let Some(keywords) = view.as_object_mut() {
                 keywords.remove("title");
             }
             definitions.insert(own, view);
+        }
+        for view in [&mut root].into_iter().chain(definitions.values_mut()) {
+            may_be_null(view, &nullable);
         }
         Self { root, definitions, untyped: maker.untyped }
     }
@@ -407,6 +415,33 @@ impl Name {
             self.own = title.to_owned();
         }
         self
+    }
+}
+
+/// What a view is that may be null besides.
+fn content_or_null(view: &mut Value) -> Option<Value> {
+    match view.get_mut("oneOf")?.as_array_mut()?.as_mut_slice() {
+        [content, null] if *null == json!({ "type": "null" }) => Some(content.take()),
+        _ => None,
+    }
+}
+
+/// Lets each reference to one of these be null. typify would call what is in a definition as it calls the definition.
+fn may_be_null(view: &mut Value, nullable: &BTreeSet<String>) {
+    match view {
+        Value::Object(keywords) => {
+            keywords.values_mut().for_each(|below| may_be_null(below, nullable));
+            let is_one = keywords.get("$ref").and_then(Value::as_str).is_some_and(|target| nullable.contains(target));
+            if is_one {
+                let description = keywords.remove("description");
+                *view = or_null(view.take(), true);
+                if let Some(description) = description {
+                    view["description"] = description;
+                }
+            }
+        }
+        Value::Array(below) => below.iter_mut().for_each(|below| may_be_null(below, nullable)),
+        _ => {}
     }
 }
 
