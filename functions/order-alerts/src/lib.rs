@@ -14,6 +14,8 @@ mod queue;
 
 use std::ops::RangeInclusive;
 
+use order_events::shop_order_cancelled::v1::Reason;
+use order_events::{shop_order_cancelled, shop_order_placed};
 use penstock::{Accepts, Event, EventHandler, Failure, HandlerContext};
 use serde::{Deserialize, Serialize};
 
@@ -22,8 +24,9 @@ pub use queue::AlertQueue;
 /// Orders above this want a second look.
 pub const LARGE_ORDER_CENTS: i64 = 100_000;
 
-/// The versions that are understood here.
-const VERSIONS: &[(&str, RangeInclusive<u32>)] = &[("shop.order.placed", 1..=1), ("shop.order.cancelled", 1..=1)];
+/// The versions that are understood here. Both of a placed order are read as version 2, which adds a member that may be missing.
+const VERSIONS: &[(&str, RangeInclusive<u32>)] =
+    &[(shop_order_placed::TYPE, 1..=2), (shop_order_cancelled::TYPE, 1..=1)];
 
 /// A message for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,18 +53,6 @@ pub struct OrderAlerts<A> {
     alerts: A,
 }
 
-#[derive(Deserialize)]
-struct Placed {
-    order_id: String,
-    total_cents: i64,
-}
-
-#[derive(Deserialize)]
-struct Cancelled {
-    order_id: String,
-    reason: String,
-}
-
 impl<A: Alerts> OrderAlerts<A> {
     /// A handler that sends to `alerts`.
     pub fn new(alerts: A) -> Self {
@@ -86,18 +77,18 @@ impl<A: Alerts> EventHandler for OrderAlerts<A> {
 /// Which alert an event is worth, if any.
 fn judge(event: &Event) -> Result<Option<(String, &'static str, String)>, Failure> {
     match event.kind() {
-        "shop.order.placed" => {
-            let Placed { order_id, total_cents } = event.data_as()?;
+        shop_order_placed::TYPE => {
+            let shop_order_placed::v2::Data { order_id, total_cents, .. } = event.data_as()?;
             if total_cents < 0 {
                 return Err(Failure::refuse(format!("order {order_id} has a negative total: {total_cents} cents")));
             }
             let text = format!("the total is {total_cents} cents");
             Ok((total_cents > LARGE_ORDER_CENTS).then_some((order_id, "large_order", text)))
         }
-        "shop.order.cancelled" => {
-            let Cancelled { order_id, reason } = event.data_as()?;
+        shop_order_cancelled::TYPE => {
+            let shop_order_cancelled::v1::Data { order_id, reason } = event.data_as()?;
             let text = "cancelled for suspected fraud".to_owned();
-            Ok((reason == "fraud").then_some((order_id, "suspected_fraud", text)))
+            Ok((reason == Reason::Fraud).then_some((order_id, "suspected_fraud", text)))
         }
         _ => Ok(None),
     }

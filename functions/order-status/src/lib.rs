@@ -9,6 +9,7 @@
 
 use std::ops::RangeInclusive;
 
+use order_events::shop_order_placed;
 use penstock::projection::Refusal;
 use penstock::{Accepts, Event, Projection};
 use serde::{Deserialize, Serialize};
@@ -40,13 +41,9 @@ pub struct Order {
     pub history: Vec<(String, String)>,
 }
 
-#[derive(Deserialize)]
-struct Placed {
-    total_cents: i64,
-}
-
-/// The versions that are understood here: of all but the first step no more is read than that it came.
-const VERSIONS: &[(&str, RangeInclusive<u32>)] = &[("shop.order.placed", 1..=1)];
+/// The versions that are understood here: of all but the first step no more is read than that it came. A placed order of
+/// version 2 is compatible, and so is read as version 1: what it adds is of no use here.
+const VERSIONS: &[(&str, RangeInclusive<u32>)] = &[(shop_order_placed::TYPE, 1..=1)];
 
 /// The projection.
 #[derive(Debug, Clone, Copy)]
@@ -65,7 +62,7 @@ impl Projection for OrderStatus {
 
     fn fold(&self, order: Option<Order>, event: &Event) -> Result<Order, Refusal> {
         let next = match event.kind() {
-            "shop.order.placed" => Status::Placed,
+            shop_order_placed::TYPE => Status::Placed,
             "shop.order.paid" => Status::Paid,
             "shop.order.shipped" => Status::Shipped,
             "shop.order.delivered" => Status::Delivered,
@@ -86,7 +83,10 @@ impl Projection for OrderStatus {
         }
         let mut order = match order {
             Some(order) => order,
-            None => Order { status: next, total_cents: event.data_as::<Placed>()?.total_cents, history: Vec::new() },
+            None => {
+                let shop_order_placed::v1::Data { total_cents, .. } = event.data_as()?;
+                Order { status: next, total_cents, history: Vec::new() }
+            }
         };
         order.status = next;
         order.history.push((event.kind().to_owned(), event.id().to_owned()));
@@ -104,7 +104,7 @@ mod tests {
         let (mut order, mut refused) = (None, Vec::new());
         for (n, step) in steps.iter().enumerate() {
             let text = format!(
-                r#"{{"specversion":"1.0","id":"{n}","source":"s","type":"shop.order.{step}","data":{{"total_cents":5}}}}"#
+                r#"{{"specversion":"1.0","id":"{n}","source":"s","type":"shop.order.{step}","data":{{"order_id":"o","total_cents":5}}}}"#
             );
             let event = Event::from_json(&text, &Limits::DEFAULT).unwrap();
             match OrderStatus.fold(order.clone(), &event) {
