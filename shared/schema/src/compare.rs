@@ -84,6 +84,18 @@ impl Effects {
     }
 }
 
+impl Effects {
+    /// What breaks a policy: for each direction that it asks for and that does not hold, which one.
+    pub fn breaches(&self, policy: &Policy) -> Vec<(Direction, &Effect)> {
+        let wanted = [
+            (policy.compatibility.is_backward(), Direction::Backward, &self.backward),
+            (policy.compatibility.is_forward(), Direction::Forward, &self.forward),
+        ];
+        let broken = wanted.into_iter().filter(|(asked, _, effect)| *asked && !effect.keeps());
+        broken.map(|(_, direction, effect)| (direction, effect)).collect()
+    }
+}
+
 impl Comparison {
     /// Compares an earlier version with a later one.
     pub fn of(old: &Schema, new: &Schema, readers: Readers) -> Self {
@@ -103,16 +115,6 @@ impl Comparison {
             })
             .collect();
         Self { changes: judged, whole: Effects::between(old, new, readers) }
-    }
-
-    /// What breaks a policy: for each direction that it asks for and that does not hold, which one.
-    pub fn breaches(&self, policy: &Policy) -> Vec<(Direction, &Effect)> {
-        let wanted = [
-            (policy.compatibility.is_backward(), Direction::Backward, &self.whole.backward),
-            (policy.compatibility.is_forward(), Direction::Forward, &self.whole.forward),
-        ];
-        let broken = wanted.into_iter().filter(|(asked, _, effect)| *asked && !effect.keeps());
-        broken.map(|(_, direction, effect)| (direction, effect)).collect()
     }
 }
 

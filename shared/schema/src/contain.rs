@@ -1,7 +1,7 @@
 //! Whether every document that one schema allows is allowed by another.
 //!
-//! First a document is looked for that breaks it, and judged by the validators: one that is found is shown, and decides. If none
-//! is, it has to be proved. What can be neither refuted nor proved counts as breaking, and is told as such.
+//! It has to be proved, and a document is looked for that breaks it, and judged by the validators: one that is found is shown, and
+//! decides, whatever was proved. What can be neither refuted nor proved counts as breaking, and is told as such.
 
 mod recursion;
 mod samples;
@@ -13,6 +13,8 @@ use jsonschema::canonical::{self, CanonicalSchema, Containment as Covers};
 use serde_json::Value;
 
 use crate::validate::{compile, patterns};
+use crate::walk;
+use search::Effort;
 
 /// Whether one schema is contained in another.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,14 +52,15 @@ pub(crate) fn contained(sub: &Side, sup: &Side) -> Containment {
     if sub.schema == sup.schema {
         return Containment::Contained;
     }
-    let difference = difference(sub, sup);
-    if let Some(document) = search::breaking(sub, sup, difference.as_ref()) {
-        return Containment::Breaks(document);
+    let proved = covers(sub, sup) || recursion::proves(&sub.schema, &sup.schema);
+    let difference = if proved { None } else { difference(sub, sup) };
+    // what is proved is tried too, a little: a document that breaks it would show that the proof is wrong
+    let effort = if proved { Effort::LITTLE } else { Effort::MUCH };
+    match search::breaking(sub, sup, difference.as_ref(), effort) {
+        Some(document) => Containment::Breaks(document),
+        None if proved => Containment::Contained,
+        None => Containment::CannotTell,
     }
-    if covers(sub, sup) || recursion::proves(&sub.schema, &sup.schema) {
-        return Containment::Contained;
-    }
-    Containment::CannotTell
 }
 
 fn covers(sub: &Side, sup: &Side) -> bool {
@@ -69,6 +72,14 @@ fn covers(sub: &Side, sup: &Side) -> bool {
 fn covers_at(sub: (&Value, &Value), sup: (&Value, &Value)) -> bool {
     let alone = |(root, schema): (&Value, &Value)| {
         let mut alone = schema.as_object()?.clone();
+        // a reference to elsewhere would mean another place of what is cut out
+        let refers_elsewhere = |schema: &Value| {
+            let target = schema.get("$ref").and_then(Value::as_str).and_then(walk::target);
+            target.is_some_and(|target| !target.starts_with("/$defs/"))
+        };
+        if walk::all(root).iter().any(|(_, schema)| refers_elsewhere(schema)) {
+            return None;
+        }
         if let Some(definitions) = root.get("$defs") {
             alone.insert("$defs".to_owned(), definitions.clone());
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::compare::{Comparison, Direction, Effect, is_readable};
+use crate::compare::{Comparison, Direction, Effect, Effects, is_readable};
 use crate::name::{TypeName, Version};
 use crate::policy::Policy;
 use crate::schema::Schema;
@@ -114,8 +114,13 @@ impl History {
         };
         let mut breaches = Vec::new();
         for (with, earlier) in compared {
+            let effects = Effects::between(&earlier.schema, schema, self.policy.readers);
+            if effects.breaches(&self.policy).is_empty() {
+                continue;
+            }
+            // what each change does alone is asked where somebody has to look at it
             let comparison = Comparison::of(&earlier.schema, schema, self.policy.readers);
-            let broken = comparison.breaches(&self.policy).into_iter();
+            let broken = effects.breaches(&self.policy).into_iter();
             let broken = broken.map(|(direction, effect)| Breach {
                 with,
                 direction,

@@ -6,6 +6,7 @@
 pub mod compare;
 mod contain;
 pub mod history;
+pub mod json;
 pub mod lint;
 pub mod name;
 pub mod policy;

@@ -10,6 +10,7 @@ use std::fmt;
 
 use serde_json::Value;
 
+use crate::json;
 use crate::name::SchemaId;
 use crate::validate;
 use crate::walk;
@@ -84,12 +85,15 @@ fn read(text: &str) -> Result<Value, Problem> {
     if text.len() > BYTES_MAX {
         return Err(Problem::new("", format!("{} bytes; a schema has {BYTES_MAX} at most", text.len())));
     }
-    let value: Value = serde_json::from_str(text).map_err(|error| Problem::new("", format!("not JSON: {error}")))?;
+    let value = json::parse(text).map_err(|error| Problem::new("", format!("not JSON: {error}")))?;
     if !value.is_object() {
         return Err(Problem::new("", "a schema for events is a JSON object"));
     }
     if depth(&value) > DEPTH_MAX {
-        return Err(Problem::new("", format!("nested deeper than {DEPTH_MAX} levels; take parts out into `$defs`")));
+        return Err(Problem::new(
+            "",
+            format!("nested deeper than {DEPTH_MAX} levels of JSON; take parts out into `$defs`"),
+        ));
     }
     Ok(value)
 }
@@ -101,6 +105,27 @@ fn depth(value: &Value) -> usize {
         _ => 0,
     }
 }
+
+/// The formats of 2020-12 that are asserted.
+const FORMATS: [&str; 17] = [
+    "date-time",
+    "date",
+    "time",
+    "duration",
+    "email",
+    "hostname",
+    "ipv4",
+    "ipv6",
+    "uri",
+    "uri-reference",
+    "iri",
+    "iri-reference",
+    "uuid",
+    "uri-template",
+    "json-pointer",
+    "relative-json-pointer",
+    "regex",
+];
 
 const TYPES: [&str; 7] = ["null", "boolean", "object", "array", "number", "integer", "string"];
 
@@ -141,6 +166,10 @@ fn look_at(id: &SchemaId, places: &BTreeSet<&str>, pointer: &str, schema: &Value
                     ),
                 )),
             },
+            ("format", Some(format)) if !FORMATS.contains(&format) => problems.push(Problem::new(
+                at,
+                format!("`{}` is no format; there are {}", format.escape_default(), FORMATS.join(", ")),
+            )),
             ("type", _) if !are_types(value) => problems.push(Problem::new(
                 at,
                 format!("{value} is no type; there are {}, and lists of them without repetition", TYPES.join(", ")),

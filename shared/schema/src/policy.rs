@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::json;
+
 /// Which versions have to understand each other.
 ///
 /// *Backward*: what was valid under an earlier version is valid for readers of this one, so that consumers can be upgraded
@@ -113,14 +115,24 @@ impl Policy {
     /// # Errors
     /// What is wrong with it.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let members: serde_json::Map<String, serde_json::Value> =
-            serde_json::from_str(text).map_err(|error| error.to_string())?;
-        let policy: Self = serde_json::from_value(members.into()).map_err(|error| error.to_string())?;
-        if let Some(pointer) = policy.partition_key.as_deref().filter(|pointer| !pointer.starts_with('/')) {
-            return Err(format!("`partition_key` is `{}`: a JSON pointer begins with `/`", pointer.escape_default()));
+        let members = json::parse(text)?;
+        if !members.is_object() {
+            return Err("a policy is a JSON object".to_owned());
+        }
+        let policy: Self = serde_json::from_value(members).map_err(|error| error.to_string())?;
+        if let Some(pointer) = policy.partition_key.as_deref().filter(|pointer| !is_pointer(pointer)) {
+            return Err(format!(
+                "`partition_key` is `{}`, and no JSON pointer: it begins with `/`, `~` is written `~0`, and `/` in a name `~1`",
+                pointer.escape_default()
+            ));
         }
         Ok(policy)
     }
+}
+
+/// <https://www.rfc-editor.org/rfc/rfc6901#section-3>
+fn is_pointer(text: &str) -> bool {
+    text.starts_with('/') && text.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']))
 }
 
 #[cfg(test)]
@@ -134,7 +146,14 @@ mod tests {
         assert!(policy.compatibility.is_transitive());
         assert_eq!((policy.readers, policy.undeclared_versions), (Readers::Tolerant, Undeclared::Reject));
         assert_eq!(Policy::parse("{}").unwrap(), Policy::default());
-        for bad in [r#"{"compatibility":"BOTH"}"#, r#"{"compat":"FULL"}"#, r#"{"partition_key":"order_id"}"#, "[]"] {
+        for bad in [
+            r#"{"compatibility":"BOTH"}"#,
+            r#"{"compat":"FULL"}"#,
+            r#"{"partition_key":"order_id"}"#,
+            "[]",
+            r#"{"partition_key":"/a/~2"}"#,
+            r#"{"compatibility":"NONE","compatibility":"FULL"}"#,
+        ] {
             Policy::parse(bad).unwrap_err();
         }
     }

@@ -59,7 +59,11 @@ fn kept(root: &Value) -> BTreeSet<String> {
 
 /// Whether a member with a value of its own tells the branches apart.
 fn are_disjoint(root: &Value, branches: &[Value]) -> bool {
-    let branches: Vec<&Map<String, Value>> = branches.iter().filter_map(|branch| resolve(root, branch)).collect();
+    let Some(branches) =
+        branches.iter().map(|branch| resolve(root, branch)).collect::<Option<Vec<&Map<String, Value>>>>()
+    else {
+        return false;
+    };
     let values = |branch: &Map<String, Value>, name: &str| -> Option<Vec<Value>> {
         let required = branch.get("required")?.as_array()?.iter().any(|other| other == name);
         let member = branch.get("properties")?.get(name)?;
@@ -73,7 +77,11 @@ fn are_disjoint(root: &Value, branches: &[Value]) -> bool {
         let mut seen: Vec<Value> = Vec::new();
         branches.iter().all(|branch| {
             values(branch, name).is_some_and(|values| {
-                let is_new = values.iter().all(|value| !seen.contains(value));
+                // 1 is 1.0
+                let plain = |value: &Value| value.as_f64().map_or_else(|| value.clone(), Value::from);
+                let values: Vec<Value> = values.iter().map(plain).collect();
+                let is_new =
+                    values.iter().all(|value| !seen.contains(value) && !value.is_array() && !value.is_object());
                 seen.extend(values);
                 is_new
             })

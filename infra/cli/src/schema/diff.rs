@@ -89,7 +89,7 @@ pub(super) fn lines(found: &Comparison, names: &Names, readers: Readers) -> Vec<
 fn satisfied(found: &Comparison) -> Vec<Compatibility> {
     let all = [Compatibility::None, Compatibility::Backward, Compatibility::Forward, Compatibility::Full];
     let fits = |compatibility: &Compatibility| {
-        found.breaches(&Policy { compatibility: *compatibility, ..Policy::default() }).is_empty()
+        found.whole.breaches(&Policy { compatibility: *compatibility, ..Policy::default() }).is_empty()
     };
     all.into_iter().filter(fits).collect()
 }

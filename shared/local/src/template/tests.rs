@@ -182,7 +182,7 @@ fn the_template_of_this_project_is_honoured_whole() {
         "HttpApi: `DefaultRouteSettings` has no effect on this machine",
     ];
     assert_eq!(pipeline.warnings, expected);
-    assert_eq!(pipeline.alarms.len(), 31);
+    assert_eq!(pipeline.alarms.len(), 33);
 }
 
 #[test]

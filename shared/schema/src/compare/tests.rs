@@ -50,3 +50,35 @@ fn a_recursive_schema_can_grow() {
     assert!(matches!(compare(&old, &narrow, Readers::Tolerant).whole.backward, Effect::Breaks(_)));
     assert!(compare(&old, &narrow, Readers::Tolerant).whole.forward.keeps());
 }
+
+/// Found by somebody who looked with fresh eyes: a part that was cut out of its schema took a reference for its own.
+#[test]
+fn a_reference_to_a_place_of_the_whole_is_not_read_in_a_part_of_it() {
+    let deep = |z: Value| {
+        let mut inner =
+            json!({"type":"object","additionalProperties":false,"properties":{"x":{"type":"integer"},"z":z}});
+        for _ in 0..3 {
+            inner = json!({"type":"object","additionalProperties":false,"properties":{"r":{"$ref":"#"},"w":inner}});
+        }
+        json!({"type":"object","additionalProperties":false,"properties":{"x":{"type":"number"},"w":inner}})
+    };
+    let (old, new) = (deep(json!({"$ref":"#/properties/x"})), deep(json!({"type":"integer"})));
+    for readers in [Readers::Strict, Readers::Tolerant] {
+        assert!(!compare(&old, &new, readers).whole.backward.keeps());
+    }
+}
+
+#[test]
+fn branches_are_told_apart_only_by_values_that_differ() {
+    for branches in [
+        json!([{"properties":{"k":{"const":1}},"required":["k"],"additionalProperties":false},
+                            {"properties":{"k":{"const":1.0}},"required":["k"]}]),
+        json!([{"properties":{"k":{"const":"a"}},"required":["k"],"additionalProperties":false}, true]),
+    ] {
+        let old = json!({"oneOf": branches});
+        let mut new = old.clone();
+        new["title"] = "t".into();
+        let whole = compare(&old, &new, Readers::Tolerant).whole;
+        assert!(whole.backward.keeps() && whole.forward.keeps(), "{whole:?}");
+    }
+}

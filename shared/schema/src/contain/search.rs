@@ -15,8 +15,6 @@ use crate::walk::{self, target};
 
 /// Levels of a document.
 const DEPTH_MAX: usize = 7;
-/// Values that are tried at the top, and below.
-const VALUES_MAX: [usize; 2] = [4000, 48];
 /// Ways through `anyOf` and `oneOf` at one place.
 const BRANCHES_MAX: usize = 24;
 /// Items or members that are repeated to reach a number.
@@ -39,16 +37,32 @@ struct Said<'a> {
     is_sub: bool,
 }
 
-struct Search<'a> {
-    sub: &'a Side,
+struct Search {
     places: Option<ValidatorMap>,
+    effort: Effort,
+}
+
+/// How much is tried.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Effort {
+    /// Values at the top, and at each place below.
+    values: [usize; 2],
+    /// Bytes of the documents.
+    bytes: usize,
+}
+
+impl Effort {
+    /// Where a proof was found.
+    pub(super) const LITTLE: Self = Self { values: [200, 6], bytes: 50_000 };
+    /// Where none was.
+    pub(super) const MUCH: Self = Self { values: [4000, 48], bytes: 1_000_000 };
 }
 
 /// A document of `sub` that is none of `sup`, made small. `difference` is what the engine knows of such documents.
-pub(super) fn breaking(sub: &Side, sup: &Side, difference: Option<&Value>) -> Option<Value> {
+pub(super) fn breaking(sub: &Side, sup: &Side, difference: Option<&Value>, effort: Effort) -> Option<Value> {
     let options = jsonschema::draft202012::options().offline().should_validate_formats(true);
     let places = options.with_pattern_options(patterns()).build_map(&sub.schema).ok();
-    let search = Search { sub, places };
+    let search = Search { places, effort };
     let said = |root, is_sub| Said { root, pointer: String::new(), schema: root, binds: true, is_sub };
     let breaks = |document: &Value| sub.validator.is_valid(document) && !sup.validator.is_valid(document);
     let mut all = vec![vec![said(&sub.schema, true), said(&sup.schema, false)]];
@@ -59,10 +73,11 @@ pub(super) fn breaking(sub: &Side, sup: &Side, difference: Option<&Value>) -> Op
     Some(smaller(found, &breaks))
 }
 
-impl<'a> Search<'a> {
+impl Search {
     /// Values that matter at a place of which all of `said` speak.
-    fn values(&self, said: Vec<Said<'a>>, depth: usize) -> Vec<Value> {
-        let max = VALUES_MAX[depth.min(1)];
+    fn values(&self, said: Vec<Said<'_>>, depth: usize) -> Vec<Value> {
+        let max = self.effort.values[depth.min(1)];
+        let mut bytes = self.effort.bytes;
         let mut found: Vec<Value> = Vec::new();
         let mut seen = BTreeSet::new();
         let branches = branches(said);
@@ -70,7 +85,15 @@ impl<'a> Search<'a> {
         for said in branches {
             let mut taken = 0;
             for value in self.values_of(&said, depth) {
-                if taken < share.max(8) && self.may_be(&said, &value) && seen.insert(value.to_string()) {
+                if taken >= share.max(2) || bytes == 0 {
+                    break;
+                }
+                if !self.may_be(&said, &value) {
+                    continue;
+                }
+                let text = value.to_string();
+                bytes = bytes.saturating_sub(text.len());
+                if seen.insert(text) {
                     found.push(value);
                     taken += 1;
                 }
@@ -80,14 +103,14 @@ impl<'a> Search<'a> {
     }
 
     /// Whether it is valid under all of the schema that binds here.
-    fn may_be(&self, said: &[Said<'a>], value: &Value) -> bool {
+    fn may_be(&self, said: &[Said<'_>], value: &Value) -> bool {
         let Some(places) = &self.places else { return true };
         said.iter()
             .filter(|said| said.is_sub && said.binds)
             .all(|said| places.get(&format!("#{}", said.pointer)).is_none_or(|validator| validator.is_valid(value)))
     }
 
-    fn values_of(&self, said: &[Said<'a>], depth: usize) -> Vec<Value> {
+    fn values_of(&self, said: &[Said<'_>], depth: usize) -> Vec<Value> {
         let keywords = |name: &'static str| said.iter().filter_map(move |said| said.schema.get(name));
         let mut values: Vec<Value> = keywords("const").cloned().collect();
         values.extend(keywords("enum").filter_map(Value::as_array).flatten().cloned());
@@ -108,8 +131,8 @@ impl<'a> Search<'a> {
         values
     }
 
-    fn arrays(&self, said: &[Said<'a>], depth: usize) -> Vec<Value> {
-        let first: Vec<Said<'a>> =
+    fn arrays(&self, said: &[Said<'_>], depth: usize) -> Vec<Value> {
+        let first: Vec<Said<'_>> =
             said.iter().flat_map(|said| said.below(&["items", "contains", "unevaluatedItems"])).collect();
         let items = self.values(first, depth + 1);
         let tuple = said.iter().filter_map(|said| said.schema.get("prefixItems")?.as_array()).map(Vec::len).max();
@@ -151,7 +174,7 @@ impl<'a> Search<'a> {
         arrays.into_iter().map(Value::Array).collect()
     }
 
-    fn objects(&self, said: &[Said<'a>], depth: usize) -> Vec<Value> {
+    fn objects(&self, said: &[Said<'_>], depth: usize) -> Vec<Value> {
         let mut names: BTreeSet<String> = BTreeSet::new();
         let (mut required, mut wanted): (BTreeSet<String>, BTreeSet<String>) = Default::default();
         for said in said {
@@ -176,7 +199,7 @@ impl<'a> Search<'a> {
             let these = said.schema.get("required").map(strings).unwrap_or_default();
             if said.binds && said.is_sub { required.extend(these) } else { wanted.extend(these) }
         }
-        let named: Vec<Said<'a>> = said.iter().flat_map(|said| said.below(&["propertyNames"])).collect();
+        let named: Vec<Said<'_>> = said.iter().flat_map(|said| said.below(&["propertyNames"])).collect();
         if !named.is_empty() {
             let texts = self.values(named, depth + 1);
             names.extend(texts.iter().filter_map(Value::as_str).take(8).map(str::to_owned));
@@ -229,7 +252,7 @@ impl<'a> Search<'a> {
     /// Objects of as many members as a bound names.
     fn counted(
         &self,
-        said: &[Said<'a>],
+        said: &[Said<'_>],
         base: &Map<String, Value>,
         full: &Map<String, Value>,
         values: &BTreeMap<String, Vec<Value>>,
@@ -253,12 +276,11 @@ impl<'a> Search<'a> {
             }
             objects.push(object);
         }
-        _ = self.sub;
         objects
     }
 }
 
-impl<'a> Said<'a> {
+impl Said<'_> {
     /// What stands below it, and binds as it does.
     fn at(&self, step: &str) -> Option<Self> {
         let schema = self.schema.pointer(step)?;

@@ -52,6 +52,16 @@ fn foreign(pattern: &str) -> Option<&'static str> {
         let rest = &bytes[at..];
         let quantifier = match rest {
             [b'\\', b'A' | b'z' | b'Z' | b'h' | b'Q' | b'E', ..] => return Some("`\\A`, `\\z`, `\\Z` or `\\h`"),
+            [b'\\', b'<' | b'>', ..] => return Some("`\\<` or `\\>`"),
+            [b'\\', b'x', b'{', ..] => return Some("`\\x{`"),
+            [b'\\', b'b' | b'B', b'{', ..] => return Some("`\\b{`"),
+            [b'\\', b'p' | b'P', next, ..] if *next != b'{' => return Some("`\\p` without braces"),
+            // what stands in its braces is no quantifier
+            [b'\\', b'p' | b'P' | b'u' | b'k', b'{' | b'<', rest @ ..] => {
+                at += 3 + rest.iter().position(|b| matches!(b, b'}' | b'>')).map_or(rest.len(), |end| end + 1);
+                quantified = false;
+                continue;
+            }
             [b'\\', ..] => {
                 at += 2;
                 quantified = false;
@@ -110,12 +120,27 @@ mod tests {
             "(?<year>\\d{4})",
             "\\(\\?=",
             "a??",
+            "^\\p{L}+$",
+            "^\\u{1F600}*$",
         ] {
             assert_eq!(foreign(good), None, "{good}");
         }
-        for bad in
-            ["a++", "(?i)a", "(?=a)", "(?<!a)b", "[[:alpha:]]", "[a-z&&[^b]]", "\\Aa", "a\\z", "a{2}{3}", "(?P<n>a)"]
-        {
+        for bad in [
+            "\\pL",
+            "\\x{41}",
+            "\\<a",
+            "\\b{start}",
+            "a++",
+            "(?i)a",
+            "(?=a)",
+            "(?<!a)b",
+            "[[:alpha:]]",
+            "[a-z&&[^b]]",
+            "\\Aa",
+            "a\\z",
+            "a{2}{3}",
+            "(?P<n>a)",
+        ] {
             assert!(foreign(bad).is_some(), "{bad}");
         }
     }

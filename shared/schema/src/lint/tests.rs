@@ -21,6 +21,8 @@ fn what_is_no_schema_is_refused_with_its_place() {
     let cases = [
         ("not json", "not JSON"),
         ("[1]", "is a JSON object"),
+        (r#"{"type":"object","type":"string"}"#, "the member `type` is there twice"),
+        ("\u{feff}{}", "byte order mark"),
         ("true", "is a JSON object"),
         (&large, "65536 at most"),
         (&deep, "nested deeper"),
@@ -41,7 +43,7 @@ fn what_is_no_schema_is_refused_with_its_place() {
         (r#"{"pattern":"(?=a)"}"#, "/pattern: a group that looks around"),
         (r#"{"pattern":"("}"#, "/pattern"),
         (r#"{"pattern":"^(\\p{L}{1,100}){1,100}$"}"#, "/pattern"),
-        (r#"{"format":"date_time"}"#, "date_time"),
+        (r#"{"format":"date_time"}"#, "`date_time` is no format; there are date-time,"),
         (r#"{"minLength":-1}"#, "/minLength"),
     ];
     for (text, part) in cases {
