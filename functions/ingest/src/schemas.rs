@@ -172,7 +172,8 @@ impl<R: Registry + 'static> Schemas<R> {
         found
     }
 
-    /// Reads the index when it is due: the first time at once, then beside what goes on with the one that there is.
+    /// Reads the index when it is due: the first time, and after a while without requests, at once; else beside what goes on with
+    /// the one that there is.
     /// `at_once`, it is due sooner, and waited for.
     async fn read_index(&self, now: Timestamp, at_once: bool) {
         let Some(registry) = self.registry.clone() else { return };
@@ -183,8 +184,10 @@ impl<R: Registry + 'static> Schemas<R> {
                 return;
             }
             known.reading = true;
+            // nobody came for a while: what is there may be older than is promised
+            let is_old = now > known.due.plus(FRESH_FOR);
             (known.due, known.read) = (now.plus(FRESH_FOR), now);
-            known.index.is_none() || at_once
+            known.index.is_none() || at_once || is_old
         };
         let known = Arc::clone(&self.known);
         let reading = tokio::spawn(async move {
@@ -221,7 +224,11 @@ impl View<'_> {
         let listed = event.kind().parse::<TypeName>().ok();
         let listed = listed.and_then(|kind| Some((self.listed(&kind)?, kind)));
         let Some((listed, kind)) = listed else {
-            return undeclared(self.undeclared_types, SchemaFault::UndeclaredType(event.kind().to_owned()));
+            // who names a schema of here wants to be judged by it
+            return match event.data_schema().and_then(|urn| urn.parse::<SchemaId>().ok()) {
+                Some(id) => Err(SchemaFault::UnknownVersion { id, latest: 0 }),
+                None => undeclared(self.undeclared_types, SchemaFault::UndeclaredType(event.kind().to_owned())),
+            };
         };
         let latest = u32::try_from(listed.readable_from.len()).unwrap_or(u32::MAX);
         let undeclared_versions = listed.policy.undeclared_versions;
@@ -256,7 +263,10 @@ impl View<'_> {
             Some(Data::Binary(_)) => return Err(SchemaFault::NotJson(id)),
             None => return Err(SchemaFault::NoData(id)),
         };
-        let data = serde_json::from_str(raw).map_err(|_| SchemaFault::NotJson(id.clone()))?;
+        let data = match penstock_schema::json::parse(raw) {
+            Ok(data) => data,
+            Err(why) => return Err(SchemaFault::Unreadable { id, why }),
+        };
         if validator.is_valid(&data) {
             return Ok(Some(Judged { version: id.version, readable_from }));
         }

@@ -46,6 +46,13 @@ impl Compatibility {
         matches!(self, Self::BackwardTransitive | Self::ForwardTransitive | Self::FullTransitive)
     }
 
+    /// Whether something that this asks for is not asked for by `other`.
+    pub fn asks_more_than(self, other: Self) -> bool {
+        (self.is_backward() && !other.is_backward())
+            || (self.is_forward() && !other.is_forward())
+            || (self.is_transitive() && !other.is_transitive())
+    }
+
     /// As it is written.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -155,6 +162,17 @@ mod tests {
             r#"{"compatibility":"NONE","compatibility":"FULL"}"#,
         ] {
             Policy::parse(bad).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn a_policy_asks_more_than_another_if_it_promises_something_that_the_other_does_not() {
+        use Compatibility::{Backward, BackwardTransitive, Forward, Full, FullTransitive, None};
+        for (was, is) in [(FullTransitive, None), (Full, Backward), (Backward, Forward), (BackwardTransitive, Full)] {
+            assert!(was.asks_more_than(is), "{was} {is}");
+        }
+        for (was, is) in [(None, Full), (Backward, Full), (Full, FullTransitive), (Full, Full)] {
+            assert!(!was.asks_more_than(is), "{was} {is}");
         }
     }
 

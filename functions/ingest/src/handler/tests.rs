@@ -12,6 +12,8 @@ use penstock::ports::{Error, PutResult};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use penstock_schema::policy::Undeclared;
+
 use super::*;
 
 const STRUCTURED: &str = "application/cloudevents+json";
@@ -59,9 +61,13 @@ impl Clock for &Ticks {
     }
 }
 
+fn of_build() -> Schemas<NoRegistry> {
+    Schemas::new(None, Undeclared::Pass)
+}
+
 fn answer_by(memory: &Memory, clock: &Ticks, request: Value, deadline: u64) -> Answer {
     let producer = Producer::new(memory, clock, (|| 0.5) as fn() -> f64);
-    let ingest = Ingest::new(producer, clock, KeyRules::default(), Schemas::none(), Limits::DEFAULT);
+    let ingest = Ingest::new(producer, clock, KeyRules::default(), of_build(), Limits::DEFAULT);
     let request = Request::read(&serde_json::value::to_raw_value(&request).unwrap()).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let trace = RequestTrace::of(&request.headers, None);

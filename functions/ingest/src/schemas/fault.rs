@@ -18,9 +18,17 @@ pub enum SchemaFault {
     /// There is none.
     #[error("the event has no data; `{0}` asks for some")]
     NoData(SchemaId),
-    /// It is no JSON.
-    #[error("the data is not JSON; `{0}` asks for it")]
+    /// It is bytes.
+    #[error("the data is base64 or has a content type of bytes; `{0}` asks for JSON in `data`")]
     NotJson(SchemaId),
+    /// It can be read in more than one way, or in none.
+    #[error("the data cannot be judged by `{id}`: {why}")]
+    Unreadable {
+        /// The schema.
+        id: SchemaId,
+        /// What is wrong, with line and column from where the data begins.
+        why: String,
+    },
     /// `dataschema` is about another type.
     #[error("`dataschema` names the type `{named}`, and the event is a `{kind}`")]
     OtherType {
@@ -34,11 +42,11 @@ pub enum SchemaFault {
         .0.chars().take(200).collect::<String>().escape_default())]
     NotAUrn(String),
     /// `dataschema` names a version that is not there.
-    #[error("`{id}` is not published; the latest version is {latest}")]
+    #[error("`{id}` is not published; {}", match latest { 0 => "the type has no version".to_owned(), _ => format!("the latest version is {latest}") })]
     UnknownVersion {
         /// What it names.
         id: SchemaId,
-        /// The last one.
+        /// The last one; 0 if there is none.
         latest: u32,
     },
     /// The type has no schema.
@@ -68,7 +76,9 @@ impl SchemaFault {
     /// The code that the sender gets.
     pub fn code(&self) -> RefusalCode {
         match self {
-            Self::Invalid { .. } | Self::NoData(_) | Self::NotJson(_) => RefusalCode::SchemaViolation,
+            Self::Invalid { .. } | Self::NoData(_) | Self::NotJson(_) | Self::Unreadable { .. } => {
+                RefusalCode::SchemaViolation
+            }
             Self::OtherType { .. } | Self::NotAUrn(_) | Self::UnknownVersion { .. } => RefusalCode::UnknownSchema,
             Self::UndeclaredType(_) => RefusalCode::UndeclaredType,
         }
@@ -80,7 +90,7 @@ impl SchemaFault {
             Self::Invalid { violations, .. } => {
                 format!("/data{}", violations.first().map_or("", |first| first.pointer.as_str()))
             }
-            Self::NoData(_) | Self::NotJson(_) => "/data".to_owned(),
+            Self::NoData(_) | Self::NotJson(_) | Self::Unreadable { .. } => "/data".to_owned(),
             Self::OtherType { .. } | Self::NotAUrn(_) | Self::UnknownVersion { .. } => "/dataschema".to_owned(),
             Self::UndeclaredType(_) => "/type".to_owned(),
         }

@@ -117,6 +117,36 @@ fn every_fault_is_told_with_its_place() {
 }
 
 #[test]
+fn data_that_reads_differently_for_different_readers_is_refused() {
+    let fault = judge(registry("{}"), &event(r#","data":{"n":1,"n":"x"}"#)).unwrap_err();
+    assert!(fault.to_string().contains("the member `n` is there twice"), "{fault}");
+    assert_eq!((fault.code(), fault.pointer().as_str()), (RefusalCode::SchemaViolation, "/data"));
+}
+
+#[test]
+fn a_type_that_was_published_a_moment_ago_is_found_when_an_event_names_it_and_refused_if_it_is_nowhere() {
+    let runtime = runtime();
+    let scripted = Arc::new(Scripted { index: Mutex::new(Some(Index::default())), ..registry("{}") });
+    let schemas = Schemas::of(Some(Arc::clone(&scripted)), Bundle::default(), Undeclared::Pass);
+    let named = event(r#","dataschema":"urn:penstock:schema:a.b:1","data":{"n":1}"#);
+    let fault = judged_at(&schemas, 1000, &named, &runtime).unwrap_err();
+    assert_eq!(fault.to_string(), "`urn:penstock:schema:a.b:1` is not published; the type has no version");
+    *scripted.index.lock().unwrap() = Some(index("{}", &[1]));
+    assert_eq!(judged_at(&schemas, 1200, &named, &runtime), Ok(judgement(1, 1)));
+}
+
+#[test]
+fn after_a_while_without_requests_the_index_is_read_before_the_first_of_them() {
+    let runtime = runtime();
+    let scripted = Arc::new(Scripted { index: Mutex::new(Some(index("{}", &[1]))), ..registry("{}") });
+    let schemas = Schemas::of(Some(Arc::clone(&scripted)), Bundle::default(), Undeclared::Pass);
+    let one = event(r#","data":{"n":1}"#);
+    assert_eq!(judged_at(&schemas, 1000, &one, &runtime), Ok(judgement(1, 1)));
+    *scripted.index.lock().unwrap() = Some(index("{}", &[1, 1]));
+    assert_eq!(judged_at(&schemas, 1000 + 121_000, &one, &runtime), Ok(judgement(2, 1)));
+}
+
+#[test]
 fn what_is_not_there_is_refused_or_passes_as_the_policy_has_it() {
     for (schema, passes) in [("urn:penstock:schema:a.b:9", true), ("https://example.com/a.json", true)] {
         let event = event(&format!(r#","dataschema":"{schema}","data":{{}}"#));

@@ -24,6 +24,9 @@ pub(crate) struct Options {
     /// Refuse versions that are other than those that are published, or that could not follow them
     #[arg(long)]
     against_table: bool,
+    /// Only warn of a policy that asks for less than it did
+    #[arg(long)]
+    allow_looser: bool,
     /// Refuse versions that would reach a consumer group of the template which does not understand them: builds and asks each
     #[arg(long)]
     consumers: bool,
@@ -42,6 +45,8 @@ pub(crate) struct Options {
 pub(super) struct Report {
     pub(super) faults: Vec<Fault>,
     pub(super) warnings: Vec<Fault>,
+    /// Whether a policy may ask for less than it did.
+    pub(super) allows_looser: bool,
     /// Versions that were judged, with the policy that they were judged by.
     pub(super) judged: Vec<(Judged, Policy)>,
 }
@@ -50,7 +55,7 @@ pub(super) struct Report {
 pub(super) fn lint(folder: &At, json: bool) -> anyhow::Result<u8> {
     let (path, found) = folder.read()?;
     let count = found.types.values().map(|kind| kind.versions.len()).sum();
-    let report = Report { faults: found.faults, warnings: found.warnings, judged: Vec::new() };
+    let report = Report { faults: found.faults, warnings: found.warnings, ..Report::default() };
     report.print(&path, json, &format!("{} of {}", many(count, "version"), many(found.types.len(), "type")))
 }
 
@@ -61,7 +66,8 @@ pub(super) async fn run(options: Options) -> anyhow::Result<u8> {
         let policy = found.types.get(&judged.id.kind).map(|kind| kind.policy.clone()).unwrap_or_default();
         (judged, policy)
     });
-    let mut report = Report { judged: judged.collect(), ..Report::default() };
+    let allows_looser = options.allow_looser;
+    let mut report = Report { judged: judged.collect(), allows_looser, ..Report::default() };
     let mut beside = String::new();
     if let Some(reference) = &options.against {
         since(&found, &git::files(&path, reference)?, reference, &mut report);
@@ -127,9 +133,14 @@ pub(super) fn since(found: &Folder, before: &BTreeMap<String, Vec<u8>>, referenc
 fn weakened(found: &Folder, kind: &TypeName, before: Option<Policy>, when: &str, report: &mut Report) {
     let (Some(before), Some(now)) = (before, found.types.get(kind)) else { return };
     let (was, is) = (before.compatibility, now.policy.compatibility);
-    if was != is {
-        let text = format!("asks for {is}; at {when} it asked for {was}");
-        report.warnings.push(fault(format!("{kind}/{POLICY}"), text));
+    let file = format!("{kind}/{POLICY}");
+    if was.asks_more_than(is) {
+        let text = format!(
+            "asks for {is}; at {when} it asked for {was}: what was promised to readers holds no more. --allow-looser lets it pass"
+        );
+        if report.allows_looser { &mut report.warnings } else { &mut report.faults }.push(fault(file, text));
+    } else if was != is {
+        report.warnings.push(fault(file, format!("asks for {is}; at {when} it asked for {was}")));
     }
 }
 

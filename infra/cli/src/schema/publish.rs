@@ -30,6 +30,9 @@ pub(crate) struct Options {
 /// Publishes, and prints what has changed.
 pub(super) async fn run(options: Options) -> anyhow::Result<u8> {
     let (path, found) = options.folder.read()?;
+    if found.types.is_empty() && found.faults.is_empty() {
+        bail!("there is no type in {}", path.display());
+    }
     if !found.faults.is_empty() {
         return refuse(&options, &faults(&path, &found), json!({ "faults": found.faults }));
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fmt;
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
 
 use penstock_schema::history::{Refused, Step};
@@ -123,7 +123,7 @@ impl Folder {
                 }
             };
             read.files.extend(version);
-            let text = match text_of(&path)? {
+            let text = match text_of(&path) {
                 Ok(text) => text,
                 Err(fault) => {
                     self.faults.push(Fault::new(file, fault));
@@ -208,14 +208,23 @@ fn entries(folder: &Path) -> io::Result<BTreeMap<String, std::path::PathBuf>> {
 }
 
 /// A file's text, or why it can be no schema's.
-fn text_of(path: &Path) -> io::Result<Result<String, String>> {
-    let bytes = std::fs::metadata(path)?.len();
-    if bytes > lint::BYTES_MAX as u64 {
-        return Ok(Err(format!("{bytes} bytes; it has {} at most", lint::BYTES_MAX)));
+fn text_of(path: &Path) -> Result<String, String> {
+    let unreadable = |error: io::Error| format!("cannot be read: {error}");
+    let about = std::fs::metadata(path).map_err(unreadable)?;
+    // a device or a pipe may have no end
+    if !about.is_file() {
+        return Err("is no regular file".to_owned());
     }
-    let bytes = std::fs::read(path)?;
-    Ok(String::from_utf8(bytes).map_err(|error| {
+    let most = lint::BYTES_MAX as u64;
+    let mut bytes = Vec::new();
+    // one more than there may be: the file may grow meanwhile
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    file.take(most + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > most {
+        return Err(format!("{} bytes; it has {most} at most", about.len().max(most + 1)));
+    }
+    String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         format!("is not UTF-8 from byte {at} on: save it as UTF-8")
-    }))
+    })
 }
