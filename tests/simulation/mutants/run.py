@@ -235,12 +235,6 @@ MUTANTS = [
         "",
     ),
     (
-        "the third time letters of a key come in the opposite order",
-        PASSES,
-        "alone.sort_by_key(|index| std::cmp::Reverse(keys.iter().position(|other| *other == key(*index))));",
-        "alone.reverse();",
-    ),
-    (
         "a redrive looks at its letter's own shard alone",
         CHAIN,
         "&& (descends || origin_is_gone || is_stray) {",
