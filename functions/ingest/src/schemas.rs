@@ -119,8 +119,7 @@ impl<R: Registry + 'static> Schemas<R> {
         };
         let mut view = {
             let known = view();
-            let is_new = events.clone().any(|event| matches!(known.wanted(event), Err(fault) if fault.may_be_new()));
-            if is_new && self.registry.is_some() {
+            if self.registry.is_some() && events.clone().any(|event| known.may_be_new(event)) {
                 let again = self.known().read.plus(AGAIN_AFTER);
                 tokio::time::sleep(again.since(now)).await;
                 self.read_index(now.max(again), true).await;
@@ -129,10 +128,18 @@ impl<R: Registry + 'static> Schemas<R> {
         };
         let wanted: BTreeSet<SchemaId> =
             events.filter_map(|event| view.wanted(event).ok().flatten()).map(|(id, _)| id).collect();
-        let missing: Vec<SchemaId> = {
-            let known = self.known();
-            wanted.iter().filter(|id| !known.validators.contains(id)).cloned().collect()
-        };
+        let mut missing = Vec::new();
+        {
+            let mut known = self.known();
+            for id in wanted {
+                match known.validators.get(&id) {
+                    Some(Some(validator)) => _ = view.validators.insert(id, validator.clone()),
+                    // it was no schema
+                    Some(None) => {}
+                    None => missing.push(id),
+                }
+            }
+        }
         let found = if missing.is_empty() { Vec::new() } else { self.read_versions(&missing, now).await };
         let mut known = self.known();
         for Kept { id, text } in found {
@@ -140,12 +147,9 @@ impl<R: Registry + 'static> Schemas<R> {
             if validator.is_err() {
                 tracing::warn!(schema = %id, "a schema in the registry is none, and events of it pass");
             }
-            known.validators.put(id, validator.ok());
-        }
-        for id in wanted {
-            if let Some(Some(validator)) = known.validators.get(&id) {
-                view.validators.insert(id, validator.clone());
-            }
+            let validator = validator.ok();
+            known.validators.put(id.clone(), validator.clone());
+            view.validators.extend(validator.map(|validator| (id, validator)));
         }
         view
     }
@@ -156,8 +160,7 @@ impl<R: Registry + 'static> Schemas<R> {
         let is_due = now >= self.known().versions_due;
         if let Some(registry) = self.registry.as_ref().filter(|_| is_due) {
             let read = tokio::time::timeout(WAIT_MAX, registry.versions(wanted)).await;
-            let late = || Err(Error::Unavailable(format!("no answer in {} ms", WAIT_MAX.as_millis())));
-            match read.unwrap_or_else(|_| late()) {
+            match read.unwrap_or_else(|_| Err(no_answer(WAIT_MAX))) {
                 Ok(versions) => found = versions,
                 Err(error) => {
                     tracing::warn!(%error, "schemas cannot be read; what is built in holds");
@@ -173,8 +176,7 @@ impl<R: Registry + 'static> Schemas<R> {
     }
 
     /// Reads the index when it is due: the first time, and after a while without requests, at once; else beside what goes on with
-    /// the one that there is.
-    /// `at_once`, it is due sooner, and waited for.
+    /// the one that there is. `at_once`, it is due sooner, and waited for.
     async fn read_index(&self, now: Timestamp, at_once: bool) {
         let Some(registry) = self.registry.clone() else { return };
         let waits = {
@@ -191,7 +193,9 @@ impl<R: Registry + 'static> Schemas<R> {
         };
         let known = Arc::clone(&self.known);
         let reading = tokio::spawn(async move {
-            let index = registry.index(false).await;
+            // whatever becomes of it, the next one has to be able to begin
+            let index = tokio::time::timeout(PAUSE, registry.index(false)).await;
+            let index = index.unwrap_or_else(|_| Err(no_answer(PAUSE)));
             let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
             known.reading = false;
             match index {
@@ -208,7 +212,25 @@ impl<R: Registry + 'static> Schemas<R> {
     }
 }
 
+fn no_answer(after: Duration) -> Error {
+    Error::Unavailable(format!("no answer in {} ms", after.as_millis()))
+}
+
 impl View<'_> {
+    /// Whether an event names what is not listed, which may just have been published, or needs it.
+    fn may_be_new(&self, event: &Event) -> bool {
+        let named = event.data_schema().and_then(|urn| urn.parse::<SchemaId>().ok());
+        let listed = event.kind().parse().ok().and_then(|kind| self.listed(&kind));
+        match (listed, named) {
+            (Some(listed), Some(id)) => {
+                id.kind.as_str() == event.kind() && id.version as usize > listed.readable_from.len()
+            }
+            (None, Some(_)) => true,
+            (None, None) => self.undeclared_types == Undeclared::Reject,
+            (Some(_), None) => false,
+        }
+    }
+
     /// The type of an event as it is listed: by the registry, or else in the bundle.
     fn listed(&self, kind: &TypeName) -> Option<&Listed> {
         let published = self.index.as_ref().and_then(|index| index.types.get(kind));

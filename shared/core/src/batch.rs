@@ -14,7 +14,7 @@ use crate::limits::Limits;
 use crate::packing::aggregate::{self, Aggregate};
 use crate::position::{Position, SequenceNumber, ShardId};
 use crate::time::Timestamp;
-use crate::trace;
+use crate::{schema, trace};
 
 /// One record of a shard.
 #[derive(Debug, Clone)]
@@ -177,7 +177,7 @@ fn delivery(
 /// extensions of its own. The rest is as at the edge.
 const STORED: Limits = Limits {
     event_bytes: 10 * 1024 * 1024,
-    extensions: Limits::DEFAULT.extensions + trace::EXTENSIONS,
+    extensions: Limits::DEFAULT.extensions + trace::EXTENSIONS + schema::EXTENSIONS,
     ..Limits::DEFAULT
 };
 
@@ -221,6 +221,17 @@ mod tests {
         ];
         assert_eq!(shown, expected.map(|(p, k, ok, packed)| (p.to_owned(), k.to_owned(), ok, packed)));
         assert_eq!(&deliveries[0].data[..], [0xff, 0xfe]);
+    }
+
+    #[test]
+    fn an_event_with_all_that_the_edge_adds_is_read() {
+        let sent = (0..Limits::DEFAULT.extensions).map(|n| format!(r#","e{n}":1"#)).collect::<String>();
+        let text = format!(r#"{{"specversion":"1.0","id":"1","source":"s","type":"t"{sent}}}"#);
+        let mut event = Event::from_json(&text, &Limits::DEFAULT).unwrap();
+        let trace = trace::TraceContext::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").unwrap();
+        event.set_trace(&trace, Some("a=1"));
+        event.set_judged(Some(schema::Judged { version: 2, readable_from: 1 }));
+        read(event.to_json().as_bytes()).unwrap();
     }
 
     #[test]

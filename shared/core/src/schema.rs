@@ -13,6 +13,9 @@ pub const SCHEMA_VERSION: &str = "schemaversion";
 /// The extension attribute with the earliest version whose readers can read it.
 pub const SCHEMA_READABLE: &str = "schemareadable";
 
+/// How many of these the edge adds at most.
+pub const EXTENSIONS: usize = 2;
+
 /// What the edge has found of an event's data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Judged {

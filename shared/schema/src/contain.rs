@@ -4,8 +4,10 @@
 //! decides, whatever was proved. What can be neither refuted nor proved counts as breaking, and is told as such.
 
 mod recursion;
+mod said;
 mod samples;
 mod search;
+mod shrink;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -177,7 +177,7 @@ fn look_at(id: &SchemaId, places: &BTreeSet<&str>, pointer: &str, schema: &Value
             ("$anchor" | "$dynamicAnchor" | "$dynamicRef" | "$recursiveRef", _) => {
                 problems.push(Problem::new(at, "is not taken: use `$ref` to a JSON pointer, as in `#/$defs/item`"));
             }
-            (known, _) if walk::KEYWORDS.contains(&known) || known.starts_with("x-") => {}
+            (known, _) if walk::KEYWORDS.contains(&known) || walk::ANNOTATIONS.contains(&known) || known.starts_with("x-") => {}
             (unknown, _) => problems.push(Problem::new(
                 at,
                 format!("`{}` is no keyword of 2020-12; your own begin with `x-`", unknown.escape_default()),

@@ -28,20 +28,10 @@ pub(crate) struct Below<'a> {
     pub(crate) schema: &'a Value,
 }
 
-/// The keywords of 2020-12 that are understood.
+/// The keywords of 2020-12 that are understood and say something about documents.
 pub(crate) const KEYWORDS: &[&str] = &[
-    "$schema",
-    "$id",
     "$ref",
     "$defs",
-    "$comment",
-    "title",
-    "description",
-    "default",
-    "examples",
-    "deprecated",
-    "readOnly",
-    "writeOnly",
     "type",
     "enum",
     "const",
@@ -54,9 +44,6 @@ pub(crate) const KEYWORDS: &[&str] = &[
     "maxLength",
     "pattern",
     "format",
-    "contentEncoding",
-    "contentMediaType",
-    "contentSchema",
     "items",
     "prefixItems",
     "contains",

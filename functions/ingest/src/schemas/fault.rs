@@ -68,11 +68,6 @@ fn at(violation: &Violation) -> String {
 }
 
 impl SchemaFault {
-    /// Whether it is about something that may just have been published.
-    pub(super) fn may_be_new(&self) -> bool {
-        matches!(self, Self::UnknownVersion { .. } | Self::UndeclaredType(_))
-    }
-
     /// The code that the sender gets.
     pub fn code(&self) -> RefusalCode {
         match self {

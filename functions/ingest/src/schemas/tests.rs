@@ -136,6 +136,18 @@ fn a_type_that_was_published_a_moment_ago_is_found_when_an_event_names_it_and_re
 }
 
 #[test]
+fn a_version_that_may_pass_is_looked_for_first() {
+    let runtime = runtime();
+    let policy = r#"{"undeclared_versions":"pass"}"#;
+    let scripted = Arc::new(Scripted { index: Mutex::new(Some(index(policy, &[1]))), ..registry(policy) });
+    let schemas = Schemas::of(Some(Arc::clone(&scripted)), Bundle::default(), Undeclared::Pass);
+    let two = event(r#","dataschema":"urn:penstock:schema:a.b:2","data":{"n":"x"}"#);
+    assert_eq!(judged_at(&schemas, 1000, &two, &runtime), Ok(None), "it is nowhere");
+    *scripted.index.lock().unwrap() = Some(index(policy, &[1, 1]));
+    assert!(judged_at(&schemas, 1200, &two, &runtime).is_err());
+}
+
+#[test]
 fn after_a_while_without_requests_the_index_is_read_before_the_first_of_them() {
     let runtime = runtime();
     let scripted = Arc::new(Scripted { index: Mutex::new(Some(index("{}", &[1]))), ..registry("{}") });

@@ -41,7 +41,7 @@ use crate::time::Timestamp;
 use crate::window::{Age, Names, Redriven, Window};
 use chain::Chain;
 use letter::Letter;
-use passes::{Pass, passes};
+use passes::{Pass, hold_behind_what_is_left, passes};
 
 pub use letter::LetterEnd;
 
@@ -138,6 +138,7 @@ impl<W: Work, O: Outside> Settler<W, O> {
         let mut number = 0;
         for Pass { letters: indices, alone } in passes {
             for (chain, indices) in chains(letters, indices, listed) {
+                hold_behind_what_is_left(letters, &indices);
                 let mut pauses = PAUSES.into_iter();
                 let pauses = if *alone { &mut pauses_alone } else { &mut pauses };
                 // two chains can share a shard

@@ -9,14 +9,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use jsonschema::ValidatorMap;
 use serde_json::{Map, Value, json};
 
+use super::said::{Said, branches, members};
+use super::shrink::smaller;
 use super::{Side, samples};
 use crate::validate::patterns;
-use crate::walk::{self, target};
 
 /// Levels of a document.
 const DEPTH_MAX: usize = 7;
-/// Ways through `anyOf` and `oneOf` at one place.
-const BRANCHES_MAX: usize = 24;
 /// Items or members that are repeated to reach a number.
 const REPEATED_MAX: usize = 200;
 /// Bytes of texts that are made to reach a length.
@@ -24,18 +23,6 @@ const TEXT_MAX: usize = 100_000;
 
 /// The name of a member that no schema declares, one hopes.
 const UNDECLARED: &str = "undeclared";
-
-/// A schema that has something to say at a place.
-#[derive(Clone)]
-struct Said<'a> {
-    root: &'a Value,
-    pointer: String,
-    schema: &'a Value,
-    /// Whether a document is valid only if it is valid here.
-    binds: bool,
-    /// Whether it is the one that documents have to be valid under.
-    is_sub: bool,
-}
 
 struct Search {
     places: Option<ValidatorMap>,
@@ -280,97 +267,6 @@ impl Search {
     }
 }
 
-impl Said<'_> {
-    /// What stands below it, and binds as it does.
-    fn at(&self, step: &str) -> Option<Self> {
-        let schema = self.schema.pointer(step)?;
-        Some(Self { pointer: format!("{}{step}", self.pointer), schema, ..self.clone() })
-    }
-
-    fn below(&self, keywords: &[&str]) -> Vec<Self> {
-        let binds = |keyword: &str| self.binds && keyword == "items";
-        let below = keywords
-            .iter()
-            .filter_map(|keyword| Some(Self { binds: binds(keyword), ..self.at(&format!("/{keyword}"))? }));
-        below.collect()
-    }
-}
-
-/// What speaks of a member.
-fn members<'a>(said: &[Said<'a>], name: &str) -> Vec<Said<'a>> {
-    let mut members = Vec::new();
-    for said in said {
-        let declared = said.at(&format!("/properties/{}", walk::escape(name)));
-        let is_declared = declared.is_some();
-        members.extend(declared);
-        for pattern in said.schema.get("patternProperties").and_then(Value::as_object).into_iter().flat_map(Map::keys) {
-            let at = said.at(&format!("/patternProperties/{}", walk::escape(pattern)));
-            members.extend(at.map(|at| Said { binds: false, ..at }));
-        }
-        if !is_declared {
-            for keyword in ["additionalProperties", "unevaluatedProperties"] {
-                members.extend(said.at(&format!("/{keyword}")).map(|at| Said { binds: false, ..at }));
-            }
-        }
-    }
-    members
-}
-
-/// With what is said in other places of the same one: a set of schemas for each way through the branches.
-fn branches(said: Vec<Said<'_>>) -> Vec<Vec<Said<'_>>> {
-    let mut ways: Vec<(Vec<Said<'_>>, Vec<Said<'_>>)> = vec![(Vec::new(), said)];
-    let mut done = Vec::new();
-    while let Some((mut taken, mut open)) = ways.pop() {
-        let Some(next) = open.pop() else {
-            done.push(taken);
-            continue;
-        };
-        if taken.iter().any(|other: &Said<'_>| other.pointer == next.pointer && std::ptr::eq(other.root, next.root)) {
-            ways.push((taken, open));
-            continue;
-        }
-        taken.push(next.clone());
-        let Some(keywords) = next.schema.as_object() else {
-            ways.push((taken, open));
-            continue;
-        };
-        if let Some(to) = keywords.get("$ref").and_then(Value::as_str).and_then(target)
-            && let Some(schema) = next.root.pointer(&to)
-        {
-            open.push(Said { pointer: to, schema, ..next.clone() });
-        }
-        for (index, _) in keywords.get("allOf").and_then(Value::as_array).into_iter().flatten().enumerate() {
-            open.extend(next.at(&format!("/allOf/{index}")));
-        }
-        for keyword in ["if", "then", "else", "not"] {
-            open.extend(next.at(&format!("/{keyword}")).map(|at| Said { binds: false, ..at }));
-        }
-        for name in keywords.get("dependentSchemas").and_then(Value::as_object).into_iter().flat_map(Map::keys) {
-            let at = next.at(&format!("/dependentSchemas/{}", walk::escape(name)));
-            open.extend(at.map(|at| Said { binds: false, ..at }));
-        }
-        let of = |keyword: &str| {
-            let count = keywords.get(keyword).and_then(Value::as_array).map_or(0, Vec::len);
-            (0..count).filter_map(|index| next.at(&format!("/{keyword}/{index}"))).collect::<Vec<_>>()
-        };
-        let choices: Vec<_> = of("anyOf").into_iter().chain(of("oneOf")).collect();
-        if choices.is_empty() {
-            ways.push((taken, open));
-        } else if done.len() + ways.len() + choices.len() > BRANCHES_MAX {
-            open.extend(choices.into_iter().map(|choice| Said { binds: false, ..choice }));
-            ways.push((taken, open));
-        } else {
-            // the first branch last: it is tried first
-            for choice in choices.into_iter().rev() {
-                let mut open = open.clone();
-                open.push(choice);
-                ways.push((taken.clone(), open));
-            }
-        }
-    }
-    done
-}
-
 fn texts(said: &[Said<'_>]) -> Vec<String> {
     let mut texts = vec!["a".to_owned(), String::new()];
     let strings = |name: &'static str| said.iter().filter_map(move |said| said.schema.get(name)?.as_str());
@@ -410,50 +306,5 @@ fn different(value: &Value, n: usize) -> Value {
             Value::Object(members)
         }
         _ => value.clone(),
-    }
-}
-
-/// The smallest document found that still breaks, by leaving out one thing after another.
-fn smaller(mut document: Value, breaks: &impl Fn(&Value) -> bool) -> Value {
-    while let Some(next) = shrinks(&document).into_iter().find(|next| breaks(next)) {
-        document = next;
-    }
-    document
-}
-
-/// The document with one thing less.
-fn shrinks(value: &Value) -> Vec<Value> {
-    match value {
-        Value::Array(items) => {
-            let without = (0..items.len()).rev().map(|index| {
-                let mut items = items.clone();
-                items.remove(index);
-                Value::Array(items)
-            });
-            let within = items.iter().enumerate().flat_map(|(index, item)| {
-                shrinks(item).into_iter().map(move |smaller| {
-                    let mut items = items.clone();
-                    items[index] = smaller;
-                    Value::Array(items)
-                })
-            });
-            without.chain(within).collect()
-        }
-        Value::Object(members) => {
-            let without = members.keys().map(|name| {
-                let mut members = members.clone();
-                members.remove(name);
-                Value::Object(members)
-            });
-            let within = members.iter().flat_map(|(name, member)| {
-                shrinks(member).into_iter().map(move |smaller| {
-                    let mut members = members.clone();
-                    members.insert(name.clone(), smaller);
-                    Value::Object(members)
-                })
-            });
-            without.chain(within).collect()
-        }
-        _ => Vec::new(),
     }
 }

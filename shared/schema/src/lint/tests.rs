@@ -62,6 +62,13 @@ fn what_doubles_with_each_step_is_refused() {
 }
 
 #[test]
+fn every_format_that_is_named_is_taken() {
+    for format in FORMATS {
+        assert_eq!(told(&format!(r#"{{"format":"{format}"}}"#)), "taken; []");
+    }
+}
+
+#[test]
 fn what_may_be_meant_otherwise_is_a_warning() {
     assert!(told(r#"{"pattern":"a"}"#).contains("matches anywhere"));
     assert_eq!(told(r#"{"pattern":"^a$","x-owner":"shop"}"#), "taken; []");

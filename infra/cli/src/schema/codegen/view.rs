@@ -5,6 +5,8 @@
 //! others, and newtypes that need more crates of the bounds of strings. What gets no type is a `serde_json::Value`, with the
 //! reason in its description.
 
+mod null;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
@@ -13,6 +15,7 @@ use super::keywords::{
     Part, branches, elsewhere, is_choice, is_shaping, is_type_name, kind_of, kinds, pascal, reference, tag, tag_value,
     title, values,
 };
+use null::{content_or_null, may_be_null, or_null};
 
 /// What the type of a whole document is called.
 pub(super) const ROOT: &str = "Data";
@@ -416,37 +419,6 @@ impl Name {
         }
         self
     }
-}
-
-/// What a view is that may be null besides.
-fn content_or_null(view: &mut Value) -> Option<Value> {
-    match view.get_mut("oneOf")?.as_array_mut()?.as_mut_slice() {
-        [content, null] if *null == json!({ "type": "null" }) => Some(content.take()),
-        _ => None,
-    }
-}
-
-/// Lets each reference to one of these be null. typify would call what is in a definition as it calls the definition.
-fn may_be_null(view: &mut Value, nullable: &BTreeSet<String>) {
-    match view {
-        Value::Object(keywords) => {
-            keywords.values_mut().for_each(|below| may_be_null(below, nullable));
-            let is_one = keywords.get("$ref").and_then(Value::as_str).is_some_and(|target| nullable.contains(target));
-            if is_one {
-                let description = keywords.remove("description");
-                *view = or_null(view.take(), true);
-                if let Some(description) = description {
-                    view["description"] = description;
-                }
-            }
-        }
-        Value::Array(below) => below.iter_mut().for_each(|below| may_be_null(below, nullable)),
-        _ => {}
-    }
-}
-
-fn or_null(view: Value, nullable: bool) -> Value {
-    if nullable { json!({ "oneOf": [view, { "type": "null" }] }) } else { view }
 }
 
 fn choice_of(mut views: Vec<Value>, nullable: bool, name: &str) -> Value {
